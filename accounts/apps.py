@@ -1,0 +1,18 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+    verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        post_migrate.connect(synchronise_schedules, sender=self)
+
+
+def synchronise_schedules(**_: Any) -> None:
+    from accounts.schedules import synchronise  # models load after the apps
+
+    synchronise()

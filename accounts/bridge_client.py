@@ -1,0 +1,99 @@
+"""The only outbound HTTP: commands to a bridge, as docs/bridge-api.md has them."""
+
+import json
+from typing import Any
+
+import httpx
+
+from accounts.models import Bridge, BridgeSecret, LinkSession
+
+TIMEOUT = httpx.Timeout(10, connect=5)  # evidence confirms an order, not the answer: no need to wait for a slow one
+MAX_ANSWER = 4 * 1024 * 1024  # 3,000 sessions listed are about 0.5 MB
+
+
+class BridgeError(Exception):
+    """A command that did not get a good answer.
+
+    `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
+    dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, unclear: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.unclear = unclear
+
+
+def start(session: LinkSession) -> None:
+    _command(session.bridge, "POST", "/api/sessions", {"session_id": session.session_id, **_owner(session)})
+
+
+def reconnect(session: LinkSession) -> None:
+    _command(session.bridge, "POST", f"/api/sessions/{session.session_id}/reconnect", _owner(session))
+
+
+def stop(session: LinkSession, *, logout: bool) -> None:
+    """`logout` also unlinks the device at WhatsApp, where the bridge can."""
+    _command(session.bridge, "DELETE", f"/api/sessions/{session.session_id}", {"logout": True} if logout else {})
+
+
+def running_sessions(bridge: Bridge) -> set[str]:
+    """The ids of the sessions it runs now. Its /status is no evidence: it answers for dead ones too."""
+    answer = _command(bridge, "GET", "/api/sessions", {})
+    listed = answer.get("sessions")
+    if not isinstance(listed, list):
+        raise BridgeError("the session list has no sessions")
+    return {row["session_id"] for row in listed if isinstance(row, dict) and isinstance(row.get("session_id"), str)}
+
+
+def _owner(session: LinkSession) -> dict[str, int]:
+    # Without the account id the bridge cannot tell us later whose session it restored.
+    return {"workspace_id": session.account.workspace_id, "account_id": session.account_id}
+
+
+def _command(bridge: Bridge, method: str, path: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Call it with each active key until one is taken: during a rotation it may know only the older one."""
+    keys: list[str | None] = [*bridge.secrets(BridgeSecret.Kind.API_KEY)] or [None]
+    for key in keys:
+        status, body = _request(f"{bridge.url.rstrip('/')}{path}", method, values | ({"api_key": key} if key else {}))
+        if status != httpx.codes.UNAUTHORIZED:
+            break
+    if httpx.codes.is_success(status):
+        return _json(body)
+    raise BridgeError(f"it answered {status}", permanent=httpx.codes.is_client_error(status))
+
+
+def _request(url: str, method: str, values: dict[str, Any]) -> tuple[int, bytes]:
+    """The key goes where the bridge looks: in the query of a GET, else in the JSON body (a DELETE's too)."""
+    sent: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            client.stream(method, url, **sent) as response,
+        ):
+            return response.status_code, _read(response)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise BridgeError("it cannot be reached") from error
+    except httpx.TransportError as error:  # it may have been carried out before the line broke
+        raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
+    except httpx.InvalidURL as error:
+        raise BridgeError("its URL is not valid", permanent=True) from error
+
+
+def _read(response: httpx.Response) -> bytes:
+    body = b""
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise BridgeError("its answer is too long", unclear=True)
+    return body
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BridgeError("its answer is not JSON", unclear=True) from error
+    if not isinstance(answer, dict):
+        raise BridgeError("its answer is not an object", unclear=True)
+    return answer

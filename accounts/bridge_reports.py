@@ -1,0 +1,235 @@
+"""What bridges tell us about a session, and what it moves.
+
+Each function takes the session's primary key, does its work in one transaction under the account's lock, and gives
+an Outcome: applied, or the reason why nothing moved. Who else could be there: other events of the session in any
+order and twice, deadlines, staff, and the page's own "New QR code".
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from django.utils import timezone
+
+from accounts import identity, orders
+from accounts.endings import end, may_reopen, reopen
+from accounts.lifecycle import (
+    ACTION_WITHIN,
+    READY_WITHIN,
+    SCAN_WITHIN,
+    UNSCANNED,
+    EndReason,
+    Status,
+)
+from accounts.locking import atomically
+from accounts.models import Account, LinkSession, Workspace
+from accounts.pairing import lapse
+from accounts.qr import Qr
+from accounts.queue import enqueue
+
+
+class Outcome(StrEnum):
+    APPLIED = ""
+    ENDED = "ended"
+    QR_AFTER_SCAN = "qr_after_scan"
+    NO_CHANGE = "no_change"
+    WRONG_NUMBER = "wrong_number"
+    STALE = "stale"
+
+
+# Reasons of session_disconnected that end the link (docs/bridge-api.md, "Events"); all others may come back.
+_ENDING_REASONS = {
+    "LOGOUT": EndReason.LOGGED_OUT,
+    "UNPAIRED": EndReason.LOGGED_OUT,
+    "UNPAIRED_IDLE": EndReason.LOGGED_OUT,
+    "DEPRECATED_VERSION": EndReason.REFUSED,
+    "PROXYBLOCK": EndReason.REFUSED,
+    "SMB_TOS_BLOCK": EndReason.REFUSED,
+    "TOS_BLOCK": EndReason.REFUSED,
+}
+
+
+@atomically
+def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
+    """A fresh code. It never demotes an account that was scanned (rule 2)."""
+    account, session = _lock(session_pk)
+    if not session.is_open or lapse(account, session):
+        return _still_talks(session)
+    if account.status not in UNSCANNED:
+        return Outcome.QR_AFTER_SCAN
+    now = timezone.now()
+    if session.first_qr_at is None:
+        session.first_qr_at = now
+        enqueue("expire_session", session.pk, delay=SCAN_WITHIN + 1)
+    session.qr_svg, session.qr_png = qr.svg, qr.png
+    session.qr_expires_at = now + timedelta(seconds=expires_in)
+    session.qr_count += 1
+    _seen(session, "first_qr_at", "qr_svg", "qr_png", "qr_expires_at", "qr_count")
+    if account.status == Status.ACTION_REQUIRED:
+        account.move(Status.QR_SCANNING, trigger="qr_code_generated", session=session)
+    else:
+        account.touch()
+    return Outcome.APPLIED
+
+
+@atomically
+def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcome:
+    account, session = _lock(session_pk)
+    if not session.is_open or lapse(account, session):
+        return _still_talks(session)
+    if account.status not in UNSCANNED:
+        return Outcome.QR_AFTER_SCAN
+    session.pairing_code = code
+    session.pairing_code_expires_at = timezone.now() + timedelta(seconds=expires_in)
+    _seen(session, "pairing_code", "pairing_code_expires_at")
+    account.touch()
+    return Outcome.APPLIED
+
+
+@atomically
+def authenticated(session_pk: int, *, device_jid: str) -> Outcome:
+    """Scanned, and not usable yet. Also told at every restart with a stored login."""
+    account, session = _lock(session_pk)
+    trigger = "session_authenticated"
+    if not session.is_open:
+        if not may_reopen(session, account=account):
+            return _still_talks(session)
+        reopen(session, account=account, trigger=trigger)
+    identity.flag_second_device(session, account=account, device_jid=device_jid)
+    session.authenticated_at = timezone.now()
+    _seen(session, "authenticated_at", "device_jid", "device_conflict_at", *session.forget_qr())
+    # A link that was there before is back only when it is ready: until then it stays disconnected.
+    if session.ever_linked or account.status == Status.AUTHENTICATED:
+        return Outcome.NO_CHANGE
+    account.move(Status.AUTHENTICATED, trigger=trigger, session=session)
+    enqueue("expire_session", session.pk, delay=READY_WITHIN + 1)
+    return Outcome.APPLIED
+
+
+@atomically
+def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
+    """Linked. The confirmed phone decides which account it is (rule 3), under the workspace's lock."""
+    workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
+    Workspace.objects.select_for_update().get(pk=workspace_pk)
+    account, rival, session = _lock_with_rival(session_pk, phone)
+    if identity.is_wrong_number(session, account=account, phone=phone):
+        return _refuse_number(account, session, phone, trigger=trigger)
+    if not session.is_open:
+        if not may_reopen(session, account=account):
+            return _still_talks(session)
+        reopen(session, account=account, trigger=trigger)
+    keeper = identity.adopt(session, account=account, rival=rival, phone=phone, trigger=trigger)
+    if keeper is None:
+        return Outcome.APPLIED
+    identity.flag_second_device(session, account=keeper, device_jid=device_jid)
+    session.authenticated_at = session.authenticated_at or timezone.now()
+    session.connected_at = session.connected_at or timezone.now()
+    session.platform = platform or session.platform
+    facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at")
+    _seen(session, "account", *facts, *session.forget_qr())
+    if keeper.status == Status.CONNECTED:
+        keeper.touch()
+        return Outcome.NO_CHANGE
+    keeper.move(Status.CONNECTED, trigger=trigger, session=session)
+    return Outcome.APPLIED
+
+
+@atomically
+def disconnected(session_pk: int, *, reason: str, trigger: str = "session_disconnected") -> Outcome:
+    """Lost, and expected back, unless the reason says that it is over (rule 10)."""
+    account, session = _lock(session_pk)
+    if not session.is_open:
+        return Outcome.ENDED
+    why = _ENDING_REASONS.get(reason)
+    if why is not None:
+        why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
+        end(session, why, account=account, trigger=trigger, detail=reason)
+        return Outcome.APPLIED
+    if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
+        return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
+    account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
+    return Outcome.APPLIED
+
+
+@atomically
+def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome:
+    account, session = _lock(session_pk)
+    if not session.is_open:
+        return _still_talks(session)
+    if session.ever_linked:
+        return Outcome.NO_CHANGE  # we know the number: a restart that could not read it again harms nobody
+    end(session, EndReason.PHONE_UNKNOWN, account=account, trigger=trigger)
+    return Outcome.APPLIED
+
+
+@atomically
+def given_up(session_pk: int, *, reason: str) -> Outcome:
+    """session_expired: the bridge will not try any further."""
+    account, session = _lock(session_pk)
+    if not session.is_open:
+        return Outcome.ENDED
+    unscanned = account.status in UNSCANNED
+    why = EndReason.QR_EXPIRED if unscanned else EndReason.GIVEN_UP
+    end(session, why, account=account, trigger="session_expired", detail=reason)
+    return Outcome.APPLIED
+
+
+@atomically
+def action_required(session_pk: int, *, message: str) -> Outcome:
+    account, session = _lock(session_pk)
+    if not session.is_open:
+        return _still_talks(session)
+    if account.status not in {Status.QR_SCANNING, Status.AUTHENTICATED}:
+        return Outcome.NO_CHANGE
+    session.action_message = message[:500]
+    _seen(session, "action_message", *session.forget_qr())
+    account.move(Status.ACTION_REQUIRED, trigger="session_action_required", session=session)
+    enqueue("expire_session", session.pk, delay=ACTION_WITHIN + 1)
+    return Outcome.APPLIED
+
+
+def _lock(session_pk: int) -> tuple[Account, LinkSession]:
+    """The account, then its session. A merge may move the session between the two reads: then look again."""
+    while True:
+        account_pk = LinkSession.objects.values_list("account_id", flat=True).get(pk=session_pk)
+        account = Account.objects.lock(account_pk)
+        session = LinkSession.objects.select_for_update().get(pk=session_pk)
+        if session.account_id == account_pk:
+            return account, session
+
+
+def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | None, LinkSession]:
+    """Both accounts by id, under the workspace's lock: nobody merges or takes a phone meanwhile."""
+    own = Account.objects.get(sessions=session_pk)
+    rivals = Account.objects.filter(workspace=own.workspace_id, live_phone=phone).exclude(pk=own.pk)
+    rival_pk = rivals.values_list("pk", flat=True).first()
+    wanted = {own.pk} if rival_pk is None else {own.pk, rival_pk}
+    locked = {pk: Account.objects.lock(pk) for pk in sorted(wanted)}
+    session = LinkSession.objects.select_for_update().get(pk=session_pk)
+    return locked[own.pk], locked[rival_pk] if rival_pk else None, session
+
+
+def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:
+    if not session.is_open:
+        orders.stop_resurrected(session, logout=True)
+        return Outcome.ENDED
+    session.reported_phone = phone
+    _seen(session, "reported_phone")
+    end(session, EndReason.WRONG_NUMBER, account=account, trigger=trigger)
+    return Outcome.WRONG_NUMBER
+
+
+def _still_talks(session: LinkSession) -> Outcome:
+    """An event that only a running session sends, of one that has ended here (rule 1)."""
+    orders.stop_resurrected(session)
+    return Outcome.ENDED
+
+
+def _is_unproven(session: LinkSession) -> bool:
+    """Rule 9: thrown out within two minutes after the scan was no success."""
+    return session.authenticated_at is not None and not session.is_proven
+
+
+def _seen(session: LinkSession, *fields: str) -> None:
+    session.last_seen_at = timezone.now()
+    session.save(update_fields=["last_seen_at", *fields])
+    orders.confirm_start(session)

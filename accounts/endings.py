@@ -1,0 +1,76 @@
+"""How a link session ends, and how a soft end is taken back (rule 6). The caller holds the account's lock."""
+
+from django.utils import timezone
+
+from accounts import orders
+from accounts.lifecycle import (
+    SOFT_ENDS,
+    SOFT_STOP_AFTER,
+    STATUS_AFTER,
+    UNLINKING_ENDS,
+    EndReason,
+    Status,
+)
+from accounts.models import Account, LinkSession, User
+from accounts.queue import enqueue
+
+
+def end(
+    session: LinkSession,
+    why: EndReason,
+    *,
+    account: Account,
+    trigger: str,
+    actor: User | None = None,
+    detail: str = "",
+    reason: str = "",
+) -> None:
+    """End an open session and order its stop; the account follows when this is its current session.
+
+    `detail` is what the bridge said; `reason` is what stands in the history.
+    """
+    session.ended_at, session.end_reason, session.end_detail = timezone.now(), why, detail[:191]
+    session.save(update_fields=["ended_at", "end_reason", "end_detail", *session.forget_qr()])
+    delay = SOFT_STOP_AFTER if why in SOFT_ENDS else 0
+    orders.order(session, orders.Kind.STOP, delay=delay, logout=why in UNLINKING_ENDS)
+    if why in STATUS_AFTER and account.current_session_id == session.pk:
+        account.move(
+            STATUS_AFTER[why],
+            trigger=trigger,
+            session=session,
+            actor=actor,
+            reason=reason or why,
+        )
+
+
+def harden(account: Account, why: EndReason) -> None:
+    """Make earlier soft ends of this account final: a late scan reopens none of them any more."""
+    for session in account.sessions.filter(ended_at__isnull=False, end_reason__in=SOFT_ENDS):
+        LinkSession.objects.filter(pk=session.pk).update(end_reason=why)
+        pending = session.orders.filter(kind=orders.Kind.STOP, state=orders.State.PENDING)
+        if pending.update(logout=why in UNLINKING_ENDS, due_at=timezone.now()):
+            for pk in pending.values_list("pk", flat=True):
+                enqueue("deliver_order", pk)
+
+
+def may_reopen(session: LinkSession, *, account: Account) -> bool:
+    """Nobody who scanned is thrown away, unless a later attempt was scanned too."""
+    if not session.ended_softly or account.deleted_at is not None:
+        return False
+    later = account.sessions.filter(started_at__gt=session.started_at, authenticated_at__isnull=False)
+    return not later.exists()
+
+
+def reopen(session: LinkSession, *, account: Account, trigger: str) -> None:
+    """Take a soft end back: the scan was already under way. A newer attempt gives way to it."""
+    newer = account.current_session
+    if newer is not None and newer.is_open:
+        end(newer, EndReason.SUPERSEDED, account=account, trigger=trigger)
+    session.ended_at, session.end_reason, session.end_detail = None, "", ""
+    session.save(update_fields=["ended_at", "end_reason", "end_detail"])
+    account.current_session = session
+    account.touch("current_session")
+    if Status(account.status) == Status.QR_SCANNING:
+        account.note(trigger=trigger, session=session, reason="An earlier QR code was scanned after all.")
+    if not orders.cancel_stop(session):
+        orders.order(session, orders.Kind.START)  # the same id logs in silently

@@ -1,0 +1,120 @@
+"""The states of an account, the moves between them, and the ends of a link session. Pure: no ORM.
+
+Times are in seconds. The rules are numbered as in docs/architecture.md ("Rules that make linking work").
+"""
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+FIRST_QR_WITHIN = 60  # rule 5: no QR by then, and the bridge is not working
+SCAN_WITHIN = 120  # rule 5: from the first QR
+READY_WITHIN = 90  # rule 5: from authentication
+ACTION_WITHIN = 300  # what the phone asks for needs a person
+SOFT_STOP_AFTER = 15  # rule 6: time for an authentication that was under way
+PROVEN_AFTER = 120  # rule 9: a phone that dislikes the device throws it out by then
+
+
+class Status(TextChoices):
+    INACTIVE = "inactive", _("inactive")
+    QR_SCANNING = "qr_scanning", _("waiting for the scan")
+    ACTION_REQUIRED = "action_required", _("action required on the phone")
+    AUTHENTICATED = "authenticated", _("authenticated")
+    CONNECTED = "connected", _("connected")
+    DISCONNECTED = "disconnected", _("disconnected")
+    QR_EXPIRED = "qr_expired", _("QR code expired")
+    LOGGED_OUT = "logged_out", _("logged out")
+    FAILED = "failed", _("failed")
+
+
+class EndReason(TextChoices):
+    QR_EXPIRED = "qr_expired", _("not scanned in time")
+    RENEWED = "renewed", _("replaced by a new QR code")
+    BRIDGE_UNAVAILABLE = "bridge_unavailable", _("the bridge did not answer")
+    NEVER_READY = "never_ready", _("scanned, but never ready")
+    ACTION_NOT_TAKEN = "action_not_taken", _("the phone's question was not answered")
+    WRONG_NUMBER = "wrong_number", _("another number than expected")
+    SUPERSEDED = "superseded", _("replaced by another session")
+    DEVICE_REMOVED = "device_removed", _("removed from the phone right after linking")
+    LOGGED_OUT = "logged_out", _("logged out on the phone")
+    PHONE_UNKNOWN = "phone_extraction_failed", _("the phone number could not be read")
+    GIVEN_UP = "session_expired", _("given up by the bridge")
+    REFUSED = "refused_by_whatsapp", _("refused by WhatsApp")
+    RESET = "reset", _("reset by staff")
+
+
+SOFT_ENDS = frozenset({EndReason.QR_EXPIRED, EndReason.RENEWED})  # rule 6; all others are hard
+UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.SUPERSEDED})  # rule 11
+REMOVED_ON_THE_PHONE = frozenset({EndReason.LOGGED_OUT, EndReason.DEVICE_REMOVED})
+PAIRING = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED, Status.AUTHENTICATED})
+UNSCANNED = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED})
+
+_LINKING = {
+    Status.AUTHENTICATED,
+    Status.CONNECTED,
+}  # a scan may be reported late, from any state (rules 4 and 6)
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.INACTIVE: frozenset({Status.QR_SCANNING, *_LINKING}),
+    # To itself: a new QR code replaces the session, not the state (rule 11).
+    Status.QR_SCANNING: frozenset(
+        {
+            Status.QR_SCANNING,
+            Status.ACTION_REQUIRED,
+            Status.QR_EXPIRED,
+            Status.LOGGED_OUT,
+            Status.FAILED,
+            Status.INACTIVE,
+            *_LINKING,
+        }
+    ),
+    Status.ACTION_REQUIRED: frozenset(
+        {
+            Status.QR_SCANNING,
+            Status.QR_EXPIRED,
+            Status.DISCONNECTED,
+            Status.LOGGED_OUT,
+            Status.FAILED,
+            Status.INACTIVE,
+            *_LINKING,
+        }
+    ),
+    # To qr_scanning by `force` only; a QR code never does that (rule 2).
+    Status.AUTHENTICATED: frozenset(
+        {
+            Status.CONNECTED,
+            Status.ACTION_REQUIRED,
+            Status.DISCONNECTED,
+            Status.LOGGED_OUT,
+            Status.FAILED,
+            Status.INACTIVE,
+            Status.QR_SCANNING,
+        }
+    ),
+    Status.CONNECTED: frozenset({Status.DISCONNECTED, Status.LOGGED_OUT, Status.FAILED, Status.INACTIVE}),
+    Status.DISCONNECTED: frozenset({Status.QR_SCANNING, Status.LOGGED_OUT, Status.FAILED, Status.INACTIVE, *_LINKING}),
+    Status.QR_EXPIRED: frozenset({Status.QR_SCANNING, Status.INACTIVE, *_LINKING}),
+    Status.LOGGED_OUT: frozenset({Status.QR_SCANNING, Status.INACTIVE, *_LINKING}),
+    Status.FAILED: frozenset({Status.QR_SCANNING, Status.INACTIVE, *_LINKING}),
+}
+
+# What an account becomes when its open session ends for this reason.
+STATUS_AFTER: dict[EndReason, Status] = {
+    EndReason.QR_EXPIRED: Status.QR_EXPIRED,
+    EndReason.BRIDGE_UNAVAILABLE: Status.FAILED,
+    EndReason.NEVER_READY: Status.FAILED,
+    EndReason.ACTION_NOT_TAKEN: Status.FAILED,
+    EndReason.WRONG_NUMBER: Status.FAILED,
+    EndReason.DEVICE_REMOVED: Status.LOGGED_OUT,
+    EndReason.LOGGED_OUT: Status.LOGGED_OUT,
+    EndReason.PHONE_UNKNOWN: Status.FAILED,
+    EndReason.GIVEN_UP: Status.FAILED,
+    EndReason.REFUSED: Status.FAILED,
+    EndReason.RESET: Status.INACTIVE,
+}
+
+
+class IllegalMove(Exception):
+    """A move that MOVES does not name. The caller should have asked `may_move` first."""
+
+
+def may_move(old: Status, new: Status) -> bool:
+    return new in MOVES[old]

@@ -1,0 +1,166 @@
+"""An account: a phone number in a workspace, and the only state there is."""
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, models, transaction
+from django.db.models import Case, F, When
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import phones
+from accounts.broadcasts import publish
+from accounts.lifecycle import REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
+from accounts.models.history import Transition
+
+if TYPE_CHECKING:
+    from accounts.models.session import LinkSession
+    from accounts.models.user import User
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def live(self) -> "AccountQuerySet":
+        return self.filter(deleted_at__isnull=True)
+
+    def lock(self, pk: int) -> "Account":
+        """The account, locked until the transaction ends. On SQLite the transaction itself is the lock."""
+        return self.select_for_update().get(pk=pk)
+
+
+class Account(models.Model):
+    class Provider(models.TextChoices):
+        WEBJS = "webjs", "WhatsApp Web"
+        META = "meta", "Meta Cloud API"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    workspace = models.ForeignKey(
+        "accounts.Workspace", models.PROTECT, verbose_name=_("workspace"), related_name="accounts"
+    )
+    label = models.CharField(_("label"), max_length=120, blank=True)
+    phone_number = models.CharField(
+        _("phone number"),
+        max_length=15,
+        null=True,
+        blank=True,
+        validators=[phones.validate],
+        help_text=_("Country code and digits only. Empty until a phone has linked."),
+    )
+    status = models.CharField(
+        _("status"), max_length=20, choices=Status.choices, default=Status.INACTIVE, editable=False
+    )
+    status_changed_at = models.DateTimeField(_("status since"), default=timezone.now, editable=False)
+    # Counts everything a watcher sees: status, QR code, deadline, place in line.
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+    provider_type = models.CharField(_("provider"), max_length=10, choices=Provider.choices, default=Provider.WEBJS)
+    is_primary = models.BooleanField(_("primary"), default=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    # The latest session, open or ended. Not OneToOne: that deadlocks.
+    current_session = models.ForeignKey(
+        "accounts.LinkSession", models.SET_NULL, null=True, blank=True, related_name="+", editable=False
+    )
+    merged_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="merged_from", editable=False
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True, editable=False)
+    # Conditional constraints are silently skipped on MariaDB; a nullable generated column is the portable way.
+    # Query by it, never read it: after save() the value in Python is stale.
+    live_phone = models.GeneratedField(
+        expression=Case(When(deleted_at__isnull=True, then=F("phone_number")), default=None),
+        output_field=models.CharField(max_length=15, null=True),
+        db_persist=False,
+    )
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        db_table = "whatsapp_accounts"
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "live_phone"],
+                name="one_live_account_per_phone",
+                violation_error_message=_("Another account of this workspace already has this phone number."),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["workspace", "status"]),
+            models.Index(fields=["status", "status_changed_at"]),
+        ]
+        permissions = [("reset_account", "Can force a reset"), ("renew_qr", "Can order a new QR code")]
+
+    def __str__(self) -> str:
+        return self.label or f"account {self.pk}"  # never the phone number: this lands in logs
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """A ModelForm leaves generated fields out and so skips the constraint: a duplicate would be a 500."""
+        super().validate_constraints(exclude=set(exclude or ()) - {"live_phone"})
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Made for an attempt; no phone has ever linked it or been asked for."""
+        return self.phone_number is None
+
+    def resolve(self) -> "Account":
+        """The account that this one lives on as, after merges."""
+        account = self
+        while account.merged_into is not None:
+            account = account.merged_into
+        return account
+
+    def devices_left(self) -> int:
+        """How many linked devices of ours may still stand on the phone, because a bridge could not unlink them."""
+        scanned = self.sessions.filter(authenticated_at__isnull=False, ended_at__isnull=False)
+        gone = scanned.exclude(end_reason__in=REMOVED_ON_THE_PHONE).select_related("bridge")
+        return sum(not session.bridge.can_unlink for session in gone)
+
+    def move(
+        self,
+        new: Status,
+        *,
+        trigger: str,
+        session: "LinkSession | None" = None,
+        actor: "User | None" = None,
+        reason: str = "",
+    ) -> None:
+        """Change the status: the only place that does. The caller holds the account's lock (`objects.lock`).
+
+        Raises IllegalMove. Writes the history row in the same transaction, so that each row's `old` is the
+        previous row's `new`, whoever else is at work.
+        """
+        old = Status(self.status)
+        if not may_move(old, new):
+            raise IllegalMove(f"{old} -> {new} by {trigger}")
+        self.status = new
+        self.status_changed_at = timezone.now()
+        self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
+        self.touch("status", "status_changed_at")
+
+    def note(
+        self,
+        *,
+        trigger: str,
+        old: Status | None = None,
+        session: "LinkSession | None" = None,
+        actor: "User | None" = None,
+        reason: str = "",
+    ) -> None:
+        """A row in the history; with no `old`, of something that left the status as it was."""
+        Transition.objects.create(
+            account=self,
+            session=session,
+            old=old or self.status,
+            new=self.status,
+            trigger=trigger,
+            actor=actor,
+            reason=reason,
+        )
+
+    def touch(self, *fields: str) -> None:
+        """Save `fields`, count the change, and tell the watchers after the commit. The caller holds the lock."""
+        assert connection.in_atomic_block
+        self.version += 1
+        self.save(update_fields=["version", "updated_at", *fields])
+        transaction.on_commit(lambda: publish(self.pk, self.version), robust=True)

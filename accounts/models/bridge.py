@@ -1,0 +1,113 @@
+"""A bridge: a process that speaks the WhatsApp Web protocol, and the secrets we share with it."""
+
+from typing import Any
+
+from django.core.validators import URLValidator
+from django.db import models
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import EncryptedTextField
+
+
+class Bridge(models.Model):
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    # A CharField, for a bridge may be called http://bridge:3001, which Django's URLField refuses.
+    url = models.CharField(
+        _("URL"),
+        max_length=255,
+        validators=[URLValidator(schemes=["http", "https"], regex=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")],
+        help_text=_("Where its HTTP API answers, such as http://10.0.0.5:3001"),
+    )
+    library = models.CharField(_("library"), max_length=60, blank=True, default="")
+    version = models.CharField(_("version"), max_length=40, blank=True, default="")
+    capabilities = models.JSONField(
+        _("capabilities"),
+        default=list,
+        blank=True,
+        help_text=_('As its /health names them, such as "logout".'),
+    )
+    capacity = models.PositiveIntegerField(_("capacity"), default=100, help_text=_("Sessions it may run at once."))
+    weight = models.PositiveIntegerField(_("weight"), default=1, help_text=_("Its share of new sessions; 0: none."))
+    draining = models.BooleanField(_("draining"), default=False, help_text=_("Takes nothing new; keeps what it runs."))
+    workspaces = models.ManyToManyField(
+        "accounts.Workspace",
+        blank=True,
+        related_name="bridges",
+        verbose_name=_("serves"),
+        help_text=_("None chosen: all workspaces."),
+    )
+    last_heard_at = models.DateTimeField(_("last heard of"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("bridge")
+        verbose_name_plural = _("bridges")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def secrets(self, kind: "BridgeSecret.Kind") -> list[str]:
+        """The active ones, newest first."""
+        active = self.credentials.filter(kind=kind, retired_at__isnull=True)
+        return [credential.value for credential in active.order_by("-pk")]
+
+    @property
+    def can_unlink(self) -> bool:
+        """Whether it can log the device out at WhatsApp; otherwise only the phone can (rule 11)."""
+        return "logout" in self.capabilities
+
+    def serves(self, workspace_id: int) -> bool:
+        served = set(self.workspaces.values_list("pk", flat=True))
+        return not served or workspace_id in served
+
+
+class BridgeSecret(models.Model):
+    """One shared secret. Two of a kind may be active: that is how they are rotated."""
+
+    class Kind(models.TextChoices):
+        HMAC = "hmac", _("webhook signature")
+        API_KEY = "api_key", _("API key")
+
+    bridge = models.ForeignKey(Bridge, models.CASCADE, related_name="credentials", verbose_name=_("bridge"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    value = EncryptedTextField(_("value"))
+    fingerprint = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("bridge secret")
+        verbose_name_plural = _("bridge secrets")
+        constraints = [
+            # A shared secret would let one bridge speak for another.
+            models.UniqueConstraint(
+                fields=["kind", "fingerprint"],
+                name="one_bridge_per_secret",
+                violation_error_message=_("This secret is already in use. Every bridge needs its own."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.bridge}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.fingerprint = self.fingerprint_of(self.value)
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        self.fingerprint = self.fingerprint_of(self.value or "")
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """A ModelForm leaves the fingerprint out, which nobody types, and with it the constraint."""
+        super().validate_constraints(exclude=set(exclude or ()) - {"fingerprint"})
+
+    def retire(self) -> None:
+        self.retired_at = timezone.now()
+        self.save(update_fields=["retired_at"])
+
+    @staticmethod
+    def fingerprint_of(value: str) -> str:
+        """Keyed, so that a short secret cannot be guessed from a stolen table."""
+        return salted_hmac("accounts.BridgeSecret", value, algorithm="sha256").hexdigest()

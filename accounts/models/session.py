@@ -1,0 +1,133 @@
+"""A link session: one attempt to link and, when it succeeds, the link itself. Facts, not state."""
+
+import secrets
+import string
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, F, When
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import ExactCharField
+from accounts.lifecycle import (
+    ACTION_WITHIN,
+    FIRST_QR_WITHIN,
+    PROVEN_AFTER,
+    READY_WITHIN,
+    SCAN_WITHIN,
+    SOFT_ENDS,
+    EndReason,
+    Status,
+)
+
+ALPHABET = string.ascii_lowercase + string.digits
+
+
+def new_session_id(workspace_id: int) -> str:
+    """The fencing token of one attempt: a bridge keeps logins by it, so it is never used twice."""
+    return f"webjs_{workspace_id}_{int(time.time())}_{''.join(secrets.choice(ALPHABET) for _ in range(8))}"
+
+
+class LinkSession(models.Model):
+    session_id = ExactCharField(_("session id"), max_length=191, unique=True)
+    account = models.ForeignKey("accounts.Account", models.CASCADE, related_name="sessions", verbose_name=_("account"))
+    bridge = models.ForeignKey("accounts.Bridge", models.PROTECT, related_name="sessions", verbose_name=_("bridge"))
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("started by"),
+    )
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    first_qr_at = models.DateTimeField(_("first QR code"), null=True)
+    qr_count = models.PositiveIntegerField(_("QR codes"), default=0)
+    # What the page shows now; emptied when the session is scanned or ends. At most one of the two is set.
+    qr_svg = models.TextField(blank=True, default="")
+    qr_png = models.BinaryField(null=True)
+    qr_expires_at = models.DateTimeField(null=True)
+    pairing_code = models.CharField(max_length=16, blank=True, default="")
+    pairing_code_expires_at = models.DateTimeField(null=True)
+    action_message = models.CharField(_("what the phone asks for"), max_length=500, blank=True, default="")
+    authenticated_at = models.DateTimeField(_("authenticated"), null=True)
+    connected_at = models.DateTimeField(_("connected"), null=True)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+    end_reason = models.CharField(_("end reason"), max_length=32, choices=EndReason.choices, blank=True, default="")
+    end_detail = models.CharField(_("detail"), max_length=191, blank=True, default="")
+    device_jid = models.CharField(_("device"), max_length=64, blank=True, default="")
+    device_conflict_at = models.DateTimeField(_("device conflict"), null=True)  # rule 9
+    platform = models.CharField(_("platform"), max_length=32, blank=True, default="")
+    # The number that linked, where it is not the account's: a wrong number or a number change (rule 3).
+    reported_phone = models.CharField(_("reported number"), max_length=15, blank=True, default="")
+    # At most one open session per account, also where conditional constraints do not exist. Never read it.
+    open_account_id = models.GeneratedField(
+        expression=Case(When(ended_at__isnull=True, then=F("account_id")), default=None),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=False,
+    )
+
+    class Meta:
+        db_table = "whatsapp_sessions"
+        verbose_name = _("link session")
+        verbose_name_plural = _("link sessions")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["open_account_id"],
+                name="one_open_session_per_account",
+                violation_error_message=_("This account already has an open session."),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["bridge", "ended_at"]),
+            models.Index(fields=["ended_at", "started_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.session_id)
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """As for accounts: put the generated field back, so that a form says it instead of failing."""
+        super().validate_constraints(exclude=set(exclude or ()) - {"open_account_id"})
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def ended_softly(self) -> bool:
+        return self.ended_at is not None and self.end_reason in SOFT_ENDS
+
+    @property
+    def is_proven(self) -> bool:
+        """Rule 9: still there two minutes after it connected."""
+        return self.connected_at is not None and self.connected_at < timezone.now() - timedelta(seconds=PROVEN_AFTER)
+
+    @property
+    def ever_linked(self) -> bool:
+        return self.connected_at is not None
+
+    def deadline(self, status: Status, since: datetime) -> tuple[datetime, EndReason] | None:
+        """When and as what the attempt lapses, for an account in `status` since `since`; None: it does not."""
+        if not self.is_open:
+            return None
+        if status == Status.QR_SCANNING and self.first_qr_at is None:
+            return self.started_at + timedelta(seconds=FIRST_QR_WITHIN), EndReason.BRIDGE_UNAVAILABLE
+        if status == Status.QR_SCANNING and self.first_qr_at:
+            return self.first_qr_at + timedelta(seconds=SCAN_WITHIN), EndReason.QR_EXPIRED
+        if status == Status.AUTHENTICATED:
+            return since + timedelta(seconds=READY_WITHIN), EndReason.NEVER_READY
+        if status == Status.ACTION_REQUIRED:
+            return since + timedelta(seconds=ACTION_WITHIN), EndReason.ACTION_NOT_TAKEN
+        return None
+
+    def forget_qr(self) -> list[str]:
+        """Drop what is secret and no longer needed; gives the names of the fields to save."""
+        self.qr_svg, self.qr_png, self.qr_expires_at = "", None, None
+        self.pairing_code, self.pairing_code_expires_at = "", None
+        return ["qr_svg", "qr_png", "qr_expires_at", "pairing_code", "pairing_code_expires_at"]

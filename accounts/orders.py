@@ -1,0 +1,202 @@
+"""Orders to a bridge: committed first, delivered by a task that claims them, confirmed by evidence.
+
+Who else could be there: a second hint for the same order, the sweep, a webhook that confirms the order while its
+POST is still open, staff ending the session in between. Every step is a compare-and-set on the order's state.
+"""
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import bridge_client
+from accounts.bridge_client import BridgeError
+from accounts.locking import atomically
+from accounts.models import BridgeOrder, LinkSession
+from accounts.queue import enqueue
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
+
+LEASE = 20  # seconds; above the client's time-out
+# The second and third hint are for a worker that was killed with the first in its hands.
+HINTS = (0.0, 8.0, 25.0)
+LOOK_AGAIN = 5  # seconds between two looks for evidence
+RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
+STOP_TRIES = 8
+
+_POST = {
+    Kind.START: lambda order: bridge_client.start(order.session),
+    Kind.RECONNECT: lambda order: bridge_client.reconnect(order.session),
+    Kind.STOP: lambda order: bridge_client.stop(order.session, logout=order.logout),
+}
+
+
+def order(session: LinkSession, kind: BridgeOrder.Kind, *, delay: float = 0, logout: bool = False) -> BridgeOrder:
+    """Write the order down, in the caller's transaction; it is delivered after the commit."""
+    due_at = timezone.now() + timedelta(seconds=delay)
+    made = BridgeOrder.objects.create(
+        session=session, bridge_id=session.bridge_id, kind=kind, logout=logout, due_at=due_at
+    )
+    for hint in HINTS:
+        enqueue("deliver_order", made.pk, delay=delay + hint)
+    return made
+
+
+def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
+    """Stop a session that has ended here and talks on, once: a bridge sends QR codes for such a one for ever."""
+    lately = timezone.now() - timedelta(seconds=RECENT_STOP)
+    under_way = Q(state__in=[State.PENDING, State.CLAIMED, State.UNCLEAR]) | Q(
+        state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=lately
+    )
+    if not session.orders.filter(under_way, kind=Kind.STOP).exists():
+        order(session, Kind.STOP, logout=logout)
+
+
+def cancel_stop(session: LinkSession) -> bool:
+    """Take back a stop that nobody has begun to deliver. False: the bridge may have stopped it already."""
+    stops = session.orders.filter(kind=Kind.STOP)
+    stops.filter(state=State.PENDING, attempts=0).update(state=State.CANCELLED, closed_at=timezone.now())
+    return not stops.exclude(state=State.CANCELLED).exists()
+
+
+def confirm_start(session: LinkSession) -> None:
+    """The session talks, so it runs: whatever the POST answered or will answer."""
+    waiting = session.orders.filter(kind__in=[Kind.START, Kind.RECONNECT], state__in=[State.CLAIMED, State.UNCLEAR])
+    waiting.update(state=State.CONFIRMED, closed_at=timezone.now())
+
+
+def deliver(order_id: int) -> None:
+    """Carry the order out if it is due, wanted, and nobody else has it."""
+    claimed = _claim(order_id)
+    if claimed is None:
+        return
+    if not _is_wanted(claimed):
+        _close(claimed, State.CANCELLED)
+        return
+    BridgeOrder.objects.filter(pk=claimed.pk).update(posted_at=timezone.now())  # from here on it may have arrived
+    try:
+        if not _runs_already(claimed):
+            _POST[Kind(claimed.kind)](claimed)
+    except BridgeError as error:
+        _not_done(claimed, error)
+    else:
+        _close(claimed, State.CONFIRMED)
+
+
+def settle(order_id: int) -> None:
+    """Bring an order to an end whose delivery was cut short or got no clear answer."""
+    order = BridgeOrder.objects.select_related("session__bridge").filter(pk=order_id).first()
+    if order is None:
+        return
+    if order.state == State.CLAIMED and order.due_at <= timezone.now():
+        _release(order)
+    elif order.state == State.UNCLEAR:
+        _look_for_evidence(order)
+
+
+def sweep() -> int:
+    """Find what the queue lost: due orders, dead claims, unclear answers. Gives how many were looked at."""
+    now = timezone.now()
+    due = list(BridgeOrder.objects.filter(state=State.PENDING, due_at__lte=now).values_list("pk", flat=True)[:500])
+    stuck = Q(state=State.CLAIMED, due_at__lte=now) | Q(state=State.UNCLEAR)
+    unsettled = list(BridgeOrder.objects.filter(stuck).values_list("pk", flat=True)[:500])
+    for pk in due:
+        enqueue("deliver_order", pk)
+    for pk in unsettled:
+        enqueue("settle_order", pk)
+    return len(due) + len(unsettled)
+
+
+@atomically
+def _claim(order_id: int) -> BridgeOrder | None:
+    """Take the order, under the session's lock: two orders of one session are never on the wire together."""
+    session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
+    if session_pk is None:
+        return None
+    LinkSession.objects.select_for_update().get(pk=session_pk)
+    now = timezone.now()
+    if BridgeOrder.objects.filter(session_id=session_pk, state=State.CLAIMED, due_at__gt=now).exists():
+        enqueue("deliver_order", order_id, delay=2)
+        return None
+    order = BridgeOrder.objects.select_related("session__account", "session__bridge").get(pk=order_id)
+    if order.state != State.PENDING or order.due_at > now:
+        return None
+    order.state, order.attempts, order.due_at = (
+        State.CLAIMED,
+        order.attempts + 1,
+        now + timedelta(seconds=LEASE),
+    )
+    order.save(update_fields=["state", "attempts", "due_at"])
+    enqueue("settle_order", order.pk, delay=LEASE + 1)  # for when this worker dies with it
+    return order
+
+
+def _is_wanted(order: BridgeOrder) -> bool:
+    """A start of a session that has ended, or a stop of one that was reopened, must not go out."""
+    return order.session.is_open != (order.kind == Kind.STOP)
+
+
+def _runs_already(order: BridgeOrder) -> bool:
+    """A second start (of a reopened session) asks first: started twice, a Node bridge runs two clients."""
+    if order.kind != Kind.START or not order.session.orders.filter(kind=Kind.START, pk__lt=order.pk).exists():
+        return False
+    return order.session.session_id in bridge_client.running_sessions(order.session.bridge)
+
+
+def _not_done(order: BridgeOrder, error: BridgeError) -> None:
+    if error.unclear:
+        _close(order, State.UNCLEAR, error=str(error))
+        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)
+    elif error.permanent or (order.kind == Kind.STOP and order.attempts >= STOP_TRIES):
+        _close(order, State.FAILED, error=str(error))
+        enqueue("order_failed", order.pk)
+    else:
+        _put_back(order, error)
+
+
+def _put_back(order: BridgeOrder, error: BridgeError) -> None:
+    """Refused: 1, 2, 4, 8 s, then every 15 s. A start is tried until its session lapses."""
+    delay = min(2.0 ** (order.attempts - 1), 15)
+    put_back = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts).update(
+        state=State.PENDING,
+        due_at=timezone.now() + timedelta(seconds=delay),
+        posted_at=None,
+        error=str(error)[:300],
+    )
+    if put_back:
+        enqueue("deliver_order", order.pk, delay=delay)
+
+
+def _close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> bool:
+    """From claimed to `state`, unless a webhook has confirmed the order meanwhile."""
+    open_still = BridgeOrder.objects.filter(pk=order.pk, state__in=[State.CLAIMED, State.UNCLEAR])
+    closed_at = None if state == State.UNCLEAR else timezone.now()
+    return bool(open_still.update(state=state, closed_at=closed_at, error=error[:300]))
+
+
+def _release(order: BridgeOrder) -> None:
+    """Its worker died. Before the POST: deliver it again. After it: the answer is unclear."""
+    dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
+    if order.posted_at is None:
+        if dead.update(state=State.PENDING, due_at=timezone.now()):
+            enqueue("deliver_order", order.pk)
+    elif dead.update(state=State.UNCLEAR, error="the worker died while it waited for the answer"):
+        enqueue("settle_order", order.pk)
+
+
+def _look_for_evidence(order: BridgeOrder) -> None:
+    """The session list says whether it runs. A start is never repeated: a slow create would make two clients."""
+    if not _is_wanted(order):
+        _close(order, State.CANCELLED, error=order.error)
+        return
+    try:
+        runs = order.session.session_id in bridge_client.running_sessions(order.session.bridge)
+    except BridgeError:
+        runs = None
+    if runs is not None and runs == (order.kind != Kind.STOP):
+        _close(order, State.CONFIRMED)
+    elif runs and order.kind == Kind.STOP:  # stopping twice harms nobody
+        BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR).update(state=State.PENDING, due_at=timezone.now())
+        enqueue("deliver_order", order.pk)
+    else:
+        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)

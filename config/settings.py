@@ -1,0 +1,187 @@
+"""Every setting of Linkdesk, from the environment (a .env file is read when present)."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+from config.embedded import load_secrets
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+# --- where we run ---------------------------------------------------------------------------------
+DATA_DIR = Path(env("LINKDESK_DATA_DIR", default="") or BASE_DIR / "var").resolve()
+DATABASE_URL = env("DATABASE_URL", default="")
+REDIS_URL = env("REDIS_URL", default="")
+EMBEDDED = not DATABASE_URL  # one machine, no services
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+load_secrets(DATA_DIR / "secrets.env", may_create=EMBEDDED)
+
+SECRET_KEY = env("SECRET_KEY")
+# Newest first: the first one encrypts, all of them decrypt.
+FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS")
+DEBUG = env.bool("DEBUG", default=False)
+ENVIRONMENT = env("LINKDESK_ENVIRONMENT", default="local" if EMBEDDED else "production")
+
+# --- addresses ------------------------------------------------------------------------------------
+PUBLIC_URL = (env("PUBLIC_URL", default="") or f"http://localhost:{env.int('PORT', default=8000)}").rstrip("/")
+_public = urlsplit(PUBLIC_URL)
+_hosts = [str(_public.hostname), *(["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=_hosts)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[f"{_public.scheme}://{_public.netloc}"])
+SECURE = _public.scheme == "https"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
+SECURE_SSL_REDIRECT = False  # nginx does it: a redirect here would lose a bridge's webhook
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # SECURE_SSL_REDIRECT: see above
+
+# --- the project ----------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "channels",
+    "django_q",
+    "accounts",
+    "api",
+    "webhooks",
+    "linking",
+    "sessions_admin",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.headers.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False  # a redirect turns a bridge's POST into a GET and loses the event
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- languages and time ---------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("id", _("Indonesian"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- database -------------------------------------------------------------------------------------
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",  # a deferred one fails at its first write instead of waiting
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: an acknowledged event survives
+}
+MYSQL_OPTIONS = {
+    "charset": "utf8mb4",
+    "isolation_level": "read committed",
+    # innodb_lock_wait_timeout is 50 s by default: longer than any bridge waits.
+    "init_command": "SET SESSION innodb_lock_wait_timeout=5, sql_mode='STRICT_TRANS_TABLES'",
+}
+_database = env.db_url_config(DATABASE_URL or f"sqlite:///{DATA_DIR / 'linkdesk.sqlite3'}")
+_sqlite = _database["ENGINE"].endswith("sqlite3")
+_database["OPTIONS"] = (SQLITE_OPTIONS if _sqlite else MYSQL_OPTIONS) | _database.get("OPTIONS", {})
+if _sqlite:  # a file, not memory: the tests start real servers that open it too
+    _database["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
+DATABASES = {"default": _database}
+
+# --- cache, sockets, queue ------------------------------------------------------------------------
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        # One second: a hung Redis must not hold up whoever publishes.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 1, "socket_connect_timeout": 1}]},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+Q_CLUSTER = {
+    "name": "default",
+    "orm": "default",  # the queue takes part in our transactions: a rollback leaves no task
+    "workers": env.int("LINKDESK_WORKERS", default=2),
+    "poll": 0.2,
+    "timeout": 45,
+    "retry": 120,  # above timeout plus the time in the in-memory queue
+    "queue_limit": 20,
+    "bulk": 5,
+    "ack_failures": True,  # our own rows count the tries; q2's own count misses crashes
+    "max_attempts": 1,
+    "save_limit": -1,  # keeping each result locks all of them
+    "catch_up": False,
+    "label": "Queue",
+}
+
+# --- files ----------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # works without collectstatic
+MEDIA_ROOT = DATA_DIR / "media"  # never served: chat media is for staff
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # a 16 MB file is a 21 MB webhook
+
+# --- API ------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "api.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Linkdesk: limits and timings (seconds) -------------------------------------------------------
+LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # requests, each with its connection
+LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", default=10)
+LINKDESK_INVITATION_DAYS = env.int("LINKDESK_INVITATION_DAYS", default=7)
+
+# --- logging --------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env("LINKDESK_LOG_LEVEL", default="INFO")},
+    # Both write the query string or the path of a linking page, which is its secret.
+    "loggers": {"django.channels.server": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+}

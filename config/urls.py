@@ -1,0 +1,8 @@
+"""Where everything answers. Exact paths: a redirect would lose a bridge's webhook."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,8 @@
+"""WSGI entry: the API and the pages without sockets (the linking page then polls)."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()

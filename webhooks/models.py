@@ -1,0 +1,82 @@
+"""The inbox: what bridges told us, and what became of it."""
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import ExactCharField
+
+
+class WebhookEvent(models.Model):
+    """A lifecycle event as it came, without QR data and media."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received", _("received")
+        APPLIED = "applied", _("applied")
+        IGNORED = "ignored", _("ignored")
+        FAILED = "failed", _("failed")
+        DEAD = "dead", _("dead")
+
+    bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="events", verbose_name=_("bridge"))
+    session = models.ForeignKey(
+        "accounts.LinkSession", models.CASCADE, related_name="events", verbose_name=_("session")
+    )
+    event = models.CharField(_("event"), max_length=60)
+    payload = models.JSONField(_("data"))
+    # X-Event-Id, stable over retries, where the bridge sends one.
+    event_id = ExactCharField(_("event id"), max_length=64, null=True)
+    # Of timestamp and signature: the very same request again is a replay; a retry is signed anew.
+    replay_key = models.CharField(max_length=64, editable=False)
+    boot = ExactCharField(_("bridge run"), max_length=64, blank=True, default="")
+    sequence = models.PositiveBigIntegerField(_("sequence"), null=True)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RECEIVED)
+    reason = models.CharField(_("why ignored"), max_length=40, blank=True, default="")
+    error = models.CharField(_("last problem"), max_length=300, blank=True, default="")
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=1)
+    # While received: whoever works on it is dead after this moment. While failed: not before it.
+    due_at = models.DateTimeField(_("next try"), default=timezone.now)
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        verbose_name = _("webhook event")
+        verbose_name_plural = _("inbox")
+        constraints = [
+            models.UniqueConstraint(fields=["bridge", "event_id"], name="one_event_per_bridge_and_id"),
+            models.UniqueConstraint(fields=["bridge", "replay_key"], name="one_event_per_request"),
+        ]
+        indexes = [models.Index(fields=["state", "due_at"]), models.Index(fields=["session", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.pk}"
+
+
+class UnmatchedTraffic(models.Model):
+    """What moved nothing: one row with a count for each bridge, session id, event and reason."""
+
+    class Reason(models.TextChoices):
+        UNKNOWN_SESSION = "unknown_session", _("unknown session")
+        NOT_OWNER = "not_owner", _("another bridge owns the session")
+        ENDED = "ended", _("the session has ended")
+        UNKNOWN_EVENT = "unknown_event", _("unknown event")
+        DROPPED = "dropped", _("not kept by design")
+
+    bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="+", verbose_name=_("bridge"))
+    session_id = ExactCharField(_("session id"), max_length=191)
+    event = ExactCharField(_("event"), max_length=60)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
+    count = models.PositiveBigIntegerField(_("count"), default=1)
+    first_at = models.DateTimeField(_("first"), default=timezone.now)
+    last_at = models.DateTimeField(_("last"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("unmatched traffic")
+        verbose_name_plural = _("unmatched traffic")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bridge", "session_id", "event", "reason"], name="one_count_per_kind_of_traffic"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} ({self.reason})"
