@@ -1,0 +1,238 @@
+"""One simulated phone and its life: codes, scan, ready, and what goes wrong when it is told to."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import segno
+
+from bridge.engines.base import ClientSpec, Emit, SentMessage
+from bridge.engines.simulated_knobs import Knobs
+
+ACTION_SECONDS = 2.0  # how long the person takes to confirm the passkey
+QR_EXPIRES_IN = 60  # contract 1.3
+
+# (ack_level, status, event sent in addition). The status words are one step behind WhatsApp's meaning, as
+# on the reference bridge: whoever reads them trusts ack_level (contract 1.3).
+ACKS: tuple[tuple[int, str, str | None], ...] = (
+    (1, "pending", None),
+    (2, "sent", None),
+    (3, "delivered", "message_delivered"),
+)
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a linked device keeps on disk."""
+
+    phone: str
+    device: int
+
+    def jid(self) -> Mapping[str, object]:
+        return {"device_jid": f"{self.phone}:{self.device}@s.whatsapp.net"} if self.phone else {}
+
+
+class LoginFile:
+    def __init__(self, directory: Path, session_id: str) -> None:
+        self._path = directory / f"{session_id}.json"
+
+    def read(self) -> Login | None:
+        try:
+            return Login(**json.loads(self._path.read_text()))
+        except FileNotFoundError:
+            return None
+
+    def write(self, login: Login) -> None:
+        """Whole or not at all: the process may be killed at any line."""
+        draft = self._path.with_suffix(".new")
+        with draft.open("w") as file:
+            json.dump(asdict(login), file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._crash_mark().unlink(missing_ok=True)
+
+    def first_crash(self) -> bool:
+        """True once per login: a supervisor would otherwise restart a bridge that crashes for ever."""
+        try:
+            self._crash_mark().touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _crash_mark(self) -> Path:
+        return self._path.with_suffix(".crashed")
+
+
+def derived_phone(account_id: int | str) -> str:
+    """The same account always has the same phone, also on another bridge."""
+    digits = int.from_bytes(hashlib.sha256(str(account_id).encode()).digest()[:8]) % 10**8
+    return f"62811{digits:08d}"
+
+
+def new_code() -> str:
+    """Like WhatsApp's: a reference and three keys. 245 characters."""
+    parts = [base64.b64encode(secrets.token_bytes(size)).decode() for size in (80, 32, 32, 32)]
+    return "2@" + ",".join(parts)
+
+
+def drawn(code: str) -> str:
+    """A PNG data URL. A fixed mask and the lowest correction make it five times as fast to draw."""
+    qr = segno.make(code, error="l", boost_error=False, mask=2, micro=False)
+    return str(qr.png_data_uri(scale=4, border=4))
+
+
+async def pause(seconds: float) -> None:
+    """Negative: for ever."""
+    if seconds < 0:
+        await asyncio.Event().wait()
+    await asyncio.sleep(seconds)
+
+
+class SimulatedPhone:
+    def __init__(self, spec: ClientSpec, *, knobs: Knobs, emit: Emit, login_file: LoginFile) -> None:
+        self.knobs = knobs
+        self.pairing_phone: str | None = None  # set when a pairing code was asked for
+        self._spec = spec
+        self._emit = emit
+        self._login_file = login_file
+        self._qr_count = 0
+
+    async def live(self) -> None:
+        login = self._login_file.read()
+        if login is None and (login := await self._link()) is None:
+            return
+        await self._authenticate(login)
+        if await self._become_ready(login):
+            await self._lose_connection(login)
+            await self._be_logged_out()
+        await pause(-1)
+
+    async def crash(self) -> None:
+        """As kill -9: nothing is flushed, nobody is told."""
+        await asyncio.sleep(self.knobs.crash_after)
+        if self._login_file.first_crash():
+            os._exit(137)
+
+    async def tell(self, event: str, data: dict[str, object]) -> None:
+        for _ in range(2 if self.knobs.duplicate_events else 1):
+            await self._emit(event, data)
+
+    async def _link(self) -> Login | None:
+        """None when nobody scanned in time. `live` says authenticated; with `shuffle` this does, too early
+        for the last code, as on the reference bridge (contract 1.2)."""
+        try:
+            async with asyncio.timeout(self.knobs.expire_after if self.knobs.expire_after >= 0 else None):
+                await self._show_codes_until_scanned()
+        except TimeoutError:
+            await self.tell("session_expired", {"reason": "qr_not_scanned"})
+            return None
+        if self.knobs.action_required:
+            message = "Confirm with the passkey on the phone"
+            await self.tell("session_action_required", {"kind": "passkey", "message": message})
+            await asyncio.sleep(ACTION_SECONDS)
+        login = Login(phone=self._phone(), device=secrets.randbelow(98) + 1)
+        self._login_file.write(login)
+        return login
+
+    def _phone(self) -> str:
+        if self.knobs.phone is not None:
+            return self.knobs.phone
+        return self.pairing_phone or derived_phone(self._spec.account_id)
+
+    async def _show_codes_until_scanned(self) -> None:
+        scan_at = time.monotonic() + self.knobs.scan_after
+        while True:
+            await self._show_code()
+            left = scan_at - time.monotonic() if self.knobs.scan_after >= 0 else self.knobs.qr_every
+            if self.knobs.scan_after >= 0 and left <= self.knobs.qr_every:
+                await asyncio.sleep(left)
+                return
+            await asyncio.sleep(self.knobs.qr_every)
+
+    async def _show_code(self) -> None:
+        self._qr_count += 1
+        code = new_code()
+        data: dict[str, object] = {
+            "qr_code": drawn(code),
+            "qr_text": code,
+            "expires_in": QR_EXPIRES_IN,
+            "qr_count": self._qr_count,
+            "is_regeneration": False,
+        }
+        await self.tell("qr_code_generated", data)
+
+    async def _authenticate(self, login: Login) -> None:
+        await self.tell("session_authenticated", {"status": "authenticated", **login.jid()})
+        if self.knobs.shuffle and self._qr_count:
+            # The code drawn just before the scan arrives just after it (contract 1.2).
+            await self._show_code()
+
+    async def _become_ready(self, login: Login) -> bool:
+        await pause(self.knobs.ready_after)
+        if not login.phone:
+            message = "Failed to extract phone number after retries"
+            await self.tell("session_error", {"error": "phone_extraction_failed", "message": message})
+            return False
+        ready = {"phone_number": login.phone, "status": "connected", "platform": "android"}
+        await self.tell("session_ready", {**ready, "extraction_method": "simulated", **login.jid()})
+        return True
+
+    async def _lose_connection(self, login: Login) -> None:
+        if self.knobs.disconnect_after < 0:
+            return
+        await asyncio.sleep(self.knobs.disconnect_after)
+        reason = self.knobs.disconnect_reason
+        await self.tell("session_disconnected", {"reason": reason} if reason else {})
+        # No session_reconnected: on the reference bridge it does not mean connected (contract 0.4), and
+        # what does is the ready that follows here.
+        await pause(self.knobs.reconnect_after)
+        await self._authenticate(login)
+        await self._become_ready(login)
+
+    async def _be_logged_out(self) -> None:
+        """Someone removed the device on the phone: fresh codes with the same id, for ever (contract 1.4)."""
+        if self.knobs.logout_after < 0:
+            return
+        await asyncio.sleep(self.knobs.logout_after)
+        self._login_file.remove()
+        await self.tell("session_disconnected", {"reason": "LOGOUT"})
+        while True:
+            await self._show_code()
+            await asyncio.sleep(self.knobs.qr_every)
+
+    async def send(self, recipient: str, *, text: str) -> SentMessage:
+        chat = f"{recipient}@c.us"
+        sent = SentMessage(f"true_{chat}_3EB0{secrets.token_hex(8).upper()}", int(time.time()))
+        message: dict[str, object] = {
+            "id": sent.message_id,
+            "from": chat,  # the chat, not the sender: contract 1.3
+            "to": chat,
+            "body": text,
+            "timestamp": sent.timestamp,
+            "type": "chat",
+            "has_media": False,
+            "status": "pending",
+            "from_me": True,
+            "chat_type": "private",
+        }
+        await self.tell("message_sent", {"message": message, "source": "message_create_event"})
+        return sent
+
+    async def acknowledge(self, sent: SentMessage, *, recipient: str) -> None:
+        stamp: dict[str, object] = {"message_id": sent.message_id, "timestamp": sent.timestamp}
+        for level, status, extra in ACKS:
+            await asyncio.sleep(self.knobs.ack_every)
+            await self.tell("message_status_updated", {**stamp, "status": status, "ack_level": level})
+            if extra:
+                await self.tell(extra, {**stamp, "recipient": f"{recipient}@c.us"})

@@ -1,0 +1,126 @@
+"""Webhooks on disk: written before anything is sent, removed when the portal has taken them.
+
+Every function works on a connection inside the caller's transaction.
+"""
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+KEEP_SECONDS = 24 * 60 * 60  # contract 5.1
+
+# A code replaces the one before it, which the phone no longer takes; and a portal that was away for an hour
+# needs the newest one, not 180 stale ones in front of it.
+REPLACING = frozenset({"qr_code_generated", "pairing_code_generated"})
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One webhook. `sequence` and `boot` say when it happened and stay the same over retries and restarts."""
+
+    sequence: int
+    event_id: str
+    boot: str
+    session_id: str
+    event: str
+    body: bytes
+    created_at: float
+    give_up_at: float
+    next_try_at: float
+    attempts: int
+    last_error: str
+
+
+COLUMNS = "id, event_id, boot, session_id, event, body, created_at, give_up_at, next_try_at, attempts, last_error"
+
+
+def compact_json(value: object) -> bytes:
+    """As JSON.stringify: no spaces, raw UTF-8, a lone surrogate escaped."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def put(connection: sqlite3.Connection, event: str, *, data: Mapping[str, object], boot: str) -> None:
+    session_id = str(data["session_id"])
+    if event in REPLACING:
+        drop_waiting(connection, session_id, event=event)
+    now = time.time()
+    body = compact_json({"event": event, "data": data})
+    connection.execute(
+        "INSERT INTO outbox (event_id, boot, session_id, event, body, created_at, give_up_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (uuid.uuid4().hex, boot, session_id, event, body, now, now + KEEP_SECONDS),
+    )
+
+
+def drop_codes(connection: sqlite3.Connection, session_id: str) -> None:
+    """A stopped session's codes lead nowhere; its other events are still true and stay."""
+    for event in REPLACING:
+        drop_waiting(connection, session_id, event=event)
+
+
+def drop_waiting(connection: sqlite3.Connection, session_id: str, *, event: str) -> None:
+    connection.execute("DELETE FROM outbox WHERE session_id = ? AND event = ? AND dead_at IS NULL", (session_id, event))
+
+
+def waiting_sessions(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT DISTINCT session_id FROM outbox WHERE dead_at IS NULL")
+    return [row[0] for row in rows]
+
+
+def head(connection: sqlite3.Connection, session_id: str) -> Letter | None:
+    """The oldest that waits: the only one of its session that may be sent."""
+    row = connection.execute(
+        f"SELECT {COLUMNS} FROM outbox WHERE session_id = ? AND dead_at IS NULL ORDER BY id LIMIT 1",  # noqa: S608
+        (session_id,),
+    ).fetchone()
+    return Letter(*row) if row else None
+
+
+def delivered(connection: sqlite3.Connection, letter: Letter) -> None:
+    connection.execute("DELETE FROM outbox WHERE id = ?", (letter.sequence,))
+
+
+def try_later(connection: sqlite3.Connection, letter: Letter, *, at: float, error: str) -> None:
+    connection.execute(
+        "UPDATE outbox SET attempts = attempts + 1, next_try_at = ?, last_error = ? WHERE id = ?",
+        (at, error, letter.sequence),
+    )
+
+
+def bury(connection: sqlite3.Connection, letter: Letter, *, error: str) -> None:
+    connection.execute(
+        "UPDATE outbox SET attempts = attempts + 1, dead_at = ?, last_error = ? WHERE id = ?",
+        (time.time(), error, letter.sequence),
+    )
+
+
+def dead_letters(connection: sqlite3.Connection) -> list[Letter]:
+    rows = connection.execute(f"SELECT {COLUMNS} FROM outbox WHERE dead_at IS NOT NULL ORDER BY id")  # noqa: S608
+    return [Letter(*row) for row in rows]
+
+
+def revive(connection: sqlite3.Connection, sequences: Sequence[int] | None = None) -> int:
+    """Dead letters wait again, for another 24 h, at their old place in line. None: all of them."""
+    if sequences is None:
+        sequences = [letter.sequence for letter in dead_letters(connection)]
+    give_up_at = time.time() + KEEP_SECONDS
+    return sum(
+        connection.execute(
+            "UPDATE outbox SET dead_at = NULL, attempts = 0, next_try_at = 0, give_up_at = ?"
+            " WHERE id = ? AND dead_at IS NOT NULL",
+            (give_up_at, sequence),
+        ).rowcount
+        for sequence in sequences
+    )
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, int]:
+    row = connection.execute("SELECT count(*), count(dead_at) FROM outbox").fetchone()
+    return {"waiting": row[0] - row[1], "dead": row[1]}
