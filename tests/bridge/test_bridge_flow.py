@@ -1,0 +1,144 @@
+"""From the order to start until the account is connected, as the portal sees it."""
+
+import base64
+import re
+
+from bridge_world import QUICK, SESSION, SILENT, until
+
+from bridge.signing import same_secret, sign
+
+
+def test_the_contracts_test_vector_verifies():
+    body = (
+        b'{"event":"session_authenticated","data":{"workspace_id":1,'
+        b'"session_id":"webjs_1_1763600000_abcd1234","status":"authenticated"}}'
+    )
+    expected = "7a6436f26be779b5eb3d7956c6aad5a54248e1d24389992552aaf81ec92c33db"
+    assert sign("s3cret", "1795173039", body=body) == expected
+
+
+def test_secrets_are_compared_as_bytes():
+    assert same_secret("schlüssel", expected="schlüssel")
+    assert not same_secret("schlüssel", expected="s3cret")
+    assert not same_secret("\ud800", expected="s3cret")
+    assert not same_secret(None, expected="s3cret")
+
+
+async def test_a_session_shows_a_code_then_authenticates_then_is_ready(portal, desk):
+    status, answer = await desk.start()
+    assert (status, answer["success"], answer["session_id"]) == (200, True, SESSION)
+    await until(lambda: portal.find("session_ready"))
+    assert portal.events() == ["qr_code_generated", "session_authenticated", "session_ready"]
+    qr, authenticated, ready = (webhook.data for webhook in portal.accepted)
+    assert (qr["expires_in"], qr["qr_count"], qr["is_regeneration"]) == (60, 1, False)
+    assert qr["qr_text"].startswith("2@")
+    assert 200 <= len(qr["qr_text"]) <= 300
+    assert base64.b64decode(qr["qr_code"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    assert authenticated["status"] == "authenticated"
+    assert re.fullmatch(r"62811\d{8}:\d{1,2}@s\.whatsapp\.net", authenticated["device_jid"])
+    assert ready["device_jid"] == authenticated["device_jid"]
+    assert ready["device_jid"].startswith(ready["phone_number"] + ":")
+    assert (ready["status"], ready["platform"], ready["extraction_method"]) == (
+        "connected",
+        "android",
+        "simulated",
+    )
+
+
+async def test_every_webhook_has_the_contracts_headers(portal, desk):
+    await desk.start()
+    await until(lambda: portal.find("session_ready"))
+    headers = [webhook.headers for webhook in portal.accepted]
+    sequences = [int(one["X-Bridge-Sequence"]) for one in headers]
+    assert sequences == sorted(set(sequences))
+    assert {one["X-Bridge-Boot"] for one in headers} == {desk.bridge.registry.boot}
+    assert len({one["X-Event-Id"] for one in headers}) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", one["X-Event-Id"]) for one in headers)
+    assert {one["Content-Type"] for one in headers} == {"application/json"}
+    assert {one["Connection"].lower() for one in headers} == {"close"}
+    assert b'{"event":"qr_code_generated","data":{"workspace_id":1,' in portal.accepted[0].raw
+
+
+async def test_ids_are_echoed_exactly_as_given(portal, desk):
+    await desk.start(workspace_id="9")
+    await until(lambda: portal.find("session_ready"))
+    assert {webhook.data["workspace_id"] for webhook in portal.accepted} == {"9"}
+    _, answer = await desk.status()
+    assert answer["workspace_id"] == "9"
+
+
+async def test_status_list_and_metadata_show_the_session(portal, desk):
+    await desk.start(simulate=SILENT)
+    await until(lambda: portal.find("qr_code_generated"))
+    _, answer = await desk.call("GET", f"/api/sessions/{SESSION}/metadata")
+    shown = portal.accepted[0].data
+    assert answer["metadata"]["qrCode"] == shown["qr_code"]
+    assert answer["metadata"]["qrCount"] == 1
+    assert (answer["metadata"]["workspaceId"], answer["metadata"]["accountId"]) == (1, 11)
+    await desk.stop(logout=True)
+    await desk.start()
+    await until(lambda: portal.find("session_ready"))
+    _, listed = await desk.call("GET", "/api/sessions")
+    ready = portal.accepted[-1].data
+    assert listed["total"] == 1
+    assert listed["sessions"][0]["status"] == "connected"
+    assert listed["sessions"][0]["phone_number"] == ready["phone_number"]
+    _, answer = await desk.call("GET", f"/api/sessions/{SESSION}/metadata")
+    assert "qrCode" not in answer["metadata"]
+    assert answer["metadata"]["phoneExtractionMethod"] == "simulated"
+
+
+async def test_health_says_what_runs_here(portal, desk):
+    await desk.start()
+    await until(lambda: portal.find("session_ready"))
+    status, answer = await desk.call("GET", "/health", query={})
+    assert status == 200
+    assert answer["status"] == "healthy"
+    assert answer["sessions"] == {"total": 1, "connected": 1, "disconnected": 0}
+    assert (answer["library"], answer["capacity"]) == ("simulated", 100)
+    assert answer["capabilities"] == ["qr", "pairing_code", "logout"]
+    assert answer["boot"] == desk.bridge.registry.boot
+    assert {"version", "uptime", "memory", "timestamp"} <= set(answer)
+
+
+async def test_a_text_message_is_sent_and_acknowledged(portal, desk):
+    await desk.start()
+    await until(lambda: portal.find("session_ready"))
+    order = {"session_id": SESSION, "recipient_phone": "6281234567890", "message": "halo ✓", "type": "text"}
+    status, answer = await desk.call("POST", "/api/messages/send", **order)
+    assert status == 200
+    assert re.fullmatch(r"true_6281234567890@c\.us_3EB0[0-9A-F]{16}", answer["message_id"])
+    await until(lambda: portal.find("message_delivered"))
+    sent = portal.find("message_sent")[0].data
+    assert (sent["message"]["id"], sent["message"]["body"]) == (answer["message_id"], "halo ✓")
+    assert "halo ✓".encode() in portal.find("message_sent")[0].raw
+    acks = portal.find("message_status_updated")
+    assert [(ack.data["ack_level"], ack.data["status"]) for ack in acks] == [
+        (1, "pending"),
+        (2, "sent"),
+        (3, "delivered"),
+    ]
+    assert {ack.data["message_id"] for ack in acks} == {answer["message_id"]}
+
+
+async def test_a_pairing_code_is_answered_and_sent(portal, desk):
+    await desk.start(simulate=SILENT)
+    path = f"/api/sessions/{SESSION}/pairing-code"
+    status, answer = await desk.call("POST", path, phone_number="6281234567890")
+    assert status == 200
+    assert re.fullmatch("[1-9A-Z]{4}-[1-9A-Z]{4}", answer["pairing_code"])
+    await until(lambda: portal.find("pairing_code_generated"))
+    sent = portal.find("pairing_code_generated")[0].data
+    assert sent == {
+        "workspace_id": 1,
+        "session_id": SESSION,
+        "pairing_code": answer["pairing_code"],
+        "expires_in": answer["expires_in"],
+    }
+
+
+async def test_the_phone_that_typed_the_pairing_code_is_the_one_linked(portal, desk):
+    await desk.start(simulate=QUICK | {"scan_after": 0.3})
+    await desk.call("POST", f"/api/sessions/{SESSION}/pairing-code", phone_number="6281234567890")
+    await until(lambda: portal.find("session_ready"))
+    assert portal.find("session_ready")[0].data["phone_number"] == "6281234567890"
