@@ -175,6 +175,15 @@ async def until(condition, *, timeout=8):
     return found
 
 
+async def settled(desk, *, waiting=0, dead=0):
+    """Until the outbox holds just this: an answer reaches the portal's list before the bridge's disk."""
+    expected = {"waiting": waiting, "dead": dead}
+    end = time.monotonic() + 8
+    while (counts := await desk.bridge.registry.outbox_counts()) != expected:
+        assert time.monotonic() < end, counts
+        await asyncio.sleep(0.01)
+
+
 def environment(portal, data_dir, **more):
     return {
         "PATH": os.environ["PATH"],
