@@ -134,20 +134,26 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
 
 
 @atomically
-def disconnected(session_pk: int, *, reason: str, trigger: str = "session_disconnected") -> Outcome:
+def disconnected(session_pk: int, *, reason: str) -> Outcome:
     """Lost, and expected back, unless the reason says that it is over (rule 10)."""
     account, session = _lock(session_pk)
     if not session.is_open:
         return Outcome.ENDED
     why = _ENDING_REASONS.get(reason)
-    if why is not None:
-        why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
-        end(session, why, account=account, trigger=trigger, detail=reason)
-        return Outcome.APPLIED
-    if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
-        return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
-    account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
+    if why is None:
+        return _lose(account, session, trigger="session_disconnected", reason=reason)
+    why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
+    end(session, why, account=account, trigger="session_disconnected", detail=reason)
     return Outcome.APPLIED
+
+
+@atomically
+def restore_failed(session_pk: int, *, reason: str) -> Outcome:
+    """The bridge could not start it again after its own restart. `reason` is its error text."""
+    account, session = _lock(session_pk)
+    if not session.is_open:
+        return Outcome.ENDED
+    return _lose(account, session, trigger="mark_disconnected", reason=reason)
 
 
 @atomically
@@ -206,6 +212,13 @@ def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | No
     locked = {pk: Account.objects.lock(pk) for pk in sorted(wanted)}
     session = LinkSession.objects.select_for_update().get(pk=session_pk)
     return locked[own.pk], locked[rival_pk] if rival_pk else None, session
+
+
+def _lose(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+    if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
+        return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
+    account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
+    return Outcome.APPLIED
 
 
 def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:

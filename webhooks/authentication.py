@@ -1,0 +1,105 @@
+"""Who is calling: a bridge, known by its webhook signature or by its API key.
+
+Nothing is written before the signature holds. An unknown secret and a wrong signature are one and the same 401.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts import fleet
+from accounts.models import BridgeSecret
+from api.errors import ApiError
+
+WINDOW = 300  # seconds either way between X-Timestamp and our clock, as the portal that Linkdesk replaces has it
+SECRETS_KEPT = 10  # seconds: reading and decrypting them for every event would cost more than the event
+
+_cache: dict[str, tuple[float, list[tuple[int, bytes]]]] = {}
+
+
+class Caller:
+    """Somebody who has proved which bridge it is: `request.auth` is that bridge's primary key."""
+
+    is_authenticated = True
+
+
+class BridgeSignature(BaseAuthentication):
+    """HMAC-SHA256 over timestamp and raw body (docs/bridge-api.md)."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, int]:
+        timestamp = _timestamp(request)
+        signature = _header(request, "X-HMAC-Signature").encode("utf-8", "surrogateescape")
+        bridge_id = _match(BridgeSecret.Kind.HMAC, signature, lambda secret: sign(secret, timestamp, request.body))
+        if bridge_id is None:
+            raise ApiError(401, "INVALID_SIGNATURE", "The signature does not match. Check the secret of this bridge.")
+        fleet.hear(bridge_id)
+        return Caller(), bridge_id
+
+    def authenticate_header(self, request: Request) -> str:
+        return "X-HMAC-Signature"
+
+
+class BridgeKey(BaseAuthentication):
+    """The API key, as X-API-Key or as a bearer token."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, int]:
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        key = (request.headers.get("X-API-Key") or bearer).encode("utf-8", "surrogateescape")
+        bridge_id = _match(BridgeSecret.Kind.API_KEY, key, lambda secret: secret)
+        if bridge_id is None:
+            raise ApiError(401, "INVALID_KEY", "The API key is missing or unknown. Check the key of this bridge.")
+        fleet.hear(bridge_id)
+        return Caller(), bridge_id
+
+    def authenticate_header(self, request: Request) -> str:
+        return "X-API-Key"
+
+
+def sign(secret: bytes, timestamp: str, body: bytes) -> bytes:
+    """Lower-case hex, as the bridge sends it."""
+    return hmac.new(secret, timestamp.encode() + body, hashlib.sha256).hexdigest().encode()
+
+
+def forget_secrets() -> None:
+    """Read them anew at the next request."""
+    _cache.clear()
+
+
+def _match(kind: BridgeSecret.Kind, given: bytes, expected: Any) -> int | None:
+    """The bridge whose secret fits. All are tried, so that the time tells nothing about which one it was."""
+    found = None
+    for bridge_id, secret in _secrets(kind):
+        if hmac.compare_digest(expected(secret), given):
+            found = bridge_id
+    return found
+
+
+def _secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
+    until, known = _cache.get(kind, (0.0, []))
+    if until < time.monotonic():
+        active = BridgeSecret.objects.filter(kind=kind, retired_at__isnull=True)
+        known = [(row.bridge_id, row.value.encode()) for row in active]
+        _cache[kind] = (time.monotonic() + SECRETS_KEPT, known)
+    return known
+
+
+def _timestamp(request: Request) -> str:
+    """Its text as sent, for it is signed as text."""
+    text = _header(request, "X-Timestamp")
+    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+        raise ApiError(401, "INVALID_TIMESTAMP", "X-Timestamp must be Unix seconds, in decimal digits.")
+    if abs(time.time() - int(text)) > WINDOW:
+        raise ApiError(401, "STALE_TIMESTAMP", "X-Timestamp is more than 300 s off. Set the clock of the bridge.")
+    return text
+
+
+def _header(request: Request, name: str) -> str:
+    value: str = request.headers.get(name, "")
+    if not value:
+        raise ApiError(401, "MISSING_HEADER", f"The header {name} is missing.")
+    return value

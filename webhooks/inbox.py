@@ -1,0 +1,209 @@
+"""Durable first, then applied: what happens to an event between its signature and its answer.
+
+Two transactions. T1 stores the event with its first try counted; T2 applies it under the account's lock. One
+transaction would lose the event when a handler dies, and storing a row before locking its parent deadlocks.
+"""
+
+import hashlib
+import logging
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.lifecycle import SOFT_ENDS
+from accounts.locking import atomically
+from accounts.models import LinkSession
+from accounts.orders import stop_resurrected
+from webhooks.handlers import DEMOTING, DROPPED, LIFECYCLE, MESSAGES, REOPENING, SECRETS
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+log = logging.getLogger(__name__)
+State = WebhookEvent.State
+Reason = UnmatchedTraffic.Reason
+
+MAX_ATTEMPTS = 8
+LEASE = 60  # seconds; whoever works on an event longer than that is dead (a task is killed at 45)
+MAX_PAYLOAD = 16 * 1024  # bytes of JSON; the longest lifecycle event is under 1 kB without its QR code
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A verified event: `data` as it came, `fields` what its shape makes of it (None: an event we do not know)."""
+
+    bridge_id: int
+    event: str
+    session_id: str
+    data: dict[str, Any]
+    fields: dict[str, Any] | None
+    replay_key: str
+    event_id: str | None = None
+    boot: str = ""
+    sequence: int | None = None
+
+
+def receive(delivery: Delivery) -> str:
+    """Keep the event, apply it, and say what became of it in one word. Raises OperationalError: nothing was kept."""
+    session = LinkSession.objects.filter(session_id=delivery.session_id).first()
+    unmatched = _why_unmatched(delivery, session)
+    if unmatched is not None:
+        _count(delivery, unmatched)
+        if unmatched == Reason.ENDED and session is not None and delivery.event in LIFECYCLE:
+            _stop_if_it_runs(delivery.event, session.pk)
+        return str(unmatched)
+    assert session is not None
+    assert delivery.fields is not None
+    if delivery.event in MESSAGES:
+        outcome = MESSAGES[delivery.event].apply(session.pk, delivery.fields)
+        return outcome or "applied"
+    event_pk = _store(delivery, session.pk)
+    return _apply(event_pk, delivery.fields, attempt=1) if event_pk else "duplicate"
+
+
+def sweep() -> int:
+    """Try again what failed, and what somebody died over. Gives how many events were tried."""
+    due = WebhookEvent.objects.filter(state__in=[State.RECEIVED, State.FAILED], due_at__lte=timezone.now())
+    return sum(retry(pk) for pk in due.order_by("pk").values_list("pk", flat=True)[:200])
+
+
+def retry(event_pk: int) -> bool:
+    """One more try, counted and committed before the work: one that kills the process must not come back for ever."""
+    event = WebhookEvent.objects.get(pk=event_pk)
+    mine = WebhookEvent.objects.filter(pk=event_pk, attempts=event.attempts, state=event.state)
+    if event.attempts >= MAX_ATTEMPTS:
+        mine.update(state=State.DEAD, finished_at=timezone.now())
+        return False
+    lease = timezone.now() + timedelta(seconds=LEASE)
+    if not mine.update(state=State.RECEIVED, attempts=F("attempts") + 1, due_at=lease):
+        return False  # another sweep has it
+    _apply(event_pk, None, attempt=event.attempts + 1)
+    return True
+
+
+def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> UnmatchedTraffic.Reason | None:
+    """Rule 1: events are matched by session id; what the body says about workspaces is only an echo."""
+    if delivery.event in DROPPED:
+        return Reason.DROPPED
+    if delivery.fields is None:
+        return Reason.UNKNOWN_EVENT
+    if session is None:
+        return Reason.UNKNOWN_SESSION
+    if session.bridge_id != delivery.bridge_id:
+        return Reason.NOT_OWNER
+    if delivery.event in LIFECYCLE and not session.is_open:
+        reopens = session.end_reason in SOFT_ENDS and delivery.event in REOPENING
+        return None if reopens else Reason.ENDED
+    return None
+
+
+@atomically
+def _count(delivery: Delivery, reason: UnmatchedTraffic.Reason) -> None:
+    """One row, however often: a bridge sends QR codes for a logged-out session for ever."""
+    rows = UnmatchedTraffic.objects.filter(
+        bridge_id=delivery.bridge_id, session_id=delivery.session_id, event=delivery.event, reason=reason
+    )
+    again = {"count": F("count") + 1, "last_at": timezone.now()}
+    if rows.update(**again):
+        return
+    try:
+        with transaction.atomic():
+            UnmatchedTraffic.objects.create(
+                bridge_id=delivery.bridge_id, session_id=delivery.session_id, event=delivery.event, reason=reason
+            )
+    except IntegrityError:  # a twin was first
+        rows.update(**again)
+
+
+@atomically
+def _stop_if_it_runs(event: str, session_pk: int) -> None:
+    """These events come from a client that runs, though the session has ended here."""
+    if event in {"qr_code_generated", "session_authenticated", "session_ready", "session_reconnected"}:
+        stop_resurrected(LinkSession.objects.select_for_update().get(pk=session_pk))
+
+
+def _store(delivery: Delivery, session_pk: int) -> int | None:
+    """T1. None: the very same request, or the same event id, is here already."""
+    try:
+        return _insert(delivery, session_pk)
+    except IntegrityError:
+        return None
+
+
+@atomically
+def _insert(delivery: Delivery, session_pk: int) -> int:
+    with transaction.atomic():
+        event = WebhookEvent.objects.create(
+            bridge_id=delivery.bridge_id,
+            session_id=session_pk,
+            event=delivery.event,
+            payload=_without_secrets(delivery),
+            event_id=delivery.event_id,
+            replay_key=delivery.replay_key,
+            boot=delivery.boot,
+            sequence=delivery.sequence,
+            due_at=timezone.now() + timedelta(seconds=LEASE),
+        )
+    return event.pk
+
+
+def _apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
+    """T2, and the note of what went wrong in it."""
+    try:
+        return _apply_and_mark(event_pk, fields, attempt=attempt)
+    except Exception as error:  # whatever a handler does, the event is kept and the answer is 2xx
+        _mark_failed(event_pk, error, attempt=attempt)
+        return "failed"
+
+
+@atomically
+def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
+    event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
+    if event.state != State.RECEIVED or event.attempts != attempt:
+        return "duplicate"  # the lease ran out and somebody else took it
+    if attempt > 1 and event.event in DEMOTING and _is_overtaken(event):
+        outcome = "stale"
+    else:
+        outcome = LIFECYCLE[event.event].apply(event.session_id, _fields_again(event) if fields is None else fields)
+    event.state = State.IGNORED if outcome else State.APPLIED
+    event.reason, event.error, event.finished_at = outcome, "", timezone.now()
+    event.save(update_fields=["state", "reason", "error", "finished_at"])
+    return outcome or "applied"
+
+
+def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
+    """Only the kind of the error is logged: its text may hold a phone number."""
+    log.error("event %s: %s in try %s", event_pk, type(error).__name__, attempt)
+    dead = attempt >= MAX_ATTEMPTS
+    delay = min(5 * 2**attempt, 600) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
+    WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED).update(
+        state=State.DEAD if dead else State.FAILED,
+        error=f"{type(error).__name__}: {error}"[:300],
+        due_at=timezone.now() + timedelta(seconds=delay),
+        finished_at=timezone.now() if dead else None,
+    )
+
+
+def _is_overtaken(event: WebhookEvent) -> bool:
+    return event.session.account.status_changed_at > event.received_at
+
+
+def _fields_again(event: WebhookEvent) -> dict[str, Any]:
+    shape = LIFECYCLE[event.event].shape(data=event.payload)
+    shape.is_valid(raise_exception=True)
+    return dict(shape.validated_data)
+
+
+def _without_secrets(delivery: Delivery) -> dict[str, Any]:
+    kept = {key: value for key, value in delivery.data.items() if key not in SECRETS}
+    if len(str(kept)) > MAX_PAYLOAD:  # no bridge sends such an event: keep what we understand of it
+        kept = {key: value for key, value in (delivery.fields or {}).items() if key not in SECRETS}
+    return kept
+
+
+def replay_key(timestamp: str, signature: str) -> str:
+    """What makes two requests the very same one: a retry has a new timestamp and signature."""
+    return hashlib.sha256(f"{timestamp}:{signature}".encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,92 @@
+"""POST /api/whatsapp/webhooks/webjs: every event of every bridge."""
+
+import logging
+import random
+import time
+from typing import Any
+
+from django.db import OperationalError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from api.errors import ApiError
+from api.strict_json import parse_object
+from webhooks import inbox
+from webhooks.authentication import BridgeSignature
+from webhooks.handlers import DROPPED, LIFECYCLE, MESSAGES
+from webhooks.serializers import Addressed, Envelope
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 8  # seconds for a database in trouble; the bridge waits 10
+
+
+class WebjsWebhook(APIView):
+    authentication_classes = [BridgeSignature]
+
+    def post(self, request: Request) -> Response:
+        delivery = _delivery(request)
+        try:
+            outcome = _patiently(delivery)
+        except OperationalError as error:
+            log.error("event %s not kept: %s", delivery.event, type(error).__name__)
+            raise _busy(delivery) from error
+        return Response({"success": True, "outcome": outcome})
+
+
+def _delivery(request: Request) -> inbox.Delivery:
+    """The event in the verified raw bytes; DRF's own parser would read a chunked body as empty."""
+    envelope = _valid(Envelope, parse_object(request.body))
+    event, data = envelope["event"], envelope["data"]
+    handler = LIFECYCLE.get(event) or MESSAGES.get(event)
+    return inbox.Delivery(
+        bridge_id=request.auth,
+        event=event,
+        session_id=_valid(Addressed, data)["session_id"],
+        data=data,
+        fields=_valid(handler.shape, data) if handler else {} if event in DROPPED else None,
+        replay_key=inbox.replay_key(request.headers["X-Timestamp"], request.headers["X-HMAC-Signature"]),
+        event_id=_short(request, "X-Event-Id") or None,
+        boot=_short(request, "X-Bridge-Boot"),
+        sequence=_sequence(request),
+    )
+
+
+def _valid(shape: type[Any], data: Any) -> dict[str, Any]:
+    serializer = shape(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _short(request: Request, name: str) -> str:
+    """An id in a header: at most 64 printable ASCII characters."""
+    value: str = request.headers.get(name, "")
+    if len(value) > 64 or not value.isascii() or not value.isprintable():
+        raise ApiError(400, "INVALID_HEADER", f"{name} must be at most 64 printable ASCII characters.")
+    return value
+
+
+def _sequence(request: Request) -> int | None:
+    value = _short(request, "X-Bridge-Sequence")
+    if value and not (value.isdigit() and len(value) <= 18):
+        raise ApiError(400, "INVALID_HEADER", "X-Bridge-Sequence must be a whole number.")
+    return int(value) if value else None
+
+
+def _patiently(delivery: inbox.Delivery) -> str:
+    """Most bridges lose what gets a 5xx: a short outage of the database is waited out in here."""
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return inbox.receive(delivery)
+        except OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(random.uniform(0.2, 0.6))  # noqa: S311  # jitter, no secret
+
+
+def _busy(delivery: inbox.Delivery) -> ApiError:
+    """429 is the only answer that a bridge without event ids tries again; one with them knows a 503."""
+    status = 503 if delivery.event_id else 429
+    return ApiError(status, "BUSY", "The database does not answer. Send this again.", retry_after=2)
