@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     last_error TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (session_id, id) WHERE dead_at IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (session_id, id) WHERE dead_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY,
     workspace_id TEXT NOT NULL,  -- JSON: "9" and 9 are echoed as they came

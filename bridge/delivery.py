@@ -57,6 +57,7 @@ class Sender:
         self._settings = settings
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._nudged: set[str] = set()
+        self._sending: set[str] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._look: asyncio.Task[None] | None = None
         self._stopping = False
@@ -75,12 +76,13 @@ class Sender:
         self._stopping = True
         if self._look:
             self._look.cancel()
-        sending = [task for task in self._workers.values() if not task.done()]
+        tasks = list(self._workers.values())
+        sending = [self._workers[session_id] for session_id in self._sending]
         if sending:
             await asyncio.wait(sending, timeout=STOP_GRACE)
-        for task in sending:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*sending, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.close()
 
     def nudge(self, session_id: str) -> None:
@@ -123,8 +125,15 @@ class Sender:
             return True
         async with self._slots:
             if not self._stopping:
-                await self._try(letter)
+                await self._try_one(letter)
         return True
+
+    async def _try_one(self, letter: Letter) -> None:
+        self._sending.add(letter.session_id)
+        try:
+            await self._try(letter)
+        finally:
+            self._sending.discard(letter.session_id)
 
     async def _try(self, letter: Letter) -> None:
         try:

@@ -8,6 +8,7 @@ from bridge.stored_sessions import Session
 
 Data = Mapping[str, object]
 
+LOGGED_IN = frozenset({"authenticated", "connected"})
 # The client runs and is not connected: a start or reconnect brings up a new one.
 DOWN = frozenset({"disconnected", "error"})
 # The bridge has given the session up and forgets it.
@@ -23,7 +24,7 @@ def apply(session: Session, event: str, *, data: Data) -> None:
 
 def _qr(session: Session, data: Data) -> None:
     # A code that comes after the login moves nothing back: the reference bridge sends such ones (1.2).
-    if session.status == "authenticated":
+    if session.status in LOGGED_IN:
         return
     session.status = "qr_scanning"
     session.qr_code = str(data["qr_code"])

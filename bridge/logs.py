@@ -8,17 +8,28 @@ import logging
 import sys
 import time
 import traceback
+from typing import Any
+
+
+class OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", " | ")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return place_of(ei[1]) if ei[1] else ""
 
 
 def start_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = OneLine("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    log = logging.getLogger("bridge")
-    log.handlers = [handler]
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("bridge").setLevel(logging.INFO)
+    # It quotes requests that it cannot parse, and the api_key of a GET is in the first line.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
 
 def place_of(error: BaseException) -> str:

@@ -37,6 +37,7 @@ async def restore_stored(registry: Registry, database: Database) -> list[Failure
 async def restore_listed(registry: Registry, portal: Portal, *, failures: list[Failure], base: float) -> None:
     for item in await _list_when_there(portal, base=base):
         failures += await _restore_item(registry, item)
+    registry.end_restore()
     for failure in failures:
         await portal.mark_disconnected(failure.session_id, workspace_id=failure.workspace_id, reason=failure.reason)
 

@@ -28,8 +28,9 @@ class Registry:
         self._running: dict[str, Session] = {}
         # A lock lives as long as someone holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # Deleted since the start of this process: the portal's list may have been read before the DELETE.
+        # Deleted while the restore goes on: the portal's list may have been read before the DELETE.
         self._deleted: set[str] = set()
+        self._restoring = True
 
     def running(self) -> list[Session]:
         return list(self._running.values())
@@ -71,10 +72,15 @@ class Registry:
                 raise
         return True
 
+    def end_restore(self) -> None:
+        self._restoring = False
+        self._deleted.clear()
+
     async def stop(self, session_id: str, *, logout: bool) -> tuple[bool, str | None]:
         """(it ran, what went wrong). No event is sent, not even one that the client still emits."""
         async with self._lock(session_id):
-            self._deleted.add(session_id)
+            if self._restoring:
+                self._deleted.add(session_id)
             ran = self._running.pop(session_id, None) is not None
             # Forgotten first: a kill after this line leaves at worst a login, which a second DELETE removes;
             # the other way round a deleted session would show codes again.

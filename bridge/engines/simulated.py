@@ -97,6 +97,11 @@ class SimulatedEngine:
 
     async def _live(self, session_id: str, *, client: Client) -> None:
         """An expired phone leaves by itself; a stopped one was taken out by `stop`."""
-        await client.phone.live()
+        try:
+            await client.phone.live()
+        except Exception as error:
+            # An unreadable login, a full disk. Told as a drop: it must not look well.
+            log.error("simulated phone broke session=%s error=%s", session_id, place_of(error))
+            await client.phone.tell("session_disconnected", {"reason": "ENGINE_ERROR"})
         if self._clients.get(session_id) is client:
             del self._clients[session_id]

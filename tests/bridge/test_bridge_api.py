@@ -25,7 +25,8 @@ async def test_an_unknown_route_is_404(desk):
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[1]", b'"x"', b"\xff", b"[" * 100_000, b'{"a": "\\ud800"}', b'{"a": NaN}', b'{"a": 1e999}']
+    "raw",
+    [b"", b"{", b"[1]", b'"x"', b"\xff", b"[" * 100_000, b'{"a": "\\ud800"}', b'{"a": NaN}', b'{"a": 1e999}'],
 )
 async def test_malformed_json_is_400_in_json(desk, raw):
     status, answer = await desk.call("POST", "/api/sessions", raw=raw)

@@ -97,6 +97,14 @@ async def test_only_the_newest_unsent_code_waits(portal, tmp_path):
     assert portal.accepted[0].data["qr_count"] >= 5
 
 
+async def test_a_newer_code_replaces_a_dead_one(portal, desk):
+    portal.answer = lambda webhook: Answer(400 if webhook.data["qr_count"] < 3 else 200)
+    await desk.start(simulate=SILENT | {"qr_every": 0.1})
+    await until(lambda: portal.accepted)
+    await settled(desk)
+    assert [webhook.status for webhook in portal.attempts[:3]] == [400, 400, 200]
+
+
 async def test_one_stuck_session_does_not_hold_another(portal, desk):
     portal.answer = lambda webhook: Answer(503 if webhook.data["session_id"] == "stuck" else 200)
     await desk.start("stuck")

@@ -181,6 +181,7 @@ async def test_a_start_that_fails_is_forgotten_and_says_why(portal, tmp_path):
 
 
 async def test_a_delete_wins_over_a_list_that_was_read_before(portal, tmp_path):
+    portal.active_status = 503  # the restore goes on
     async with running(portal, tmp_path) as desk:
         registry = desk.bridge.registry
         await desk.start()

@@ -10,7 +10,7 @@ from bridge.engines.simulated_phone import derived_phone
 from bridge.errors import ConfigurationError
 
 
-def statuses(portal):
+def counts(portal):
     return [webhook.data["qr_count"] for webhook in portal.find("qr_code_generated")]
 
 
@@ -19,7 +19,7 @@ async def test_codes_follow_each_other_and_differ(portal, desk):
     await until(lambda: len(portal.accepted) >= 3)
     texts = [webhook.data["qr_text"] for webhook in portal.accepted]
     assert len(set(texts)) == len(texts)
-    assert statuses(portal) == sorted(statuses(portal))
+    assert counts(portal) == sorted(counts(portal))
     assert not portal.find("session_authenticated")
 
 
@@ -63,7 +63,7 @@ async def test_a_logout_on_the_phone_shows_codes_for_ever(portal, desk):
     assert portal.find("session_disconnected")[0].data["reason"] == "LOGOUT"
     assert portal.events().index("session_disconnected") == 3
     assert set(portal.events()[4:]) == {"qr_code_generated"}
-    assert statuses(portal)[:3] == [1, 2, 3]
+    assert counts(portal)[:3] == [1, 2, 3]
     _, answer = await desk.status()
     assert answer["status"] == "qr_scanning"
     assert answer["phone_number"]
@@ -172,6 +172,22 @@ async def test_knobs_from_the_environment_hold_for_all_and_yield_to_the_sessions
 def test_an_environment_that_makes_no_sense_is_refused():
     assert from_environ({}) == Knobs()
     assert from_environ({"LINKDESK_SIM_SHUFFLE": "true"}).shuffle
-    for name, word in [("SCAN_AFTER", "soon"), ("SHUFFLE", "maybe"), ("QR_EVERY", "0"), ("SCAN_AFTER", "inf")]:
+    for name, word in [
+        ("SCAN_AFTER", "soon"),
+        ("SHUFFLE", "maybe"),
+        ("QR_EVERY", "0"),
+        ("SCAN_AFTER", "inf"),
+    ]:
         with pytest.raises(ConfigurationError, match="LINKDESK_SIM_"):
             from_environ({f"LINKDESK_SIM_{name}": word})
+
+
+async def test_a_phone_that_breaks_is_shown_as_down_and_can_be_started_again(portal, desk, tmp_path):
+    login = tmp_path / "simulated" / f"{SESSION}.json"
+    login.write_text("{")
+    await desk.start()
+    await until(lambda: portal.find("session_disconnected"))
+    assert (await desk.status())[1]["status"] == "disconnected"
+    login.unlink()
+    await desk.start()
+    await until(lambda: portal.find("session_ready"))
