@@ -183,5 +183,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LINKDESK_LOG_LEVEL", default="INFO")},
     # Both write the query string or the path of a linking page, which is its secret.
-    "loggers": {"django.channels.server": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+    "loggers": {
+        "django-q": {"level": "WARNING"},  # a line for each task otherwise
+        "django.channels.server": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},
+    },
 }

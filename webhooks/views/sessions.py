@@ -12,7 +12,7 @@ from accounts.lifecycle import Status
 from accounts.models import LinkSession
 from api.errors import ApiError
 from api.strict_json import parse_object
-from webhooks.authentication import BridgeKey
+from webhooks.authentication import BridgeKey, bridge_of
 from webhooks.serializers import MarkDisconnected
 
 RESTORABLE = [Status.AUTHENTICATED, Status.CONNECTED, Status.DISCONNECTED]
@@ -25,7 +25,7 @@ class ActiveAccounts(APIView):
 
     def get(self, request: Request) -> Response:
         sessions = LinkSession.objects.filter(
-            bridge=request.auth,
+            bridge=bridge_of(request),
             ended_at__isnull=True,
             authenticated_at__isnull=False,
             account__status__in=RESTORABLE,
@@ -42,7 +42,7 @@ class MarkDisconnectedView(APIView):
     def post(self, request: Request, session_id: str) -> Response:
         shape = MarkDisconnected(data=parse_object(request.body or b"{}"))
         shape.is_valid(raise_exception=True)
-        mine = LinkSession.objects.filter(bridge=request.auth).select_related("account")
+        mine = LinkSession.objects.filter(bridge=bridge_of(request)).select_related("account")
         session = get_object_or_404(mine, session_id=session_id)
         if shape.validated_data.get("workspace_id", str(session.account.workspace_id)) != str(
             session.account.workspace_id

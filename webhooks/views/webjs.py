@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from api.errors import ApiError
 from api.strict_json import parse_object
 from webhooks import inbox
-from webhooks.authentication import BridgeSignature
+from webhooks.authentication import BridgeSignature, bridge_of
 from webhooks.handlers import DROPPED, LIFECYCLE, MESSAGES
 from webhooks.serializers import Addressed, Envelope
 
@@ -41,7 +41,7 @@ def _delivery(request: Request) -> inbox.Delivery:
     event, data = envelope["event"], envelope["data"]
     handler = LIFECYCLE.get(event) or MESSAGES.get(event)
     return inbox.Delivery(
-        bridge_id=request.auth,
+        bridge_id=bridge_of(request),
         event=event,
         session_id=_valid(Addressed, data)["session_id"],
         data=data,

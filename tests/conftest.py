@@ -1,0 +1,82 @@
+"""The world of the tests: one workspace, one bridge that serves it, an account, and signed requests."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts import pairing
+from accounts.models import Account, Bridge, BridgeSecret, LinkSession, Workspace
+from tests.signing import signed_headers
+from webhooks.authentication import forget_secrets
+
+PHONE = "6281167328422"
+
+
+@pytest.fixture(autouse=True)
+def _own_media(settings: Any, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_secrets() -> Iterator[None]:
+    forget_secrets()
+    yield
+    forget_secrets()
+
+
+@pytest.fixture
+def workspace(db: None) -> Workspace:
+    return Workspace.objects.create(name="Toko Alice")
+
+
+def make_bridge(name: str, url: str = "http://127.0.0.1:1", **values: Any) -> Bridge:
+    bridge = Bridge.objects.create(name=name, url=url, capabilities=["logout"], **values)
+    BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.HMAC, value=f"{name}-hmac")
+    BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.API_KEY, value=f"{name}-key")
+    return bridge
+
+
+@pytest.fixture
+def bridge(db: None) -> Bridge:
+    return make_bridge("alpha")
+
+
+@pytest.fixture
+def account(workspace: Workspace, bridge: Bridge) -> Account:
+    return Account.objects.create(workspace=workspace, label="Alice")
+
+
+@pytest.fixture
+def session(account: Account) -> LinkSession:
+    """A pairing that has just begun."""
+    return pairing.start(account.pk, trigger="test")
+
+
+class Portal:
+    """A bridge's view of the portal: signed requests over the real URL, and the answers."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        self.tick = itertools.count()
+        self.client = Client(raise_request_exception=False)
+
+    def post(self, event: str, session: LinkSession | str, **more: Any) -> Any:
+        session_id = session if isinstance(session, str) else session.session_id
+        return self.send({"event": event, "data": {"workspace_id": 1, "session_id": session_id, **more}})
+
+    def send(self, body: Any, *, headers: dict[str, str] | None = None, **extra: str) -> Any:
+        # A second for each request: the very same body in the very same second is a replay.
+        raw, signed = signed_headers(self.secret, body, at=int(time.time()) - 200 + next(self.tick) % 400)
+        return self.client.post(
+            "/api/whatsapp/webhooks/webjs", raw, "application/json", headers=(headers or signed) | extra
+        )
+
+
+@pytest.fixture
+def portal(bridge: Bridge) -> Portal:
+    return Portal("alpha-hmac")
