@@ -13,8 +13,14 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # generic in 
     """Bytes count: 'abc', 'ABC', 'abc ' and 'ábc' are four ids (MariaDB's default collation makes them one)."""
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        collation = "utf8mb4_bin" if connection.vendor == "mysql" else None
-        return super().db_parameters(connection) | {"collation": collation}
+        return super().db_parameters(connection) | {"collation": _exact_collation(connection)}
+
+
+def _exact_collation(connection: Any) -> str | None:
+    """utf8mb4_bin would not do: it pads, and takes 'abc ' for 'abc' (measured on MariaDB 10.11)."""
+    if connection.vendor != "mysql":
+        return None
+    return "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
