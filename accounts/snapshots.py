@@ -38,6 +38,7 @@ class Snapshot(TypedDict):
     expires_in: float | None  # seconds until the attempt lapses
     qr_svg: str
     qr_png: bool  # there is a QR code, but only as an image
+    qr_expires_in: float | None  # seconds until the code shown now is no longer good
     qr_count: int
     pairing_code: str
     action_message: str
@@ -84,6 +85,7 @@ def take(account_id: int) -> Snapshot:
         expires_in=expires_in,
         qr_svg=session.qr_svg if session and shows_qr else "",
         qr_png=bool(session and shows_qr and session.qr_png),
+        qr_expires_in=_seconds_until(session.qr_expires_at, now) if session and shows_qr else None,
         qr_count=session.qr_count if session else 0,
         pairing_code=session.pairing_code if session and shows_code else "",
         action_message=session.action_message if session and status == Status.ACTION_REQUIRED else "",
@@ -104,6 +106,10 @@ def _derive(account: Account, session: LinkSession | None, now: datetime) -> tup
     if left <= 0:
         return STATUS_AFTER[deadline[1]], deadline[1], None
     return status, "", round(left, 1)
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
+    return round((moment - now).total_seconds(), 1) if moment else None
 
 
 def _is_fresh(until: datetime | None, now: datetime) -> bool:

@@ -1,0 +1,55 @@
+# Needs Python 3.11 or newer with venv, and make. Everything else is installed into .venv, as wheels.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Throw-away secrets for a suite that runs against a database server.
+TEST_SECRETS = SECRET_KEY="$${SECRET_KEY:-only-for-tests-0123456789-0123456789-0123456789-0123}" \
+	FIELD_ENCRYPTION_KEYS="$${FIELD_ENCRYPTION_KEYS:-MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}"
+
+.PHONY: help setup dev run test lint types messages
+
+help:
+	@echo "make run     a portal, a worker and a simulated bridge, ready to use"
+	@echo "make test    the whole suite; with DATABASE_URL and REDIS_URL set, on those"
+	@echo "make setup   only install; make lint; make types; make messages (compile the translations)"
+
+setup: $(VENV)/.installed
+dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Linkdesk needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: install it and try again."; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: requirements.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.txt
+	@touch $@
+
+# mysqlclient is built here: the one package without a wheel.
+$(VENV)/.installed-mysql: requirements-mysql.txt $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-mysql.txt || { \
+		echo; echo "mysqlclient could not be built. It needs a compiler, pkg-config and the client's headers. On Debian:"; \
+		echo "  apt-get install build-essential python3-dev pkg-config default-libmysqlclient-dev"; exit 1; }
+	@touch $@
+
+DATABASE_DRIVER = $(if $(filter mysql%,$(DATABASE_URL)),$(VENV)/.installed-mysql)
+
+run: setup $(DATABASE_DRIVER)
+	@$(BIN)/python -m deploy.run
+
+test: dev $(DATABASE_DRIVER)
+	$(if $(DATABASE_URL),$(TEST_SECRETS)) $(BIN)/python -m pytest $(ARGS)
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: dev
+	$(TEST_SECRETS) $(BIN)/mypy .
+
+messages: dev
+	$(BIN)/pybabel compile --domain django --directory locale --statistics

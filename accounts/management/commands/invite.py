@@ -1,0 +1,24 @@
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.invitations import invite
+from accounts.models import Workspace
+
+
+class Command(BaseCommand):
+    help = "Make or find an account and print the URL of a linking page for it, alone on the last line."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("workspace", type=int, help="its id")
+        parser.add_argument("--label", default="")
+        parser.add_argument("--phone", help="the number that must link, with its country code")
+
+    def handle(self, *args: Any, workspace: int, label: str, phone: str | None, **options: Any) -> None:
+        try:
+            self.stdout.write(invite(workspace, label=label, phone=phone))
+        except Workspace.DoesNotExist as error:
+            raise CommandError(f"There is no workspace {workspace}. Make one with create_workspace NAME.") from error
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
