@@ -5,5 +5,6 @@ from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("link/", include("linking.urls")),
     path("api/whatsapp/", include("webhooks.urls")),
 ]

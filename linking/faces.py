@@ -1,0 +1,144 @@
+"""The faces of the page: one for each view, and for each reason where the reason changes the words.
+
+All of them are rendered by the server in the visitor's language; the script only shows one and hides the others.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.failures import FAILURES
+from accounts.lifecycle import EndReason
+from accounts.snapshots import Snapshot, View
+
+Words = str | Promise
+Press = Literal["", "start", "renew"]
+
+REFUSED = "refused"
+NEW_CODE = _("New QR code")
+
+
+@dataclass(frozen=True)
+class Face:
+    key: str  # what the snapshot names: the view, or "view:reason"
+    title: Words
+    meaning: Words = ""
+    todo: Words = ""
+    tone: Literal["good", "wait", "bad", "quiet"] = "quiet"  # with an icon of its own: colour never speaks alone
+    press: Press = ""  # what the button posts
+    button: Words = ""
+    shows_phone: bool = False
+    shows_devices: bool = False  # how many of ours may still stand on the phone
+    is_moving: bool = False  # something is on its way: the icon turns
+
+
+# Both stand beside the QR tile, which is always in the same place.
+CODE_FACES = (
+    Face(View.PREPARING, _("Getting your QR code"), is_moving=True),
+    Face(View.SCAN, _("Scan this code with WhatsApp")),
+)
+
+_TITLES: dict[View, Words] = {
+    View.EXPIRED: _("The code has run out"),
+    View.WRONG_NUMBER: _("That was another phone"),
+    View.REMOVED: _("No longer linked"),
+    View.FAILED: _("Linking did not work"),
+    View.UNAVAILABLE: _("No code at the moment"),
+}
+# What stands in front when the reason is not known to the page, and what all reasons share.
+_PLAIN_FAILURES = (
+    (View.EXPIRED, FAILURES[EndReason.QR_EXPIRED]),
+    (View.WRONG_NUMBER, FAILURES[EndReason.WRONG_NUMBER]),
+    (View.REMOVED, FAILURES[EndReason.LOGGED_OUT]),
+    (View.FAILED, FAILURES[EndReason.GIVEN_UP]),
+    (View.UNAVAILABLE, FAILURES[EndReason.BRIDGE_UNAVAILABLE]),
+)
+_REASONS = {
+    View.REMOVED: (EndReason.DEVICE_REMOVED,),
+    View.FAILED: (
+        EndReason.NEVER_READY,
+        EndReason.ACTION_NOT_TAKEN,
+        EndReason.PHONE_UNKNOWN,
+        EndReason.REFUSED,
+    ),
+}
+_TONES: dict[View, Literal["wait", "bad", "quiet"]] = {View.EXPIRED: "quiet", View.UNAVAILABLE: "wait"}
+
+
+def _failure(view: View, reason: EndReason | None = None) -> Face:
+    failure = FAILURES[reason] if reason else dict(_PLAIN_FAILURES)[view]
+    return Face(
+        key_of(view, reason or ""),
+        _TITLES[view],
+        failure.meaning,
+        failure.todo,
+        tone=_TONES.get(view, "bad"),
+        press="renew",
+        button=NEW_CODE,
+        shows_phone=view == View.WRONG_NUMBER,
+        shows_devices=view in {View.REMOVED, View.FAILED, View.WRONG_NUMBER},
+    )
+
+
+def key_of(view: View, reason: str) -> str:
+    """The face of a view that went wrong for `reason`; the view's own where the reason adds nothing."""
+    return f"{view}:{reason}" if reason in _REASONS.get(view, ()) else str(view)
+
+
+def face_of(snapshot: Snapshot) -> str:
+    return key_of(snapshot["view"], snapshot["reason"])
+
+
+MESSAGE_FACES = (
+    Face(
+        View.IDLE,
+        _("Link your WhatsApp"),
+        _("You need the phone with this WhatsApp in your hand."),
+        press="start",
+        button=_("Show the QR code"),
+        shows_devices=True,
+    ),
+    Face(
+        View.ACTION,
+        _("Continue on your phone"),
+        _("WhatsApp asks for one more confirmation there."),
+        _("Confirm it, and leave this page open."),
+        tone="wait",
+    ),
+    Face(
+        View.FINISHING,
+        _("Scanned. Almost done"),
+        _("WhatsApp is finishing the link. This takes up to a minute."),
+        _("Keep WhatsApp open on the phone until this page says that it is linked."),
+        is_moving=True,
+    ),
+    Face(
+        View.LINKED,
+        _("Linked"),
+        _("You can close this page. Do not remove the new device from Linked devices on the phone."),
+        tone="good",
+        shows_phone=True,
+    ),
+    Face(
+        View.RECONNECTING,
+        _("Reconnecting"),
+        _("The connection to WhatsApp was interrupted. It comes back by itself."),
+        _("Make sure that the phone is on and has internet."),
+        tone="wait",
+        shows_phone=True,
+        is_moving=True,
+    ),
+    # A start that was refused; its words come with the refusal. "start" joins what others have started meanwhile.
+    Face(REFUSED, _TITLES[View.UNAVAILABLE], tone="wait", press="start", button=_("Try again")),
+    *(_failure(view) for view, _words in _PLAIN_FAILURES),
+    *(_failure(view, reason) for view, reasons in _REASONS.items() for reason in reasons),
+)
+
+
+_ALL_TITLES = {face.key: face.title for face in (*CODE_FACES, *MESSAGE_FACES)}
+
+
+def title_of(key: str) -> Words:
+    return _ALL_TITLES[key]

@@ -1,0 +1,41 @@
+"""The path of a linking page is its secret: whoever writes paths into a log writes this one without its token."""
+
+import logging
+import re
+from typing import Any
+
+from daphne.access import AccessLogGenerator
+
+# Those that log a request's path: Django for every 4xx and 5xx, daphne for what it had to kill.
+LOGGERS = ("django.request", "django.security.csrf", "daphne.server", "daphne.http_protocol", "daphne.ws_protocol")
+_TOKEN = re.compile(r"(/link/)[^/\s'\"?]+")
+
+
+def hide_tokens(text: str) -> str:
+    return _TOKEN.sub(r"\1...", text)
+
+
+class HideTokens(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = hide_tokens(record.getMessage()), ()
+        return True
+
+
+class RedactedAccessLog:
+    """Daphne's access log, on by default, has no hook: its one writing method is wrapped."""
+
+    def __init__(self, write_entry: Any) -> None:
+        self.write_entry = write_entry
+
+    def __get__(self, log: Any, owner: Any = None) -> Any:
+        def write(*, request: str, **entry: Any) -> None:
+            self.write_entry(log, request=hide_tokens(request), **entry)
+
+        return write
+
+
+def install() -> None:
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(HideTokens())
+    if not isinstance(AccessLogGenerator.__dict__["write_entry"], RedactedAccessLog):
+        AccessLogGenerator.write_entry = RedactedAccessLog(AccessLogGenerator.write_entry)

@@ -1,0 +1,139 @@
+"""The public linking page. Opening it changes nothing (chat programs open links): a pairing starts by POST."""
+
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language_info
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import pairing
+from accounts.lifecycle import SCAN_WITHIN
+from accounts.models import LinkInvitation, LinkSession
+from accounts.pairing import PairingRefused
+from accounts.snapshots import View
+from linking import states
+from linking.entrance import invited, refuse, wants_json
+from linking.faces import CODE_FACES, MESSAGE_FACES, REFUSED, title_of
+from linking.origins import knows_own_forms
+
+# Somebody else has started it, in another tab perhaps: this page joins.
+JOINED = frozenset({"PAIRING_IN_PROGRESS", "ALREADY_CONNECTED"})
+STATUSES = {"NO_BRIDGE_AVAILABLE": 503, "TOO_MANY_PAIRINGS": 429, "PAIRING_COOLDOWN": 429}
+MOVING = frozenset({View.PREPARING, View.SCAN, View.ACTION, View.FINISHING, View.RECONNECTING})
+LANGUAGE_NAMES = [(code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
+LANGUAGE_KEPT = 365 * 24 * 3600  # seconds
+
+
+@require_safe
+@invited
+def page(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
+    if request.GET.get("lang") in dict(settings.LANGUAGES):
+        return _switch_language(request, request.GET["lang"])
+    return _show(request, invitation)
+
+
+@require_safe
+@invited
+def snapshot(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
+    return JsonResponse(states.take(invitation.account_id))
+
+
+@require_safe
+@invited
+def qr_png(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
+    """The code as an image, for bridges that send nothing else."""
+    state = states.take(invitation.account_id)
+    session = LinkSession.objects.filter(session_id=state["session_id"]).first()
+    if not state["qr_png"] or session is None or not session.qr_png:
+        return refuse("NO_QR_CODE", "There is no QR code at the moment.", status=404)
+    return HttpResponse(bytes(session.qr_png), content_type="image/png")
+
+
+@csrf_exempt  # by the middleware: `csrf_protect` checks it, once the form's origin is known
+@require_POST
+@knows_own_forms
+@invited
+@csrf_protect
+def start(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
+    return _begin(request, invitation, pairing.start)
+
+
+@csrf_exempt
+@require_POST
+@knows_own_forms
+@invited
+@csrf_protect
+def renew(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
+    return _begin(request, invitation, pairing.renew)
+
+
+def complete(request: HttpRequest, token: str) -> HttpResponse:
+    """The address as people copy it, without its last slash."""
+    return redirect("linking:page", token)
+
+
+def _switch_language(request: HttpRequest, language: str) -> HttpResponse:
+    """In a cookie only, so that it works by a plain link and changes nothing in the database."""
+    response = HttpResponseRedirect(request.path, status=303)
+    name, secure = settings.LANGUAGE_COOKIE_NAME, settings.SESSION_COOKIE_SECURE
+    response.set_cookie(name, language, max_age=LANGUAGE_KEPT, secure=secure, httponly=True, samesite="Lax")
+    return response
+
+
+def _begin(request: HttpRequest, invitation: LinkInvitation, begin: Callable[..., LinkSession]) -> HttpResponse:
+    account = invitation.account.resolve()
+    try:
+        begin(account.pk, trigger="page")
+    except PairingRefused as refusal:
+        if refusal.code not in JOINED:
+            return _refused(request, invitation, refusal)
+    if wants_json(request):
+        return JsonResponse(states.take(account.pk))
+    return HttpResponseRedirect("./", status=303)
+
+
+def _refused(request: HttpRequest, invitation: LinkInvitation, refusal: PairingRefused) -> HttpResponse:
+    status = STATUSES.get(refusal.code, 409)
+    if wants_json(request):
+        return refuse(refusal.code, str(refusal), status=status, retry_after=refusal.retry_after)
+    shown = _show(request, invitation, refusal=str(refusal), status=status)
+    if refusal.retry_after:
+        shown.headers["Retry-After"] = str(refusal.retry_after)
+    return shown
+
+
+def _show(request: HttpRequest, invitation: LinkInvitation, *, refusal: str = "", status: int = 200) -> HttpResponse:
+    state = states.take(invitation.account_id)
+    face = REFUSED if refusal else state["face"]
+    context: dict[str, Any] = {
+        "state": state,
+        "face": face,
+        "title": title_of(face),
+        "shows_code": face in {each.key for each in CODE_FACES},
+        "qr_svg": _named(state["qr_svg"]),
+        "seconds": ceil(state["expires_in"] or 0),
+        "refusal": refusal,
+        "workspace": invitation.account.workspace,
+        "support_code": state["account"][:8].upper(),
+        "code_faces": CODE_FACES,
+        "message_faces": MESSAGE_FACES,
+        "languages": LANGUAGE_NAMES,
+        "scan_within": SCAN_WITHIN,
+        "refreshes": state["view"] in MOVING,
+        "here": request.path.rpartition("/")[0] + "/",  # also for what a POST to one of its buttons shows
+    }
+    return render(request, "linking/page.html", context, status=status)
+
+
+def _named(svg: str) -> SafeString:
+    """The QR code as drawn by accounts.qr, with a name for those who do not see it."""
+    opening = format_html('<svg role="img" aria-label="{}" ', _("QR code for WhatsApp"))
+    return mark_safe(svg.replace("<svg ", opening, 1))  # noqa: S308  # our own drawing
