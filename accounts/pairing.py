@@ -55,7 +55,7 @@ def start(
     try:
         bridge = fleet.choose(workspace)
     except fleet.NoBridgeAvailable as error:
-        text = _("No bridge is free to link this account. Try again in a moment.")
+        text = _("Everything is busy at the moment. Try again in half a minute.")
         raise PairingRefused("NO_BRIDGE_AVAILABLE", text, retry_after=30) from error
     session = LinkSession.objects.create(
         session_id=new_session_id(workspace.pk), account=account, bridge=bridge, started_by=actor

@@ -1,0 +1,56 @@
+"""The linking page's world: the address of an account's page, and a phone that does what the test says."""
+
+import pytest
+
+from accounts import bridge_reports, pairing, qr
+from accounts.models import Account, LinkInvitation, LinkSession
+
+QR_TEXT = "2@" + "Abc/+9" * 30 + ",key=,identity="
+PNG = qr.PNG + b"rest of an image"
+
+
+def address_of(account: Account) -> str:
+    url = LinkInvitation.issue(account)
+    return url[url.index("/link/") :]
+
+
+@pytest.fixture
+def link(account: Account) -> str:
+    return address_of(account)
+
+
+class Phone:
+    """What a bridge reports about the account's session, in one word each."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    @property
+    def session(self) -> LinkSession:
+        self.account.refresh_from_db()
+        session = self.account.resolve().current_session
+        assert session is not None
+        return session
+
+    def begins(self) -> LinkSession:
+        return pairing.start(self.account.pk, trigger="test")
+
+    def sees_code(self, text: str = QR_TEXT, expires_in: int = 60) -> None:
+        bridge_reports.qr_shown(self.session.pk, qr=qr.from_text(text), expires_in=expires_in)
+
+    def scans(self) -> None:
+        bridge_reports.authenticated(self.session.pk, device_jid="6281167328422:1@s.whatsapp.net")
+
+    def links(self, number: str = "6281167328422") -> None:
+        bridge_reports.ready(self.session.pk, phone=number, device_jid="", platform="android")
+
+    def is_lost(self, reason: str = "CONFLICT") -> None:
+        bridge_reports.disconnected(self.session.pk, reason=reason)
+
+    def is_asked(self, message: str = "Enter the passkey.") -> None:
+        bridge_reports.action_required(self.session.pk, message=message)
+
+
+@pytest.fixture
+def phone(account: Account) -> Phone:
+    return Phone(account)
