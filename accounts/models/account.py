@@ -95,8 +95,11 @@ class Account(models.Model):
         return self.label or f"account {self.pk}"  # never the phone number: this lands in logs
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """A ModelForm leaves generated fields out and so skips the constraint: a duplicate would be a 500."""
-        super().validate_constraints(exclude=set(exclude or ()) - {"live_phone"})
+        """A ModelForm leaves out what it does not edit and so skips the constraint: a duplicate would be a 500.
+
+        The generated field is put back, with what its expression reads, and the workspace.
+        """
+        super().validate_constraints(exclude=set(exclude or ()) - {"live_phone", "deleted_at", "workspace"})
 
     @property
     def is_placeholder(self) -> bool:
