@@ -36,3 +36,8 @@ class WorkspaceToken(models.Model):
         digest = hashlib.sha256(token.encode()).hexdigest()
         cls.objects.create(workspace_id=workspace_id, name=name, prefix=token[:10], token_hash=digest)
         return token
+
+    def revoke(self) -> None:
+        if self.revoked_at is None:
+            self.revoked_at = timezone.now()
+            self.save(update_fields=["revoked_at"])
