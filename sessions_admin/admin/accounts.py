@@ -1,0 +1,243 @@
+"""Accounts: find one, see what is wrong, set it right."""
+
+from contextlib import suppress
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import pairing
+from accounts.lifecycle import Status
+from accounts.locking import atomically
+from accounts.models import Account, LinkInvitation, Workspace
+from sessions_admin import cells
+from sessions_admin.account_page import page_of
+from sessions_admin.admin.account_forms import AccountForm, ReasonForm, RenewForm
+from sessions_admin.admin.base import ActionVariant, DialogForm, ModelAdmin, actor_of, dialog_action, done, show_once
+
+
+class DeletedFilter(admin.SimpleListFilter):
+    """Deleted accounts stay out of sight until somebody asks for them."""
+
+    title = gettext_lazy("deleted")
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", gettext_lazy("Only deleted")), ("all", gettext_lazy("All"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> QuerySet[Account]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(deleted_at__isnull=self.value() != "yes")
+
+    def choices(self, changelist: Any) -> Any:
+        """ "Live" in place of Django's "All"."""
+        choices = list(super().choices(changelist))
+        return [choices[0] | {"display": gettext_lazy("Live")}, *choices[1:]]
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin):
+    form = AccountForm
+    list_display = ["name", "state", "phone", "workspace", "bridge", "since"]
+    list_display_links = ["name"]
+    list_select_related = ["workspace", "current_session__bridge"]
+    list_filter = ["status", "workspace", ("current_session__bridge", admin.RelatedOnlyFieldListFilter), DeletedFilter]
+    search_fields = ["label", "phone_number", "sessions__session_id", "workspace__name", "uuid"]
+    search_help_text = gettext_lazy("Phone number, label, workspace, session id or UUID")
+    phone_lookup = "phone_number"
+    ordering = ["-status_changed_at"]
+    fieldsets = [
+        (gettext_lazy("Account"), {"fields": ["workspace", "label", "phone_number", "is_primary", "is_active"]}),
+        (
+            gettext_lazy("Raw data"),
+            {
+                "classes": ["collapse"],
+                "fields": [
+                    "uuid",
+                    "provider_type",
+                    "version",
+                    "status_changed_at",
+                    "current_session",
+                    "merged_into",
+                    "created_at",
+                    "updated_at",
+                    "deleted_at",
+                ],
+            },
+        ),
+    ]
+    add_fieldsets = [(None, {"fields": ["workspace", "label", "phone_number", "provider_type", "is_primary"]})]
+    readonly_fields = [
+        "uuid",
+        "version",
+        "status_changed_at",
+        "current_session",
+        "merged_into",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+    ]
+    change_form_outer_before_template = "sessions_admin/account_page.html"
+    actions_detail = ["renew_qr", "invite", "force_reset"]
+
+    # --- the list ---------------------------------------------------------------------------------
+    @admin.display(description=gettext_lazy("account"), ordering="label")
+    def name(self, account: Account) -> str:
+        return str(account)
+
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def state(self, account: Account) -> SafeString:
+        return cells.status(account.status)
+
+    @admin.display(description=gettext_lazy("phone number"), ordering="phone_number")
+    def phone(self, account: Account) -> SafeString:
+        return cells.number(cells.phone(account.phone_number))
+
+    @admin.display(description=gettext_lazy("bridge"))
+    def bridge(self, account: Account) -> str:
+        return str(account.current_session.bridge) if account.current_session else "–"
+
+    @admin.display(description=gettext_lazy("since"), ordering="-status_changed_at")
+    def since(self, account: Account) -> SafeString | str:
+        return cells.age(account.status_changed_at)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        with suppress(ValueError):  # with or without dashes, whatever the database keeps
+            search_term = str(UUID(search_term.strip()))
+        return super().get_search_results(request, queryset, search_term)
+
+    # --- the page ---------------------------------------------------------------------------------
+    def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return False  # accounts end softly, by the domain
+
+    def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        may_change: bool = super().has_change_permission(request, obj)
+        return may_change and (obj is None or obj.deleted_at is None)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> list[str]:
+        if obj is None:
+            return self.readonly_fields
+        # WhatsApp told the number of a linked account; another one typed here would be a lie.
+        linked = obj.status in {Status.CONNECTED, Status.DISCONNECTED} and obj.phone_number is not None
+        return [*self.readonly_fields, "workspace", "provider_type", *(["phone_number"] if linked else [])]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method == "POST":
+            return self._save_under_lock(request, object_id, form_url, extra_context)
+        context = (extra_context or {}) | ({"desk": self._page(request, object_id)} if object_id else {})
+        return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
+
+    @atomically
+    def _save_under_lock(
+        self, request: HttpRequest, object_id: str | None, form_url: str, extra_context: Any
+    ) -> HttpResponse:
+        """Read, check and save under the locks that `ready` takes when it gives a phone to an account."""
+        account = self.find(request, object_id) if object_id else None
+        workspace = account.workspace_id if account else request.POST.get("workspace", "")
+        if str(workspace).isdecimal():
+            Workspace.objects.select_for_update().filter(pk=int(workspace)).first()
+        if account:
+            Account.objects.lock(account.pk)
+        context = (extra_context or {}) | ({"desk": page_of(account)} if account else {})
+        return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
+
+    def _page(self, request: HttpRequest, object_id: str) -> Any:
+        account = self.get_object(request, object_id)
+        return page_of(account) if account else None
+
+    def save_model(self, request: HttpRequest, obj: Account, form: AccountForm, change: bool) -> None:
+        if change:
+            obj.touch(*form.changed_data)  # the label and the phone are on the screens of whoever watches
+        else:
+            super().save_model(request, obj, form, change)
+
+    # --- what staff can do ------------------------------------------------------------------------
+    def find(self, request: HttpRequest, object_id: str) -> Account:
+        account: Account = super().find(request, object_id)
+        if account.deleted_at is not None:
+            raise Http404
+        return account
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        account = self.get_object(request, object_id)
+        is_live = account is not None and account.deleted_at is None
+        return super().get_actions_detail(request, object_id) if is_live else []
+
+    def has_renew_qr_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.may(request, "renew_qr")
+
+    def has_reset_account_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.may(request, "reset_account")
+
+    def has_invite_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.may(request, "add_linkinvitation")
+
+    @dialog_action(
+        gettext_lazy("New QR code"),
+        permission="renew_qr",
+        form=RenewForm,
+        icon="qr_code_2",
+        variant=ActionVariant.PRIMARY,
+        consequence=gettext_lazy("Ends an attempt that waits for its scan and begins a new one. The old code stops."),
+    )
+    def renew_qr(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        account = self.find(request, object_id)
+        try:
+            pairing.start(
+                account.pk,
+                trigger="admin",
+                actor=actor_of(request),
+                reason=form.cleaned_data["reason"],
+                force=True,
+                may_interrupt=form.cleaned_data.get("interrupt", False),
+            )
+        except pairing.PairingRefused as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+        else:
+            self.message_user(request, _("A new QR code is on its way to the linking page."), messages.SUCCESS)
+        return done(request, _url_of(account))
+
+    @dialog_action(
+        gettext_lazy("Force reset"),
+        permission="reset_account",
+        form=ReasonForm,
+        icon="restart_alt",
+        variant=ActionVariant.DANGER,
+        consequence=gettext_lazy(
+            "Ends the current session, revokes open invitations, asks the bridge to unlink the device."
+        ),
+    )
+    def force_reset(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        account = self.find(request, object_id)
+        pairing.force_reset(account.pk, actor=actor_of(request), reason=form.cleaned_data["reason"])
+        self.message_user(request, _("The account was reset. Invite again, or order a new QR code."), messages.SUCCESS)
+        return done(request, _url_of(account))
+
+    @dialog_action(
+        gettext_lazy("Invite"),
+        permission="invite",
+        icon="link",
+        consequence=gettext_lazy(
+            "Makes the address of a linking page for this account. Whoever has it can link a phone. It is shown once."
+        ),
+    )
+    def invite(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        account = self.find(request, object_id)
+        address = LinkInvitation.issue(account, created_by=actor_of(request))
+        note = _("Send it to the person who holds the phone. It cannot be shown again.")
+        return show_once(request, title=_("Linking page"), note=note, secret=address, url=_url_of(account))
+
+
+def _url_of(account: Account) -> str:
+    return reverse("admin:accounts_account_change", args=[account.pk])

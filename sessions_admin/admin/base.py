@@ -1,0 +1,170 @@
+"""The one place that knows django-unfold, and the rules that hold for every page of the admin.
+
+Unfold's bare `@action` runs on GET, without CSRF protection and without a permission. `dialog_action` is what the
+other modules use: GET shows a form and changes nothing, POST needs the permission and an object that the user sees.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from django import forms
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.functional import Promise
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+from unfold.admin import TabularInline as UnfoldTabularInline
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
+
+from accounts.models import User
+from sessions_admin.phone_search import digits_of
+
+__all__ = [
+    "ActionVariant",
+    "AdminPasswordChangeForm",
+    "DialogForm",
+    "ModelAdmin",
+    "ReadOnlyAdmin",
+    "TabularInline",
+    "UnfoldAdminPasswordWidget",
+    "UnfoldAdminTextInputWidget",
+    "UnfoldAdminTextareaWidget",
+    "UnfoldBooleanWidget",
+    "UserChangeForm",
+    "UserCreationForm",
+    "actor_of",
+    "dialog_action",
+    "done",
+    "show_once",
+]
+
+DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
+
+
+class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """Where every list of ours begins. Scoping by workspace belongs into `get_queryset`, here and nowhere else."""
+
+    list_per_page = 50
+    # Where this model keeps a phone number, for searches such as "+62 811-1680-1641".
+    phone_lookup = ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """What this user may see. Pages, searches, actions and the dashboard all start from here."""
+        return cast(QuerySet[Any], super().get_queryset(request))
+
+    def find(self, request: HttpRequest, object_id: str) -> Any:
+        """The object, if this user sees it. Raises Http404."""
+        found = self.get_object(request, unquote(object_id))
+        if found is None:
+            raise Http404
+        return found
+
+    def may(self, request: HttpRequest, codename: str) -> bool:
+        """Whether this user has a permission on this model. Whoever may not look may not act either."""
+        label = f"{self.model._meta.app_label}.{codename}"
+        return bool(request.user.has_perm(label) and self.has_view_permission(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        digits = digits_of(search_term)
+        if digits and self.phone_lookup:
+            found |= queryset.filter(**{f"{self.phone_lookup}__contains": digits})
+        return found, may_repeat
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """For logs and for what only the domain writes: shown, never added, changed or deleted."""
+
+    show_full_result_count = False  # these tables grow; one count is enough
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
+    extra = 0
+
+
+class DialogForm(BaseDialogForm):  # type: ignore[misc]
+    """What a dialog asks for. On GET it is unbound, and so never valid."""
+
+    # Unfold demands this hidden field; a POST is a POST without it.
+    _form_submitted = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
+
+
+def dialog_action(
+    description: str | Promise,
+    *,
+    permission: str,
+    consequence: str | Promise,
+    form: type[DialogForm] = DialogForm,
+    icon: str | None = None,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+) -> Callable[[Callable[[Any, HttpRequest, DialogForm, str], HttpResponse]], DialogView]:
+    """A button on the detail page that opens a form; `has_<permission>_permission` decides who may press it.
+
+    The method gets the request, the valid form and the object's id.
+    """
+    dialog = {
+        "title": description,
+        "description": consequence,
+        "form_class": form,
+        "form_submit_text": description,
+    }
+
+    def decorate(method: Callable[[Any, HttpRequest, DialogForm, str], HttpResponse]) -> DialogView:
+        opened = action(description=description, permissions=[permission], dialog=dialog, icon=icon, variant=variant)(
+            method
+        )
+
+        @wraps(opened)
+        def guarded(self: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+            if not getattr(self, f"has_{permission}_permission")(request, object_id):
+                raise PermissionDenied  # before the look-up: without permission nobody learns what exists
+            self.find(request, object_id)
+            return cast(HttpResponse, opened(self, request, object_id=object_id))
+
+        return cast(DialogView, guarded)
+
+    return decorate
+
+
+def done(request: HttpRequest, url: str) -> HttpResponse:
+    """Leave the dialog for `url`: htmx follows a header, everybody else a redirect."""
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+def show_once(request: HttpRequest, *, title: str, note: str, secret: str, url: str) -> HttpResponse:
+    """Put a secret in place of the dialog's form. It is in this answer only: not in a message, cookie or session."""
+    context = {"title": title, "note": note, "secret": secret, "url": url}
+    response = render(request, "sessions_admin/shown_once.html", context)
+    whole_dialog = {"HX-Retarget": "#dialog", "HX-Reselect": "#dialog", "HX-Reswap": "outerHTML"}
+    for name, value in (whole_dialog | {"Cache-Control": "no-store"}).items():
+        response.headers[name] = value
+    return response
+
+
+def actor_of(request: HttpRequest) -> User:
+    """Who is at work. Only staff get as far as a page of the admin."""
+    return cast(User, request.user)

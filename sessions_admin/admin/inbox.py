@@ -1,0 +1,119 @@
+"""What bridges told us: the inbox, what moved nothing, and the chat messages."""
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from accounts.models import Message
+from sessions_admin import cells
+from sessions_admin.admin.base import ReadOnlyAdmin
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(ReadOnlyAdmin):
+    list_display = ["name", "status", "session", "bridge", "attempts", "received", "error"]
+    list_select_related = ["session", "bridge"]
+    list_filter = ["state", "event", "bridge"]
+    search_fields = [
+        "session__session_id",
+        "session__account__label",
+        "session__account__phone_number",
+        "event",
+        "event_id",
+        "error",
+    ]
+    search_help_text = gettext_lazy("Session id, account, phone number, event, event id or problem")
+    phone_lookup = "session__account__phone_number"
+    ordering = ["-pk"]
+    fields = [
+        "event",
+        "state",
+        "reason",
+        "error",
+        "attempts",
+        "due_at",
+        "session",
+        "bridge",
+        "event_id",
+        "boot",
+        "sequence",
+        "received_at",
+        "finished_at",
+        "data",
+    ]
+    readonly_fields = ["data"]
+
+    @admin.display(description=gettext_lazy("event"), ordering="event")
+    def name(self, event: WebhookEvent) -> str:
+        return f"{event.event} #{event.pk}"
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def status(self, event: WebhookEvent) -> SafeString:
+        return cells.dot(cells.EVENT_TONES[event.state], event.get_state_display())
+
+    @admin.display(description=gettext_lazy("received"), ordering="received_at")
+    def received(self, event: WebhookEvent) -> SafeString | str:
+        return cells.age(event.received_at)
+
+    @admin.display(description=gettext_lazy("data"))
+    def data(self, event: WebhookEvent) -> SafeString:
+        return cells.folded(event.payload)
+
+
+@admin.register(UnmatchedTraffic)
+class UnmatchedTrafficAdmin(ReadOnlyAdmin):
+    list_display = ["event", "reason", "session_id", "bridge", "seen", "last"]
+    list_select_related = ["bridge"]
+    list_filter = ["reason", "bridge"]
+    search_fields = ["session_id", "event"]
+    search_help_text = gettext_lazy("Session id or event")
+    ordering = ["-last_at"]
+
+    @admin.display(description=gettext_lazy("count"), ordering="count")
+    def seen(self, row: UnmatchedTraffic) -> SafeString:
+        return cells.number(row.count)
+
+    @admin.display(description=gettext_lazy("last"), ordering="last_at")
+    def last(self, row: UnmatchedTraffic) -> SafeString | str:
+        return cells.age(row.last_at)
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    list_display = ["message_id", "session", "from_me", "sender", "recipient", "type", "ack_level", "received"]
+    list_select_related = ["session"]
+    list_filter = ["from_me", "type", "has_media"]
+    # Not the text: chats are found by whose they are, and a table of millions is not read through.
+    search_fields = [
+        "message_id",
+        "session__session_id",
+        "session__account__label",
+        "session__account__phone_number",
+        "sender",
+        "recipient",
+    ]
+    search_help_text = gettext_lazy("Message id, session id, account or phone number")
+    phone_lookup = "session__account__phone_number"
+    ordering = ["-pk"]
+    fields = [
+        "message_id",
+        "session",
+        "from_me",
+        "chat_type",
+        "sender",
+        "recipient",
+        "type",
+        "body",
+        "sent_at",
+        "created_at",
+        "ack_level",
+        "has_media",
+        "media_type",
+        "media_name",
+        "group",
+    ]
+
+    @admin.display(description=gettext_lazy("received"), ordering="created_at")
+    def received(self, message: Message) -> SafeString | str:
+        return cells.age(message.created_at)

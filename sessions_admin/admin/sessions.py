@@ -1,0 +1,126 @@
+"""Link sessions, the history of accounts, and invitations."""
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import LinkInvitation, LinkSession, Transition
+from sessions_admin import cells
+from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, dialog_action, done
+
+
+@admin.register(LinkSession)
+class LinkSessionAdmin(ReadOnlyAdmin):
+    """Facts that the domain writes. The QR code and the pairing code are secrets of the linking page."""
+
+    list_display = ["session_id", "account", "state", "bridge", "started", "qr_count", "why"]
+    list_select_related = ["account", "bridge"]
+    list_filter = ["end_reason", "bridge"]
+    search_fields = ["session_id", "account__label", "account__phone_number", "device_jid"]
+    search_help_text = gettext_lazy("Session id, account, phone number or device")
+    phone_lookup = "account__phone_number"
+    ordering = ["-pk"]
+    fieldsets = [
+        (None, {"fields": ["session_id", "account", "bridge", "started_by", "end_reason", "end_detail"]}),
+        (
+            gettext_lazy("When"),
+            {
+                "fields": [
+                    "started_at",
+                    "first_qr_at",
+                    "qr_count",
+                    "authenticated_at",
+                    "connected_at",
+                    "last_seen_at",
+                    "ended_at",
+                    "device_conflict_at",
+                ]
+            },
+        ),
+        (gettext_lazy("Device"), {"fields": ["device_jid", "platform", "reported_phone", "action_message"]}),
+    ]
+
+    @admin.display(description=gettext_lazy("state"), ordering="ended_at")
+    def state(self, session: LinkSession) -> SafeString:
+        if not session.is_open:
+            return cells.dot("muted", _("ended"))
+        return cells.dot("good", _("linked")) if session.ever_linked else cells.dot("accent", _("linking"))
+
+    @admin.display(description=gettext_lazy("started"), ordering="started_at")
+    def started(self, session: LinkSession) -> SafeString | str:
+        return cells.age(session.started_at)
+
+    @admin.display(description=gettext_lazy("end reason"), ordering="end_reason")
+    def why(self, session: LinkSession) -> str:
+        return cells.reason(session.end_reason) or "–"
+
+
+@admin.register(Transition)
+class TransitionAdmin(ReadOnlyAdmin):
+    list_display = ["created", "account", "was", "became", "trigger", "actor", "why"]
+    list_select_related = ["account", "actor"]
+    list_filter = ["new", "trigger"]
+    search_fields = ["account__label", "account__phone_number", "session__session_id", "reason", "trigger"]
+    search_help_text = gettext_lazy("Account, phone number, session id, trigger or reason")
+    phone_lookup = "account__phone_number"
+    fields = ["created_at", "account", "session", "old", "new", "trigger", "actor", "reason"]
+
+    @admin.display(description=gettext_lazy("when"), ordering="created_at")
+    def created(self, row: Transition) -> str:
+        return cells.moment(row.created_at)
+
+    @admin.display(description=gettext_lazy("from"), ordering="old")
+    def was(self, row: Transition) -> SafeString:
+        return cells.status(row.old)
+
+    @admin.display(description=gettext_lazy("to"), ordering="new")
+    def became(self, row: Transition) -> SafeString:
+        return cells.status(row.new)
+
+    @admin.display(description=gettext_lazy("reason"))
+    def why(self, row: Transition) -> str:
+        return cells.reason(row.reason) or "–"
+
+
+@admin.register(LinkInvitation)
+class LinkInvitationAdmin(ReadOnlyAdmin):
+    """Made by "Invite" on an account, where its address is shown once; here it can be revoked."""
+
+    list_display = ["number", "account", "state", "created_by", "created_at", "expires_at"]
+    list_select_related = ["account", "created_by"]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
+    search_fields = ["account__label", "account__phone_number", "created_by__username"]
+    search_help_text = gettext_lazy("Account, phone number or who made it")
+    phone_lookup = "account__phone_number"
+    ordering = ["-pk"]
+    fields = ["account", "created_by", "created_at", "expires_at", "revoked_at"]
+    actions_detail = ["revoke"]
+
+    @admin.display(description=gettext_lazy("invitation"), ordering="pk")
+    def number(self, invitation: LinkInvitation) -> str:
+        return f"#{invitation.pk}"
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, invitation: LinkInvitation) -> SafeString:
+        if invitation.revoked_at:
+            return cells.dot("bad", _("revoked"))
+        return cells.dot("good", _("open")) if invitation.is_usable else cells.dot("muted", _("expired"))
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.may(request, "change_linkinvitation")
+
+    @dialog_action(
+        gettext_lazy("Revoke"),
+        permission="revoke",
+        icon="link_off",
+        variant=ActionVariant.DANGER,
+        consequence=gettext_lazy("The linking page of this invitation stops working at once."),
+    )
+    def revoke(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        invitation = self.find(request, object_id)
+        invitation.revoke()
+        self.message_user(request, _("The invitation was revoked."), messages.SUCCESS)
+        return done(request, reverse("admin:accounts_linkinvitation_change", args=[invitation.pk]))

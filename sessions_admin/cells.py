@@ -1,0 +1,93 @@
+"""What a table cell shows: a status with its dot, an age, a phone number, a moment, folded JSON."""
+
+import json
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from accounts import phones
+from accounts.lifecycle import EndReason, Status
+from accounts.models import BridgeOrder
+from webhooks.models import WebhookEvent
+
+# The same colours everywhere; the dot never stands without its word.
+TONES: dict[str, str] = {
+    Status.CONNECTED: "good",
+    Status.QR_SCANNING: "accent",
+    Status.AUTHENTICATED: "accent",
+    Status.ACTION_REQUIRED: "wait",
+    Status.DISCONNECTED: "wait",
+    Status.FAILED: "bad",
+    Status.LOGGED_OUT: "bad",
+    Status.QR_EXPIRED: "muted",
+    Status.INACTIVE: "muted",
+}
+ORDER_TONES: dict[str, str] = {
+    BridgeOrder.State.PENDING: "accent",
+    BridgeOrder.State.CLAIMED: "accent",
+    BridgeOrder.State.UNCLEAR: "wait",
+    BridgeOrder.State.CONFIRMED: "good",
+    BridgeOrder.State.FAILED: "bad",
+    BridgeOrder.State.CANCELLED: "muted",
+}
+EVENT_TONES: dict[str, str] = {
+    WebhookEvent.State.RECEIVED: "accent",
+    WebhookEvent.State.APPLIED: "good",
+    WebhookEvent.State.IGNORED: "muted",
+    WebhookEvent.State.FAILED: "wait",
+    WebhookEvent.State.DEAD: "bad",
+}
+
+
+def dot(tone: str, word: object) -> SafeString:
+    return format_html('<span class="ld-dot ld-{}">{}</span>', tone, word)
+
+
+def status(value: str) -> SafeString:
+    return dot(TONES.get(value, "muted"), Status(value).label)
+
+
+def phone(digits: str | None) -> str:
+    return phones.group(digits) if digits else "–"
+
+
+def reason(code: str) -> str:
+    """A history row's reason: staff's own words, or an end reason by its name."""
+    return str(EndReason(code).label) if code in EndReason.values else code
+
+
+def moment(value: datetime | None) -> str:
+    """Absolute, with its zone, for tables."""
+    return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S %Z") if value else "–"
+
+
+def age(value: datetime | None) -> SafeString | str:
+    """Relative and short, for lists; the full time is its title."""
+    if value is None:
+        return "–"
+    return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), short_age(value))
+
+
+def short_age(value: datetime) -> str:
+    seconds = max(0, int((timezone.now() - value).total_seconds()))
+    if seconds < 60:
+        return _("%(count)d s") % {"count": seconds}
+    if seconds < 3600:
+        return _("%(count)d m") % {"count": seconds // 60}
+    if seconds < 86_400:
+        return _("%(count)d h") % {"count": seconds // 3600}
+    return _("%(count)d d") % {"count": seconds // 86_400}
+
+
+def folded(value: object) -> SafeString:
+    """JSON that opens on demand."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    return format_html('<details class="ld-raw"><summary>{}</summary><pre>{}</pre></details>', _("Show data"), text)
+
+
+def number(text: object) -> SafeString:
+    """Digits under digits."""
+    return format_html('<span class="ld-number">{}</span>', text)

@@ -1,0 +1,63 @@
+"""The sidebar, and the label of the environment."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from accounts.models import (
+    Account,
+    Bridge,
+    BridgeOrder,
+    BridgeSecret,
+    LinkInvitation,
+    LinkSession,
+    Message,
+    Transition,
+    User,
+    Workspace,
+)
+from api.models import WorkspaceToken
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
+    (
+        _("Linking"),
+        [(Account, "smartphone"), (LinkSession, "qr_code_2"), (LinkInvitation, "link"), (Transition, "history")],
+    ),
+    (_("Messages"), [(Message, "chat")]),
+    (_("Bridges"), [(Bridge, "hub"), (BridgeOrder, "outbox"), (BridgeSecret, "key")]),
+    (_("Inbox"), [(WebhookEvent, "inbox"), (UnmatchedTraffic, "question_mark")]),
+    (_("People"), [(User, "person"), (Group, "group"), (Workspace, "storefront"), (WorkspaceToken, "vpn_key")]),
+    (_("Queue"), [(Schedule, "schedule"), (OrmQ, "pending"), (Success, "check"), (Failure, "error")]),
+]
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    home = {"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}
+    groups = [
+        {"title": title, "items": [_item(*entry) for entry in _seen(request, entries)]} for title, entries in GROUPS
+    ]
+    return [home, *(group for group in groups if group["items"])]
+
+
+def environment(request: HttpRequest) -> tuple[str, str] | None:
+    """A label wherever a mistake is not yet an accident."""
+    return None if settings.ENVIRONMENT == "production" else (settings.ENVIRONMENT, "warning")
+
+
+def _seen(request: HttpRequest, entries: list[tuple[type[Model], str]]) -> list[tuple[type[Model], str]]:
+    return [(model, icon) for model, icon in entries if admin.site.get_model_admin(model).has_view_permission(request)]
+
+
+def _item(model: type[Model], icon: str) -> dict[str, Any]:
+    options = model._meta
+    link = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
+    return {"title": capfirst(options.verbose_name_plural), "icon": icon, "link": link}
