@@ -1,0 +1,71 @@
+"""Alice is a superuser; Bob is staff with what a test gives him; the desk has a row in every table."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ, Task
+
+from accounts import pairing
+from accounts.models import Account, Bridge, LinkInvitation, LinkSession, Message, User, Workspace
+from api.models import WorkspaceToken
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_superuser("alice", password="alice-and-the-desk")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", password="bob-and-the-desk", is_staff=True)
+
+
+@pytest.fixture
+def as_alice(alice: User) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def as_bob(bob: User) -> Callable[..., Client]:
+    """A client of Bob's with these permissions ("accounts.view_account") and no others."""
+
+    def with_permissions(*labels: str) -> Client:
+        for label in labels:
+            app, codename = label.split(".")
+            bob.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+        client = Client()
+        client.force_login(bob)
+        return client
+
+    return with_permissions
+
+
+@pytest.fixture
+def linked(workspace: Workspace, bridge: Bridge) -> Account:
+    return Account.objects.create(workspace=workspace, label="Toko Budi", phone_number="6281116801641")
+
+
+@pytest.fixture
+def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridge, workspace: Workspace) -> None:
+    """At least one row in every table that the admin shows."""
+    LinkInvitation.issue(linked, created_by=alice)
+    WorkspaceToken.issue(workspace.pk, name="shop")
+    Message.objects.create(session=session, message_id="true_1@c.us_A1", body="hello")
+    WebhookEvent.objects.create(
+        bridge=bridge, session=session, event="qr_code", payload={"a": "<b>"}, replay_key="r1", event_id="e1"
+    )
+    UnmatchedTraffic.objects.create(bridge=bridge, session_id="gone", event="qr_code", reason="unknown_session")
+    Group.objects.create(name="Support")
+    pairing.force_reset(linked.pk, actor=alice, reason="first reset")
+    now = timezone.now()
+    for name, success in (("one", True), ("two", False)):
+        Task.objects.create(
+            id=name * 8, name=name, func="accounts.tasks.sweep_orders", started=now, stopped=now, success=success
+        )
+    OrmQ.objects.filter(pk__gt=OrmQ.objects.order_by("pk")[2].pk).delete()

@@ -1,0 +1,185 @@
+"""What holds for every page of the admin, whichever model it is of."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from sessions_admin.admin.base import ModelAdmin
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+READ_ONLY = [
+    "accounts.BridgeOrder",
+    "accounts.BridgeSecret",
+    "accounts.LinkInvitation",
+    "accounts.LinkSession",
+    "accounts.Message",
+    "accounts.Transition",
+    "webhooks.UnmatchedTraffic",
+    "webhooks.WebhookEvent",
+]
+
+
+def url(model: type[Model], page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def first(model: type[Model]) -> Any:
+    page = admin.site.get_model_admin(model)
+    return page.get_queryset(None).order_by("pk").first()  # type: ignore[arg-type]
+
+
+def actions() -> Iterator[tuple[type[Model], str, bool]]:
+    """All of unfold's actions of all models: model, method, whether it is of one object."""
+    for model in MODELS:
+        page: Any = admin.site._registry[model]
+        for kind in ("list", "row", "detail", "submit_line"):
+            for name in page._extract_action_names(getattr(page, f"actions_{kind}")):
+                yield model, name, kind != "list"
+
+
+def every_row() -> dict[str, list[Any]]:
+    """All that is stored, but for who has logged in when."""
+    models = [
+        model
+        for app in ("accounts", "api", "webhooks", "django_q")
+        for model in apps.get_app_config(app).models.values()
+    ]
+    return {model._meta.label: list(model._default_manager.order_by("pk").values()) for model in models}
+
+
+def test_every_model_of_ours_is_registered() -> None:
+    ours = {model for app in ("accounts", "api", "webhooks") for model in apps.get_app_config(app).get_models()}
+
+    assert ours <= set(MODELS)
+    assert all(isinstance(admin.site._registry[model], ModelAdmin) for model in MODELS)
+
+
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+class TestForASuperuser:
+    def test_the_list_answers(self, as_alice: Client, model: type[Model]) -> None:
+        assert first(model) is not None
+
+        assert as_alice.get(url(model, "changelist")).status_code == 200
+
+    @pytest.mark.parametrize("term", ["x", "+62 811-1680-1641", "6281116801641", "webjs_1", "ab cd", "'", "\x00"])
+    def test_it_can_be_searched(self, as_alice: Client, model: type[Model], term: str) -> None:
+        page: Any = admin.site._registry[model]
+
+        response = as_alice.get(url(model, "changelist"), {"q": term})
+
+        assert page.search_fields
+        assert response.status_code in ({200, 302} if term == "\x00" else {200})
+
+    def test_every_filter_answers(self, as_alice: Client, model: type[Model]) -> None:
+        response = as_alice.get(url(model, "changelist"))
+
+        for spec in response.context["cl"].filter_specs:
+            for choice in spec.choices(response.context["cl"]):
+                assert as_alice.get(url(model, "changelist") + choice["query_string"]).status_code == 200
+
+    def test_the_page_of_one_answers(self, as_alice: Client, model: type[Model]) -> None:
+        assert as_alice.get(url(model, "change", first(model).pk)).status_code == 200
+
+    def test_the_form_for_a_new_one_answers(self, as_alice: Client, model: type[Model]) -> None:
+        response = as_alice.get(url(model, "add"))
+
+        may_add = admin.site._registry[model].has_add_permission(response.wsgi_request)
+        assert response.status_code == (200 if may_add else 403)
+
+    def test_staff_without_permission_see_nothing(self, as_bob: Callable[..., Client], model: type[Model]) -> None:
+        bob = as_bob()
+
+        assert bob.get(url(model, "changelist")).status_code == 403
+        assert bob.get(url(model, "change", first(model).pk)).status_code == 403
+
+
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize("label", READ_ONLY)
+def test_what_is_read_only_takes_no_change_from_anybody(as_alice: Client, label: str) -> None:
+    model = apps.get_model(label)
+    row = first(model)
+    before = every_row()
+
+    assert as_alice.get(url(model, "add")).status_code == 403
+    assert as_alice.post(url(model, "add"), {}).status_code == 403
+    assert as_alice.post(url(model, "change", row.pk), {}).status_code == 403
+    assert as_alice.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    as_alice.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": row.pk, "post": "yes"})
+    assert every_row() == before
+
+
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize(
+    "label", ["django_q.Schedule", "django_q.OrmQ", "django_q.Success", "django_q.Failure", "auth.Group"]
+)
+def test_the_queue_and_the_groups_are_for_superusers(as_bob: Callable[..., Client], label: str) -> None:
+    model = apps.get_model(label)
+    name = model._meta.model_name
+    bob = as_bob(*(f"{model._meta.app_label}.{verb}_{name}" for verb in ("add", "change", "delete", "view")))
+
+    assert bob.get(url(model, "changelist")).status_code == 403
+    assert bob.post(url(model, "change", first(model).pk), {}).status_code == 403
+    assert bob.post(url(model, "changelist"), {"action": "resubmit_task", "_selected_action": 1}).status_code == 403
+
+
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize(("model", "name", "of_one"), list(actions()))
+class TestEveryAction:
+    def address(self, model: type[Model], name: str, of_one: bool) -> str:
+        return url(model, name, *([first(model).pk] if of_one else []))
+
+    def test_a_get_shows_a_form_and_changes_nothing(
+        self, as_alice: Client, model: type[Model], name: str, of_one: bool
+    ) -> None:
+        before = every_row()
+
+        response = as_alice.get(self.address(model, name, of_one), {"reason": "x", "_form_submitted": "on"})
+
+        assert response.status_code == 200
+        assert b"<form" in response.content
+        assert every_row() == before
+
+    def test_a_post_without_permission_is_refused(
+        self, as_bob: Callable[..., Client], model: type[Model], name: str, of_one: bool
+    ) -> None:
+        bob = as_bob(f"{model._meta.app_label}.view_{model._meta.model_name}")
+        before = every_row()
+
+        for request in (bob.post, bob.get):
+            response = request(self.address(model, name, of_one), {"reason": "x", "_form_submitted": "on"})
+            assert response.status_code == 403
+        assert every_row() == before
+
+    def test_a_post_needs_the_csrf_token(self, alice: User, model: type[Model], name: str, of_one: bool) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(alice)
+
+        assert client.post(self.address(model, name, of_one), {"reason": "x"}).status_code == 403
+
+    def test_what_is_not_there_is_not_found(
+        self, as_alice: Client, model: type[Model], name: str, of_one: bool
+    ) -> None:
+        for unknown in ("999999", "none", "1%2F2"):
+            assert as_alice.post(url(model, name, unknown), {"reason": "x"}).status_code == 404
+            assert as_alice.get(url(model, name, unknown)).status_code == 404
+
+    def test_what_is_out_of_reach_is_not_found(
+        self, as_alice: Client, model: type[Model], name: str, of_one: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = admin.site._registry[model]
+        address = self.address(model, name, of_one)
+        monkeypatch.setattr(page, "get_queryset", lambda request: model._default_manager.none())
+
+        assert as_alice.post(address, {"reason": "x"}).status_code == 404
+
+
+def test_there_are_actions_to_test() -> None:
+    assert {name for _, name, _ in actions()} >= {"renew_qr", "force_reset", "invite", "revoke", "retire"}

@@ -1,0 +1,125 @@
+"""Secrets go in, or are shown once, and never come back."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from accounts.models import Bridge, BridgeSecret, LinkSession, User, Workspace
+from api.models import WorkspaceToken
+from tests.conftest import make_bridge
+
+
+def bridge_form(bridge: Bridge, kind: str, value: str) -> dict[str, Any]:
+    management = {
+        f"{prefix}-{name}": number
+        for prefix, initial in (("credentials", bridge.credentials.count()), ("credentials-2", 0))
+        for name, number in (
+            ("TOTAL_FORMS", initial),
+            ("INITIAL_FORMS", initial),
+            ("MIN_NUM_FORMS", 0),
+            ("MAX_NUM_FORMS", 1),
+        )
+    }
+    rows = {
+        f"credentials-{index}-{name}": number
+        for index, secret in enumerate(bridge.credentials.order_by("-pk"))
+        for name, number in (("id", secret.pk), ("bridge", bridge.pk))
+    }
+    new = {"credentials-2-TOTAL_FORMS": 1, "credentials-2-0-kind": kind, "credentials-2-0-value": value}
+    return {
+        "name": bridge.name, "url": bridge.url, "capacity": 100, "weight": 1, "capabilities": "[]",
+    } | management | rows | new  # fmt: skip
+
+
+def test_a_bridge_shows_its_secrets_without_their_values(as_alice: Client, bridge: Bridge) -> None:
+    html = as_alice.get(f"/admin/accounts/bridge/{bridge.pk}/change/").content.decode()
+
+    assert "webhook signature" in html
+    assert "alpha-hmac" not in html
+    assert "alpha-key" not in html
+    assert bridge.credentials.first().fingerprint not in html
+
+
+def test_not_even_to_whoever_may_only_view(as_bob: Callable[..., Client], bridge: Bridge) -> None:
+    bob = as_bob("accounts.view_bridge", "accounts.view_bridgesecret")
+    secret = bridge.credentials.first()
+
+    for address in (f"bridge/{bridge.pk}/change/", f"bridgesecret/{secret.pk}/change/", "bridgesecret/"):
+        html = bob.get(f"/admin/accounts/{address}").content.decode()
+        assert "alpha-" not in html
+        assert secret.fingerprint not in html
+
+
+def test_a_secret_is_added_on_the_page_of_its_bridge(as_alice: Client, bridge: Bridge) -> None:
+    response = as_alice.post(f"/admin/accounts/bridge/{bridge.pk}/change/", bridge_form(bridge, "hmac", "a-new-one"))
+
+    assert response.status_code == 302
+    assert bridge.secrets(BridgeSecret.Kind.HMAC) == ["a-new-one", "alpha-hmac"]
+
+
+def test_a_secret_that_is_in_use_is_a_form_error(as_alice: Client, bridge: Bridge) -> None:
+    make_bridge("beta")
+
+    response = as_alice.post(f"/admin/accounts/bridge/{bridge.pk}/change/", bridge_form(bridge, "hmac", "beta-hmac"))
+
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert "This secret is already in use. Every bridge needs its own." in html
+    assert "beta-hmac" not in html
+
+
+def test_a_secret_is_retired_by_a_dialog(as_alice: Client, bridge: Bridge) -> None:
+    secret = bridge.credentials.get(kind="hmac")
+
+    as_alice.post(f"/admin/accounts/bridgesecret/{secret.pk}/retire/", {"_form_submitted": "on"})
+
+    assert bridge.secrets(BridgeSecret.Kind.HMAC) == []
+
+
+def test_a_token_is_shown_once(as_alice: Client, workspace: Workspace) -> None:
+    response = as_alice.post("/admin/api/workspacetoken/add/", {"workspace": workspace.pk, "name": "shop"})
+
+    note = str(next(iter(get_messages(response.wsgi_request))))
+    token = WorkspaceToken.objects.get()
+    shown = note.rpartition(" ")[2]
+    assert shown.startswith(token.prefix)
+    assert shown in as_alice.get(response.url).content.decode()
+    for address in (response.url, f"/admin/api/workspacetoken/{token.pk}/change/"):
+        html = as_alice.get(address).content.decode()
+        assert shown not in html
+        assert token.token_hash not in html
+
+
+def test_a_token_is_revoked_and_never_edited(as_alice: Client, workspace: Workspace) -> None:
+    WorkspaceToken.issue(workspace.pk, name="shop")
+    token = WorkspaceToken.objects.get()
+
+    assert as_alice.post(f"/admin/api/workspacetoken/{token.pk}/change/", {"name": "x"}).status_code == 403
+    as_alice.post(f"/admin/api/workspacetoken/{token.pk}/revoke/", {"_form_submitted": "on"})
+
+    token.refresh_from_db()
+    assert token.revoked_at is not None
+    assert token.name == "shop"
+
+
+def test_codes_of_a_running_pairing_stay_on_the_linking_page(as_alice: Client, session: LinkSession) -> None:
+    LinkSession.objects.filter(pk=session.pk).update(qr_svg="<svg>secret-code</svg>", pairing_code="ABCD-1234")
+
+    for address in (f"linksession/{session.pk}/change/", f"account/{session.account_id}/change/", "linksession/"):
+        html = as_alice.get(f"/admin/accounts/{address}").content.decode()
+        assert "secret-code" not in html
+        assert "ABCD-1234" not in html
+
+
+def test_staff_cannot_make_themselves_superusers(as_bob: Callable[..., Client], bob: User, alice: User) -> None:
+    client = as_bob("accounts.view_user", "accounts.change_user")
+    data = {"username": "bob", "is_active": "on", "is_superuser": "on", "time_zone": "UTC"}
+
+    client.post(f"/admin/accounts/user/{bob.pk}/change/", data)
+
+    bob.refresh_from_db()
+    assert not bob.is_superuser
+    assert client.post(f"/admin/accounts/user/{alice.pk}/change/", data).status_code == 403
+    assert client.get(f"/admin/accounts/user/{alice.pk}/password/").status_code == 403
