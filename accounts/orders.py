@@ -73,9 +73,9 @@ def deliver(order_id: int) -> None:
     if not _is_wanted(claimed):
         _close(claimed, State.CANCELLED)
         return
-    BridgeOrder.objects.filter(pk=claimed.pk).update(posted_at=timezone.now())  # from here on it may have arrived
     try:
         if not _runs_already(claimed):
+            BridgeOrder.objects.filter(pk=claimed.pk).update(posted_at=timezone.now())
             _POST[Kind(claimed.kind)](claimed)
     except BridgeError as error:
         _not_done(claimed, error)
@@ -137,8 +137,9 @@ def _is_wanted(order: BridgeOrder) -> bool:
 
 
 def _runs_already(order: BridgeOrder) -> bool:
-    """A second start (of a reopened session) asks first: started twice, a Node bridge runs two clients."""
-    if order.kind != Kind.START or not order.session.orders.filter(kind=Kind.START, pk__lt=order.pk).exists():
+    """Whatever may have been started before asks first: started twice, a Node bridge runs two clients."""
+    before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
+    if order.kind != Kind.START or (order.posted_at is None and not before.exists()):
         return False
     return order.session.session_id in bridge_client.running_sessions(order.session.bridge)
 
@@ -175,13 +176,10 @@ def _close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> 
 
 
 def _release(order: BridgeOrder) -> None:
-    """Its worker died. Before the POST: deliver it again. After it: the answer is unclear."""
+    """Its worker died, with `posted_at` around the POST: deliver it again, with a look at the list first."""
     dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
-    if order.posted_at is None:
-        if dead.update(state=State.PENDING, due_at=timezone.now()):
-            enqueue("deliver_order", order.pk)
-    elif dead.update(state=State.UNCLEAR, error="the worker died while it waited for the answer"):
-        enqueue("settle_order", order.pk)
+    if dead.update(state=State.PENDING, due_at=timezone.now(), error="the worker died with it"):
+        enqueue("deliver_order", order.pk)
 
 
 def _look_for_evidence(order: BridgeOrder) -> None:

@@ -21,6 +21,7 @@ from deploy.processes import end_group, record
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60  # seconds
+PROGRAMS = ("web", "worker", "bridge")
 
 
 def main() -> int:
@@ -33,8 +34,7 @@ def main() -> int:
     if lock is None:
         print(f"Linkdesk runs already on {data}, see http://localhost:{ports['PORT']}/. End it with Ctrl-C there.")
         return 1
-    for pid_file in (data / "run").glob("*.pid"):
-        end_group(pid_file)
+    _clear(data / "run")
     taken = [f"{name}={port}" for name, port in ports.items() if not _is_free(int(port))]
     if taken:
         print(f"Somebody else listens on {', '.join(taken)}. Choose others: make run PORT=8010 BRIDGE_PORT=3011")
@@ -50,6 +50,13 @@ def _lock(file: Path) -> IO[str] | None:
     except BlockingIOError:
         return None
     return handle
+
+
+def _clear(folder: Path) -> None:
+    """End what is left, the supervisor first: it would start again what we kill."""
+    end_group(folder / "supervisord.pid")
+    for name in PROGRAMS:
+        end_group(folder / f"{name}.pid")
 
 
 def _is_free(port: int) -> bool:
@@ -72,7 +79,7 @@ def _serve(data: Path, port: str) -> int:
         [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)], cwd=ROOT, start_new_session=True
     )
     record(data / "run" / "supervisord.pid", supervisor.pid)
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job ignores SIGINT
         signal.signal(ending, _interrupt)
     try:
         if _wait_until_ready(port, supervisor):
@@ -84,8 +91,7 @@ def _serve(data: Path, port: str) -> int:
         supervisor.wait(timeout=30)
         return 0
     finally:
-        for pid_file in (data / "run").glob("*.pid"):
-            end_group(pid_file)
+        _clear(data / "run")
 
 
 def _interrupt(*_: object) -> None:
@@ -134,6 +140,7 @@ def configuration(data: Path, port: str) -> str:
 def _program(name: str, data: Path, command: str, environment: dict[str, str] | None = None) -> str:
     variables = ",".join(f'{key}="{value}"' for key, value in (environment or {}).items())
     pid_file = data / "run" / f"{name}.pid"
+    # The cluster ends its own workers, in a second; told together with them it hangs until it is killed.
     text = f"""
 [program:{name}]
 command="{sys.executable}" -m deploy.child "{pid_file}" "{sys.executable}" {command}
@@ -142,7 +149,7 @@ environment={variables}
 autorestart=true
 startsecs=1
 startretries=1000000
-stopasgroup=true
+stopasgroup={"false" if name == "worker" else "true"}
 killasgroup=true
 stopwaitsecs=8
 redirect_stderr=true
