@@ -156,6 +156,14 @@ def never_ends(talk: Conversation, seen: Seen) -> None:
         talk.wfile.write(b" " * 65536)  # until the caller hangs up
 
 
+def drips(talk: Conversation, seen: Seen) -> None:
+    """Never silent for long enough to time out."""
+    talk.send_response(200)
+    talk.end_headers()
+    while not talk.server.stopping.wait(0.05):
+        talk.wfile.write(b" ")
+
+
 @contextlib.contextmanager
 def misbehaving_bridge() -> Iterator[MisbehavingBridge]:
     server = MisbehavingBridge()
