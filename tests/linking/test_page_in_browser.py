@@ -1,0 +1,255 @@
+"""The linking page in a real Chromium, on a real server: what a person sees, without a reload."""
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zxingcpp
+from django.utils import timezone
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from accounts import bridge_reports, qr
+from accounts.lifecycle import Status
+from accounts.models import Account, Bridge, LinkInvitation, LinkSession
+from tests.linking.conftest import QR_TEXT, Phone, address_of
+from tests.servers import portal
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+HEADINGS = {
+    "en": ("Scan this code with WhatsApp", "Scanned. Almost done", "Linked"),
+    "id": ("Pindai kode ini dengan WhatsApp", "Sudah dipindai. Hampir selesai", "Tertaut"),
+}
+SOON = 5_000  # milliseconds: the server's poller looks every 2 s
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing = f"{CHROMIUM} is missing: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's sync API runs an event loop in this thread, which Django takes for an asynchronous caller.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+
+
+@pytest.fixture
+def site(transactional_db: None) -> Iterator[str]:
+    with portal(LINKDESK_LOG_LEVEL="ERROR") as url:
+        yield url
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: str, link: str) -> Iterator[Open]:
+    contexts: list[BrowserContext] = []
+
+    def open_page(path: str = link, *, size: str = "desktop", locale: str = "en", **options: Any) -> Page:
+        context = browser.new_context(viewport=SIZES[size], locale=locale, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(site + path)
+        page.evaluate("window.sameDocument = true")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def was_never_reloaded(page: Page) -> bool:
+    return bool(page.evaluate("window.sameDocument === true"))
+
+
+def read_code(page: Page) -> str:
+    picture = Image.open(io.BytesIO(page.locator("[data-qr]").screenshot()))
+    return str(zxingcpp.read_barcodes(picture)[0].text)
+
+
+def expect_view(page: Page, view: str) -> None:
+    expect(page.locator(f'main[data-view="{view}"]')).to_be_visible(timeout=SOON)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("locale", HEADINGS)
+def test_from_the_first_visit_to_linked(open_page: Open, phone: Phone, size: str, locale: str) -> None:
+    scan, finishing, linked = HEADINGS[locale]
+    page = open_page(size=size, locale=locale)
+    expect_view(page, "preparing")  # the script has started it
+    height = page.locator("main").bounding_box()
+    phone.sees_code()
+    expect(page.locator("h1")).to_have_text(scan, timeout=SOON)
+    box = page.locator("[data-qr]").bounding_box()
+    assert box is not None
+    assert box["width"] >= 264
+    assert read_code(page) == QR_TEXT
+    phone.scans()
+    expect(page.locator("h1")).to_have_text(finishing, timeout=SOON)
+    assert page.locator("[data-qr] > *").count() == 0  # a code that was scanned is not kept around
+    phone.links()
+    expect(page.locator("h1")).to_have_text(linked, timeout=SOON)
+    expect(page.get_by_text("••• 8422").locator("visible=true")).to_be_visible()
+    assert page.locator("main").bounding_box() == height  # nothing jumped
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert was_never_reloaded(page)
+
+
+def test_a_newer_code_takes_the_place_of_the_old_one(open_page: Open, phone: Phone) -> None:
+    phone.begins()
+    phone.sees_code()
+    page = open_page()
+    expect_view(page, "scan")
+    assert read_code(page) == QR_TEXT
+    before = page.locator("[data-qr]").inner_html()
+    phone.sees_code(QR_TEXT[::-1])
+    page.wait_for_function("before => document.querySelector('[data-qr]').innerHTML !== before", arg=before)
+    assert read_code(page) == QR_TEXT[::-1]
+
+
+def test_a_code_that_came_as_an_image_is_shown_and_read(open_page: Open, phone: Phone) -> None:
+    session = phone.begins()
+    image = io.BytesIO()
+    qr.segno.make(QR_TEXT).save(image, kind="png", scale=4, border=4)
+    bridge_reports.qr_shown(session.pk, qr=qr.Qr(png=image.getvalue()), expires_in=60)
+    page = open_page()
+    page.wait_for_function("document.querySelector('[data-qr] img')?.complete")
+    assert read_code(page) == QR_TEXT
+
+
+def test_a_code_that_nobody_scanned_gives_way_to_a_button(open_page: Open, phone: Phone) -> None:
+    phone.begins()
+    phone.sees_code()
+    page = open_page(size="phone")
+    expect(page.locator("[data-seconds]")).to_have_text(re.compile("1[12][0-9]"))
+    bridge_reports.given_up(phone.session.pk, reason="qr_timeout")
+    expect_view(page, "expired")
+    buttons = page.locator("button:visible")
+    expect(buttons).to_have_count(1)
+    buttons.click()
+    expect_view(page, "preparing")
+    assert page.evaluate("document.activeElement.tagName") == "H1"  # the button is gone, the focus is not lost
+    assert LinkSession.objects.count() == 2
+
+
+def test_the_countdown_asks_the_server_when_it_is_over(open_page: Open, phone: Phone) -> None:
+    session = phone.begins()
+    phone.sees_code()
+    LinkSession.objects.filter(pk=session.pk).update(first_qr_at=timezone.now() - timedelta(seconds=117))
+    page = open_page()
+    expect_view(page, "scan")
+    expect_view(page, "expired")
+
+
+def test_the_keyboard_is_enough(open_page: Open, phone: Phone) -> None:
+    Bridge.objects.update(draining=True)
+    page = open_page()
+    expect_view(page, "unavailable")
+    expect(page.get_by_text("Everything is busy at the moment.").locator("visible=true")).to_be_visible()
+    Bridge.objects.update(draining=False)
+    page.keyboard.press("Tab")
+    expect(page.locator("button:focus")).to_have_text("Try again")
+    page.keyboard.press("Enter")
+    expect_view(page, "preparing")
+
+
+def test_a_second_tab_joins(open_page: Open, phone: Phone) -> None:
+    first, second = open_page(), open_page()
+    expect_view(second, "preparing")
+    phone.sees_code()
+    for page in (first, second):
+        expect_view(page, "scan")
+    assert LinkSession.objects.count() == 1
+
+
+def test_without_a_socket_the_page_asks_every_3_seconds(open_page: Open, phone: Phone, link: str) -> None:
+    page = open_page()
+    sign = page.locator("[data-sign]")
+    expect(sign).to_have_attribute("data-sign", "live", timeout=SOON)
+    expect(sign).to_have_text(re.compile("Live"))
+    blocked = page.context
+    blocked.route_web_socket(re.compile("/ws/"), lambda socket: socket.close())
+    page.reload()
+    expect(sign).to_have_attribute("data-sign", "polling", timeout=SOON)
+    phone.sees_code()
+    expect_view(page, "scan")
+    blocked.set_offline(True)
+    expect(sign).to_have_attribute("data-sign", "offline", timeout=SOON)
+    blocked.set_offline(False)
+    expect(sign).to_have_attribute("data-sign", "polling", timeout=SOON)
+
+
+def test_a_socket_that_is_cut_comes_back(open_page: Open, phone: Phone) -> None:
+    page = open_page("/link/nobody/")
+    sockets: list[Any] = []
+
+    def connect(route: Any) -> None:
+        route.connect_to_server()
+        sockets.append(route)
+
+    page.context.route_web_socket(re.compile("/ws/"), connect)
+    page.goto(page.url.replace("/link/nobody/", address_of(phone.account)))
+    sign = page.locator("[data-sign]")
+    expect(sign).to_have_attribute("data-sign", "live", timeout=SOON)
+    sockets[0].close(code=1011)
+    expect(sign).to_have_attribute("data-sign", "polling", timeout=SOON)
+    expect(sign).to_have_attribute("data-sign", "live", timeout=SOON)
+
+
+def test_a_link_that_is_revoked_meanwhile_says_so(open_page: Open, phone: Phone) -> None:
+    phone.begins()
+    page = open_page()
+    expect(page.locator("[data-sign]")).to_have_attribute("data-sign", "live", timeout=SOON)
+    for invitation in LinkInvitation.objects.all():
+        invitation.revoke()
+    phone.sees_code()
+    expect(page.get_by_text("Ask Toko Alice for a new link.")).to_be_visible(timeout=SOON)
+
+
+def test_the_language_is_switched_by_a_link(open_page: Open, phone: Phone) -> None:
+    phone.begins()
+    phone.sees_code()
+    page = open_page()
+    page.get_by_role("link", name="Bahasa Indonesia").click()
+    expect(page.locator("h1")).to_have_text(HEADINGS["id"][0])
+    page.reload()
+    expect(page.locator("h1")).to_have_text(HEADINGS["id"][0])
+
+
+def test_it_works_without_script(open_page: Open, phone: Phone, account: Account, browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="id")
+    page = context.new_page()
+    page.goto(site + address_of(account))
+    page.get_by_role("button", name="Tampilkan kode QR").click()
+    expect_view(page, "preparing")
+    phone.sees_code()
+    expect_view(page, "scan")  # the page reloads itself every 5 s
+    phone.links()
+    expect(page.locator("h1")).to_have_text("Tertaut", timeout=8_000)
+    account.refresh_from_db()
+    assert account.status == Status.CONNECTED
+    context.close()
+
+
+def test_nothing_breaks_the_strict_policy(open_page: Open, phone: Phone, browser: Browser, site: str) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(site + address_of(phone.account))
+    expect_view(page, "preparing")
+    phone.sees_code()
+    expect_view(page, "scan")
+    assert complaints == []
+    page.close()
