@@ -181,10 +181,15 @@ def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
     delay = min(5 * 2**attempt, 600) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
     WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED).update(
         state=State.DEAD if dead else State.FAILED,
-        error=f"{type(error).__name__}: {error}"[:300],
+        error=_storable(f"{type(error).__name__}: {error}")[:300],
         due_at=timezone.now() + timedelta(seconds=delay),
         finished_at=timezone.now() if dead else None,
     )
+
+
+def _storable(text: str) -> str:
+    """An error may quote half of a surrogate pair, which the database refuses: that would be a second error."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_overtaken(event: WebhookEvent) -> bool:
