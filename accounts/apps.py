@@ -9,6 +9,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
+        from accounts import checks  # noqa: F401  # registers them
+
         post_migrate.connect(synchronise_schedules, sender=self)
 
 

@@ -30,8 +30,8 @@ ENVIRONMENT = env("LINKDESK_ENVIRONMENT", default="local" if EMBEDDED else "prod
 # --- addresses ------------------------------------------------------------------------------------
 PUBLIC_URL = (env("PUBLIC_URL", default="") or f"http://localhost:{env.int('PORT', default=8000)}").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
-_hosts = [str(_public.hostname), *(["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])]
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=_hosts)
+# The loopback names too: bridges and health checks on the same machine use them.
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[str(_public.hostname), "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[f"{_public.scheme}://{_public.netloc}"])
 SECURE = _public.scheme == "https"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
@@ -39,7 +39,10 @@ SECURE_SSL_REDIRECT = False  # nginx does it: a redirect here would lose a bridg
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
-SILENCED_SYSTEM_CHECKS = ["security.W008"]  # SECURE_SSL_REDIRECT: see above
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # SECURE_SSL_REDIRECT: see above
+    "models.W037",  # an index of django-q2's own
+]
 
 # --- the project ----------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -232,3 +235,4 @@ UNFOLD = {
         },
     },
 }
+FORMAT_MODULE_PATH = "sessions_admin.formats"

@@ -70,7 +70,7 @@ def _is_free(port: int) -> bool:
 
 
 def _serve(data: Path, port: str) -> int:
-    _manage("migrate", "--verbosity", "0")
+    _manage("migrate", "--skip-checks", "--verbosity", "0")
     greeting = _manage("demo")
     config = data / "run" / "supervisord.conf"
     config.touch(mode=0o600)
