@@ -339,7 +339,7 @@ def test_the_first_visit_follows_the_browser(client: Client, link: str, phone: P
     response = client.get(link, headers={"accept-language": "id-ID,id;q=0.9"})
     page = response.content.decode()
     assert '<html lang="id">' in page
-    assert heading(response) == "Pindai kode ini dengan WhatsApp"
+    assert heading(response) == "Pindai dengan WhatsApp"
     assert "Perangkat tertaut" in page
     assert "Tautkan perangkat" in page
 

@@ -25,7 +25,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 HEADINGS = {
     "en": ("Scan this code with WhatsApp", "Scanned. Almost done", "Linked"),
-    "id": ("Pindai kode ini dengan WhatsApp", "Sudah dipindai. Hampir selesai", "Tertaut"),
+    "id": ("Pindai dengan WhatsApp", "Sudah dipindai. Hampir selesai", "Tertaut"),
 }
 SOON = 5_000  # milliseconds: the server's poller looks every 2 s
 
