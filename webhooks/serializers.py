@@ -12,10 +12,10 @@ MAX_GROUP = 100_000  # characters; a group of 1,024 participants is about 30,000
 
 
 class Text(serializers.CharField):
-    """As sent: nothing is trimmed, an empty text is a text."""
+    """As sent: nothing is trimmed, an empty text is a text unless `allow_blank` says no."""
 
-    def __init__(self, max_length: int, **options: Any) -> None:
-        super().__init__(max_length=max_length, allow_blank=True, trim_whitespace=False, **options)
+    def __init__(self, max_length: int, *, allow_blank: bool = True, **options: Any) -> None:
+        super().__init__(max_length=max_length, allow_blank=allow_blank, trim_whitespace=False, **options)
 
 
 class OptionalText(Text):
@@ -103,7 +103,7 @@ class Media(serializers.Serializer[Any]):
 
 
 class ChatMessage(serializers.Serializer[Any]):
-    id = Text(255, min_length=1)
+    id = Text(255, allow_blank=False)
     to = OptionalText(255)
     body = OptionalText(200_000)
     timestamp = serializers.IntegerField(min_value=0, max_value=253_402_300_799, required=False, default=None)
@@ -129,12 +129,12 @@ class MessageEvent(serializers.Serializer[Any]):
 
 
 class MessageStatus(serializers.Serializer[Any]):
-    message_id = Text(255, min_length=1)
+    message_id = Text(255, allow_blank=False)
     ack_level = serializers.IntegerField(min_value=-1, max_value=10)
 
 
 class MessageAck(serializers.Serializer[Any]):
-    message_id = Text(255, min_length=1)
+    message_id = Text(255, allow_blank=False)
 
 
 class MarkDisconnected(serializers.Serializer[Any]):
