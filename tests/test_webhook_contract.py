@@ -353,6 +353,20 @@ class TestDeliveries:
         assert WebhookEvent.objects.count() == 2
         assert account.transitions.filter(new=Status.AUTHENTICATED).count() == 1
 
+    def test_a_retry_after_the_request_died_does_its_work(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        """The web process was killed between storing and applying: the bridge sends it again within seconds."""
+        body = {"event": "session_authenticated", "data": {"session_id": session.session_id}}
+        portal.send(body, **{"X-Event-Id": "e1"})
+        Account.objects.filter(pk=account.pk).update(status=Status.QR_SCANNING)
+        died = {"state": "received", "finished_at": None, "due_at": timezone.now() + timedelta(seconds=10)}
+        WebhookEvent.objects.update(**died)
+        assert portal.send(body, **{"X-Event-Id": "e1"}).json()["outcome"] == "duplicate"
+        assert status_of(account) == Status.AUTHENTICATED
+        event = WebhookEvent.objects.get()
+        assert (event.state, event.attempts) == (WebhookEvent.State.APPLIED, 2)
+
     def test_an_exact_replay_is_answered_and_dropped(self, portal: Portal, session: LinkSession) -> None:
         body = {"event": "session_authenticated", "data": {"session_id": session.session_id}}
         headers = signed_headers(portal.secret, body)[1]

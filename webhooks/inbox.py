@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.lifecycle import SOFT_ENDS
@@ -27,7 +27,9 @@ State = WebhookEvent.State
 Reason = UnmatchedTraffic.Reason
 
 MAX_ATTEMPTS = 8
-LEASE = 60  # seconds; whoever works on an event longer than that is dead (a task is killed at 45)
+REQUEST_LEASE = 20  # seconds; a request that works on an event for longer is dead: the bridge waits 10
+LEASE = 60  # seconds; likewise for the sweep, whose task is killed at 45
+TAKE_OVER_AFTER = 2  # seconds; the bridge sends an event again: the request that had it may have died
 MAX_PAYLOAD = 16 * 1024  # bytes of JSON; the longest lifecycle event is under 1 kB without its QR code
 
 
@@ -61,7 +63,9 @@ def receive(delivery: Delivery) -> str:
         outcome = MESSAGES[delivery.event].apply(session.pk, delivery.fields)
         return outcome or "applied"
     event_pk = _store(delivery, session.pk)
-    return _apply(event_pk, delivery.fields, attempt=1) if event_pk else "duplicate"
+    if event_pk is None:
+        return _take_over(delivery)
+    return _apply(event_pk, delivery.fields, attempt=1)
 
 
 def sweep() -> int:
@@ -73,13 +77,15 @@ def sweep() -> int:
 def retry(event_pk: int) -> bool:
     """One more try, counted and committed before the work: one that kills the process must not come back for ever."""
     event = WebhookEvent.objects.get(pk=event_pk)
+    if event.state in {State.APPLIED, State.IGNORED}:
+        return False
     mine = WebhookEvent.objects.filter(pk=event_pk, attempts=event.attempts, state=event.state)
     if event.attempts >= MAX_ATTEMPTS:
         mine.update(state=State.DEAD, finished_at=timezone.now())
         return False
     lease = timezone.now() + timedelta(seconds=LEASE)
     if not mine.update(state=State.RECEIVED, attempts=F("attempts") + 1, due_at=lease):
-        return False  # another sweep has it
+        return False  # somebody else has it, or is done with it
     _apply(event_pk, None, attempt=event.attempts + 1)
     return True
 
@@ -130,7 +136,28 @@ def _store(delivery: Delivery, session_pk: int) -> int | None:
     try:
         return _insert(delivery, session_pk)
     except IntegrityError:
+        if not _twins_of(delivery).exists():
+            raise  # another constraint: the event is not kept
         return None
+
+
+def _twins_of(delivery: Delivery) -> QuerySet[WebhookEvent]:
+    same = Q(replay_key=delivery.replay_key)
+    if delivery.event_id:
+        same |= Q(event_id=delivery.event_id)
+    return WebhookEvent.objects.filter(same, bridge_id=delivery.bridge_id)
+
+
+def _take_over(delivery: Delivery) -> str:
+    """Sent again, because the first request got no answer: when it died over the event, do its work now.
+
+    Waiting for the sweep could cost a scan its 90 s. One that still works holds the event's row, so that the
+    claim in `retry` waits for it and then finds nothing to do.
+    """
+    untouched = timezone.now() + timedelta(seconds=REQUEST_LEASE - TAKE_OVER_AFTER)
+    for pk in _twins_of(delivery).filter(state=State.RECEIVED, due_at__lt=untouched).values_list("pk", flat=True):
+        retry(pk)
+    return "duplicate"
 
 
 @atomically
@@ -145,7 +172,7 @@ def _insert(delivery: Delivery, session_pk: int) -> int:
             replay_key=delivery.replay_key,
             boot=delivery.boot,
             sequence=delivery.sequence,
-            due_at=timezone.now() + timedelta(seconds=LEASE),
+            due_at=timezone.now() + timedelta(seconds=REQUEST_LEASE),
         )
     return event.pk
 
