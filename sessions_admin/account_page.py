@@ -71,9 +71,9 @@ class SessionLine:
     bridge: str
     started: str
     qr_codes: int
-    scanned: str
-    connected: str
-    ended: str
+    scanned: SafeString | str
+    connected: SafeString | str
+    ended: SafeString | str
     why: str
 
 
@@ -191,9 +191,9 @@ def _session_line(row: LinkSession) -> SessionLine:
         bridge=str(row.bridge),
         started=cells.moment(row.started_at),
         qr_codes=row.qr_count,
-        scanned=cells.moment(row.authenticated_at),
-        connected=cells.moment(row.connected_at),
-        ended=cells.moment(row.ended_at),
+        scanned=cells.after(row.started_at, row.authenticated_at),
+        connected=cells.after(row.started_at, row.connected_at),
+        ended=cells.after(row.started_at, row.ended_at),
         why=cells.reason(row.end_reason),
     )
 

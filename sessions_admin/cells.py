@@ -64,15 +64,27 @@ def moment(value: datetime | None) -> str:
     return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S %Z") if value else "–"
 
 
+def when(value: datetime | None) -> SafeString:
+    return number(moment(value))
+
+
+def after(start: datetime, value: datetime | None) -> SafeString | str:
+    """How long after `start`, for the steps of one attempt; the full time is its title."""
+    if value is None:
+        return "–"
+    seconds = int((value - start).total_seconds())
+    return format_html('<time class="ld-age" title="{}">+{}</time>', moment(value), duration(seconds))
+
+
 def age(value: datetime | None) -> SafeString | str:
     """Relative and short, for lists; the full time is its title."""
     if value is None:
         return "–"
-    return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), short_age(value))
-
-
-def short_age(value: datetime) -> str:
     seconds = max(0, int((timezone.now() - value).total_seconds()))
+    return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), duration(seconds))
+
+
+def duration(seconds: int) -> str:
     if seconds < 60:
         return _("%(count)d s") % {"count": seconds}
     if seconds < 3600:

@@ -61,7 +61,7 @@ class Overview:
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold's DASHBOARD_CALLBACK."""
-    return context | {"overview": overview(request)}
+    return context | {"title": _("Overview"), "overview": overview(request)}
 
 
 def overview(request: HttpRequest) -> Overview:

@@ -30,14 +30,28 @@ from webhooks.models import UnmatchedTraffic, WebhookEvent
 GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
     (
         _("Linking"),
-        [(Account, "smartphone"), (LinkSession, "qr_code_2"), (LinkInvitation, "link"), (Transition, "history")],
+        [
+            (Account, "smartphone"),
+            (LinkSession, "qr_code_2"),
+            (LinkInvitation, "link"),
+            (Message, "chat"),
+            (Transition, "history"),
+        ],
     ),
-    (_("Messages"), [(Message, "chat")]),
     (_("Bridges"), [(Bridge, "hub"), (BridgeOrder, "outbox"), (BridgeSecret, "key")]),
     (_("Inbox"), [(WebhookEvent, "inbox"), (UnmatchedTraffic, "question_mark")]),
     (_("People"), [(User, "person"), (Group, "group"), (Workspace, "storefront"), (WorkspaceToken, "vpn_key")]),
     (_("Queue"), [(Schedule, "schedule"), (OrmQ, "pending"), (Success, "check"), (Failure, "error")]),
 ]
+
+
+# Where the group says the rest.
+TITLES: dict[type[Model], Any] = {
+    BridgeOrder: _("Orders"),
+    BridgeSecret: _("Secrets"),
+    WebhookEvent: _("Webhook events"),
+    WorkspaceToken: _("Tokens"),
+}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -60,4 +74,5 @@ def _seen(request: HttpRequest, entries: list[tuple[type[Model], str]]) -> list[
 def _item(model: type[Model], icon: str) -> dict[str, Any]:
     options = model._meta
     link = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
-    return {"title": capfirst(options.verbose_name_plural), "icon": icon, "link": link}
+    title = TITLES.get(model) or capfirst(options.verbose_name_plural)
+    return {"title": title, "icon": icon, "link": link}

@@ -45,6 +45,7 @@ class DeletedFilter(admin.SimpleListFilter):
 @admin.register(Account)
 class AccountAdmin(ModelAdmin):
     form = AccountForm
+    autocomplete_fields = ["workspace"]
     list_display = ["name", "state", "phone", "workspace", "bridge", "since"]
     list_display_links = ["name"]
     list_select_related = ["workspace", "current_session__bridge"]
@@ -136,6 +137,7 @@ class AccountAdmin(ModelAdmin):
         if request.method == "POST":
             return self._save_under_lock(request, object_id, form_url, extra_context)
         context = (extra_context or {}) | ({"desk": self._page(request, object_id)} if object_id else {})
+        context["show_save_and_add_another"] = object_id is None
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
     @atomically

@@ -20,6 +20,7 @@ from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
+from unfold.paginator import InfinitePaginator
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
@@ -88,7 +89,9 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
 class ReadOnlyAdmin(ModelAdmin):
     """For logs and for what only the domain writes: shown, never added, changed or deleted."""
 
-    show_full_result_count = False  # these tables grow; one count is enough
+    # These tables grow to millions: pages without counting.
+    paginator = InfinitePaginator
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -76,7 +76,7 @@ class BridgeAdmin(ModelAdmin):
     list_filter = ["draining", "library"]
     search_fields = ["name", "url", "library", "version"]
     search_help_text = gettext_lazy("Name, URL, library or version")
-    filter_horizontal = ["workspaces"]
+    autocomplete_fields = ["workspaces"]
     fields = ["name", "url", "workspaces", "capacity", "weight", "draining", "library", "version", "capabilities"]
     inlines = [SecretList, NewSecret]
 

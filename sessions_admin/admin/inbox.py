@@ -26,23 +26,9 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     search_help_text = gettext_lazy("Session id, account, phone number, event, event id or problem")
     phone_lookup = "session__account__phone_number"
     ordering = ["-pk"]
-    fields = [
-        "event",
-        "state",
-        "reason",
-        "error",
-        "attempts",
-        "due_at",
-        "session",
-        "bridge",
-        "event_id",
-        "boot",
-        "sequence",
-        "received_at",
-        "finished_at",
-        "data",
-    ]
-    readonly_fields = ["data"]
+    fields = ["event", "status", "reason", "error", "attempts", "due_at", "received_at", "finished_at"]
+    fields += ["session", "bridge", "data", "event_id", "boot", "sequence"]
+    readonly_fields = ["status", "data"]
 
     @admin.display(description=gettext_lazy("event"), ordering="event")
     def name(self, event: WebhookEvent) -> str:

@@ -85,7 +85,7 @@ class WorkspaceAdmin(ModelAdmin):
     list_display = ["name", "accounts_here", "time_zone", "created_at"]
     search_fields = ["name", "=id"]
     search_help_text = gettext_lazy("Name or id")
-    filter_horizontal = ["members"]
+    autocomplete_fields = ["members"]
     fields = ["name", "time_zone", "members"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -69,8 +69,8 @@ class TransitionAdmin(ReadOnlyAdmin):
     fields = ["created_at", "account", "session", "old", "new", "trigger", "actor", "reason"]
 
     @admin.display(description=gettext_lazy("when"), ordering="created_at")
-    def created(self, row: Transition) -> str:
-        return cells.moment(row.created_at)
+    def created(self, row: Transition) -> SafeString:
+        return cells.when(row.created_at)
 
     @admin.display(description=gettext_lazy("from"), ordering="old")
     def was(self, row: Transition) -> SafeString:
