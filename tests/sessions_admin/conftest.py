@@ -16,12 +16,12 @@ from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 @pytest.fixture
 def alice(db: None) -> User:
-    return User.objects.create_superuser("alice", password="alice-and-the-desk")
+    return User.objects.create(username="alice", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
 def bob(db: None) -> User:
-    return User.objects.create_user("bob", password="bob-and-the-desk", is_staff=True)
+    return User.objects.create(username="bob", is_staff=True)
 
 
 @pytest.fixture

@@ -193,3 +193,32 @@ def test_whoever_may_only_view_gets_a_page_without_a_form(as_bob: Callable[..., 
     assert bob.get(page(linked)).status_code == 200
     assert bob.post(page(linked), {"label": "Bob's"}).status_code == 403
     assert "Force reset" not in bob.get(page(linked)).content.decode()
+
+
+def test_every_link_of_the_page_leads_somewhere(as_alice: Client, session: LinkSession) -> None:
+    links = as_alice.get(page(session.account)).context["desk"].links
+
+    assert len(links) == 6
+    for link in links:
+        assert as_alice.get(link.url).status_code == 200
+
+
+def test_the_number_that_linked_instead_is_shown(as_alice: Client, session: LinkSession) -> None:
+    LinkSession.objects.filter(pk=session.pk).update(
+        ended_at=timezone.now(), end_reason=EndReason.WRONG_NUMBER, reported_phone="6281116801641"
+    )
+    Account.objects.filter(pk=session.account_id).update(status=Status.FAILED)
+
+    html = as_alice.get(page(session.account)).content.decode()
+
+    assert "Another phone was linked than the one expected." in html
+    assert "+62 811-1680-1641" in html
+
+
+def test_a_merged_account_names_the_one_it_lives_on_as(as_alice: Client, account: Account, linked: Account) -> None:
+    Account.objects.filter(pk=account.pk).update(deleted_at=timezone.now(), merged_into=linked)
+
+    html = as_alice.get(page(account)).content.decode()
+
+    assert "This account was deleted." in html
+    assert "Its phone has an account already: Toko Budi." in html

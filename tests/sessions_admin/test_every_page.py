@@ -69,14 +69,12 @@ class TestForASuperuser:
 
         assert as_alice.get(url(model, "changelist")).status_code == 200
 
-    @pytest.mark.parametrize("term", ["x", "+62 811-1680-1641", "6281116801641", "webjs_1", "ab cd", "'", "\x00"])
-    def test_it_can_be_searched(self, as_alice: Client, model: type[Model], term: str) -> None:
+    def test_it_can_be_searched(self, as_alice: Client, model: type[Model]) -> None:
         page: Any = admin.site._registry[model]
-
-        response = as_alice.get(url(model, "changelist"), {"q": term})
-
         assert page.search_fields
-        assert response.status_code in ({200, 302} if term == "\x00" else {200})
+
+        for term in ("x", "+62 811-1680-1641", "6281116801641", "webjs_1", "ab cd", "'", "0000", "%"):
+            assert as_alice.get(url(model, "changelist"), {"q": term}).status_code == 200
 
     def test_every_filter_answers(self, as_alice: Client, model: type[Model]) -> None:
         response = as_alice.get(url(model, "changelist"))

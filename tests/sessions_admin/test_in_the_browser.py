@@ -1,0 +1,69 @@
+"""The admin in a real browser: what only JavaScript, styles and the content security policy can break."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from accounts import pairing
+from accounts.models import Account, User, Workspace
+from tests.conftest import make_bridge
+from tests.servers import portal
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextmanager
+def browser_page(complaints: list[str]) -> Iterator[Page]:
+    """A page whose console, where the content security policy complains, is written to `complaints`.
+
+    Not a fixture: while the browser runs, its event loop keeps this thread from the database.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(locale="en-US")
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        browser.close()
+
+
+def log_in(page: Page, base: str) -> None:
+    page.goto(f"{base}/admin/")
+    page.fill("#id_username", "alice")
+    page.fill("#id_password", "alice-and-the-desk")
+    page.click("button[type=submit]")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_staff_resets_an_account_and_invites_again() -> None:
+    complaints: list[str] = []
+    User.objects.create_superuser("alice", password="alice-and-the-desk")
+    make_bridge("alpha")
+    account = Account.objects.create(workspace=Workspace.objects.create(name="Toko Alice"), label="Kasir")
+    session = pairing.start(account.pk, trigger="test")
+    with portal() as base, browser_page(complaints) as page:
+        log_in(page, base)
+        page.goto(f"{base}/admin/accounts/account/?q=kasir")
+        page.get_by_role("link", name="Kasir").click()
+
+        page.get_by_role("link", name="Force reset").click()
+        page.get_by_role("button", name="Force reset").click()
+        expect(page.locator("#dialog")).to_contain_text("This field is required.")
+        page.fill("#dialog textarea", "The shop has a new phone")
+        page.get_by_role("button", name="Force reset").click()
+        expect(page.locator(".ld-timeline li").first).to_contain_text("by alice · The shop has a new phone")
+
+        page.get_by_role("link", name="Invite").click()
+        page.get_by_role("button", name="Invite").click()
+        expect(page.locator(".ld-secret")).to_contain_text(f"{base}/link/")
+        page.get_by_role("link", name="Done").click()
+        expect(page.get_by_role("link", name="Open invitations: 1")).to_be_visible()
+
+    session.refresh_from_db()
+    assert not session.is_open
+    assert complaints == []
