@@ -49,7 +49,8 @@ def start(
     # the same order.
     workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
     workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
-    account = Account.objects.lock(account_id)
+    # Nobody merges under this lock; before it, a merge may have come after the caller's look.
+    account = Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
     _make_room(account, trigger=trigger, actor=actor, reason=reason, force=force, may_interrupt=may_interrupt)
     _check_placeholders(account)
     try:
