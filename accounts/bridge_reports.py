@@ -54,7 +54,8 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     account, session = _lock(session_pk)
     if not session.is_open or lapse(account, session):
         return _still_talks(session)
-    if account.status not in UNSCANNED:
+    # Also while the phone asks for more after its scan (action_required).
+    if account.status not in UNSCANNED or session.authenticated_at is not None:
         return Outcome.QR_AFTER_SCAN
     now = timezone.now()
     if session.first_qr_at is None:
