@@ -18,10 +18,16 @@ AGAIN_AFTER = 5  # seconds until the channel layer is tried again; the poller go
 
 
 class Hints:
-    """Calls `heard(account_id, version)` for the accounts that were joined, while `listen` runs."""
+    """Calls `heard(account_id, version)` for the accounts that were joined, while `listen` runs.
 
-    def __init__(self, heard: Callable[[int, int], Awaitable[None]]) -> None:
+    `after_gap` is called once it listens (again): what was published before was heard by nobody.
+    """
+
+    def __init__(
+        self, heard: Callable[[int, int], Awaitable[None]], *, after_gap: Callable[[], Awaitable[None]]
+    ) -> None:
         self._heard = heard
+        self._after_gap = after_gap
         self._joined: set[int] = set()
         self._channel = ""
 
@@ -48,6 +54,7 @@ class Hints:
         self._channel = await layer.new_channel()
         for account_id in list(self._joined):
             await layer.group_add(group_of(account_id), self._channel)
+        await self._after_gap()
         while True:
             message = await layer.receive(self._channel)
             await self._heard(message["account"], message["version"])

@@ -43,17 +43,22 @@ class Poller:
     def __init__(self, poll_every: float = POLL_EVERY) -> None:
         self._poll_every = poll_every
         self._watched: dict[int, Watched] = {}
-        self._hints = Hints(self._heard)
+        self._hints = Hints(self._heard, after_gap=self._look)
         self._task: asyncio.Task[None] | None = None
 
     async def watch(self, account_id: int, watcher: Watcher) -> None:
         """Show the account as it is now, and each newer version until `unwatch`. Raises Account.DoesNotExist."""
-        account_id, snapshot = await _read(account_id)
-        watched = self._watched.setdefault(account_id, Watched(snapshot["version"]))
+        watched = self._watched.setdefault(account_id, Watched())
         watched.watchers.add(watcher)
         self._run()
-        await self._hints.join(account_id)
-        await watcher.show(snapshot)
+        await self._hints.join(account_id)  # before reading: what moves between the two is heard
+        async with watched.lock:
+            lives_on_as, snapshot = await _read(account_id)
+            if len(watched.watchers) == 1:  # others may not have been shown this version yet
+                watched.version = snapshot["version"]
+            await watcher.show(snapshot)
+        if lives_on_as != account_id:
+            await self._follow(account_id, lives_on_as, version=snapshot["version"])
 
     async def unwatch(self, watcher: Watcher) -> None:
         for account_id, watched in list(self._watched.items()):

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from accounts import bridge_reports, qr
+from accounts.broadcasts import publish
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession
 from tests.linking.conftest import QR_TEXT, Phone, address_of
@@ -28,6 +30,7 @@ HEADINGS = {
     "id": ("Pindai dengan WhatsApp", "Sudah dipindai. Hampir selesai", "Tertaut"),
 }
 SOON = 5_000  # milliseconds: the server's poller looks every 2 s
+RELOADED = 9_000  # without script the page reloads itself every 5 s
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Open = Callable[..., Page]
@@ -44,6 +47,15 @@ def browser() -> Iterator[Browser]:
         # Playwright's sync API runs an event loop in this thread, which Django takes for an asynchronous caller.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+
+
+@pytest.fixture(autouse=True)
+def _publishes_from_a_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Playwright's loop runs in this thread, and publishing waits for a loop: it would refuse."""
+    with ThreadPoolExecutor(1) as thread:
+        elsewhere = lambda *moved: thread.submit(publish, *moved).result()  # noqa: E731
+        monkeypatch.setattr("accounts.models.account.publish", elsewhere)
+        yield
 
 
 @pytest.fixture
@@ -74,12 +86,17 @@ def was_never_reloaded(page: Page) -> bool:
 
 
 def read_code(page: Page) -> str:
-    picture = Image.open(io.BytesIO(page.locator("[data-qr]").screenshot()))
-    return str(zxingcpp.read_barcodes(picture)[0].text)
+    """What a phone's camera would read, once it is painted."""
+    for _ in range(20):
+        picture = Image.open(io.BytesIO(page.locator("[data-qr]").screenshot()))
+        if found := zxingcpp.read_barcodes(picture):
+            return str(found[0].text)
+        page.wait_for_timeout(100)
+    return ""
 
 
-def expect_view(page: Page, view: str) -> None:
-    expect(page.locator(f'main[data-view="{view}"]')).to_be_visible(timeout=SOON)
+def expect_view(page: Page, view: str, timeout: float = SOON) -> None:
+    expect(page.locator(f'main[data-view="{view}"]')).to_be_visible(timeout=timeout)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -234,9 +251,9 @@ def test_it_works_without_script(open_page: Open, phone: Phone, account: Account
     page.get_by_role("button", name="Tampilkan kode QR").click()
     expect_view(page, "preparing")
     phone.sees_code()
-    expect_view(page, "scan")  # the page reloads itself every 5 s
+    expect_view(page, "scan", RELOADED)
     phone.links()
-    expect(page.locator("h1")).to_have_text("Tertaut", timeout=8_000)
+    expect(page.locator("h1")).to_have_text("Tertaut", timeout=RELOADED)
     account.refresh_from_db()
     assert account.status == Status.CONNECTED
     context.close()
