@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -38,10 +39,15 @@ class SecretList(TabularInline):
 
     model = BridgeSecret
     verbose_name_plural = gettext_lazy("secrets")
-    fields = readonly_fields = ["kind", "created_at", "retired_at"]
+    fields = readonly_fields = ["name", "created_at", "retired_at"]
     ordering = ["-pk"]
-    show_change_link = True
+    hide_title = True
     can_delete = False
+
+    @admin.display(description=gettext_lazy("secret"))
+    def name(self, secret: BridgeSecret) -> SafeString:
+        url = reverse("admin:accounts_bridgesecret_change", args=[secret.pk])
+        return format_html('<a class="ld-link" href="{}">{} #{}</a>', url, secret.get_kind_display(), secret.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

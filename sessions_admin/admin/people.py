@@ -103,6 +103,7 @@ class WorkspaceTokenAdmin(ModelAdmin):
 
     list_display = ["title", "workspace", "state", "prefix", "created_at", "used"]
     list_select_related = ["workspace"]
+    autocomplete_fields = ["workspace"]
     list_filter = ["workspace", ("revoked_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "prefix", "workspace__name"]
     search_help_text = gettext_lazy("Name, first letters or workspace")
