@@ -315,7 +315,7 @@ def test_a_code_that_came_as_an_image_is_served_as_one(client: Client, link: str
     response = client.get(link + "qr.png")
     assert (response["Content-Type"], response.content) == ("image/png", PNG)
     assert (response["Cache-Control"], response["X-Content-Type-Options"]) == ("no-store", "nosniff")
-    assert f'<img src="{link}qr.png?1"' in client.get(link).content.decode()
+    assert f'<img src="{link}qr.png?{session.session_id}-1"' in client.get(link).content.decode()
     phone.scans()
     assert client.get(link + "qr.png").status_code == 404
 

@@ -73,7 +73,8 @@ function fillBlanks() {
   countdown.hidden = current.view !== "scan";
 }
 
-let drawn = null; // what the tile shows, so that the same code is not drawn again
+// What the tile shows, so that the same code is not drawn (or fetched) again.
+let drawn = tile.querySelector("img")?.getAttribute("src") ?? null;
 
 function drawQr() {
   const wanted = current.qr_svg || (current.qr_png ? `${here}qr.png?${current.session_id}-${current.qr_count}` : "");
