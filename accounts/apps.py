@@ -6,7 +6,7 @@ from django.db.models.signals import post_migrate
 
 class AccountsConfig(AppConfig):
     name = "accounts"
-    verbose_name = "Accounts"
+    verbose_name = "Linking"
 
     def ready(self) -> None:
         from accounts import checks  # noqa: F401  # registers them

@@ -6,14 +6,12 @@ from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django = get_asgi_application()  # first: it loads the apps, which the routes need
-
-from django.conf import settings  # noqa: E402
-
-from linking.routing import websocket_urlpatterns  # noqa: E402
+http = get_asgi_application()  # first: it loads the apps, which the routes need
 
 
 class Bounded:
@@ -33,7 +31,7 @@ class Bounded:
 
 application = ProtocolTypeRouter(
     {
-        "http": Bounded(django, settings.LINKDESK_WEB_CONCURRENCY),
-        "websocket": AllowedHostsOriginValidator(URLRouter(websocket_urlpatterns)),
+        "http": Bounded(http, settings.LINKDESK_WEB_CONCURRENCY),
+        "websocket": AllowedHostsOriginValidator(URLRouter(import_string("linking.routing.websocket_urlpatterns"))),
     }
 )
