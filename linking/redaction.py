@@ -21,21 +21,14 @@ class HideTokens(logging.Filter):
         return True
 
 
-class RedactedAccessLog:
-    """Daphne's access log, on by default, has no hook: its one writing method is wrapped."""
-
-    def __init__(self, write_entry: Any) -> None:
-        self.write_entry = write_entry
-
-    def __get__(self, log: Any, owner: Any = None) -> Any:
-        def write(*, request: str, **entry: Any) -> None:
-            self.write_entry(log, request=hide_tokens(request), **entry)
-
-        return write
-
-
 def install() -> None:
+    """Once per process, when the apps are ready."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(HideTokens())
-    if not isinstance(AccessLogGenerator.__dict__["write_entry"], RedactedAccessLog):
-        AccessLogGenerator.write_entry = RedactedAccessLog(AccessLogGenerator.write_entry)
+    # Daphne's access log, on by default, has no hook.
+    write_entry = AccessLogGenerator.write_entry
+
+    def write_redacted(log: Any, *, request: str, **entry: Any) -> None:
+        write_entry(log, request=hide_tokens(request), **entry)
+
+    AccessLogGenerator.write_entry = write_redacted

@@ -1,5 +1,6 @@
 """The public page over HTTP: what it shows, what it starts, and that opening it changes nothing."""
 
+import io
 import json
 import logging
 import re
@@ -7,9 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from daphne.access import AccessLogGenerator
 from django.apps import apps
+from django.template.loader import render_to_string
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import bridge_reports, pairing, qr
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
@@ -112,6 +115,21 @@ def test_tokens_stay_out_of_the_logs(client: Client, link: str, caplog: pytest.L
         Client(enforce_csrf_checks=True).post(link + "start")
     assert len(caplog.records) >= 3
     assert token not in caplog.text
+
+
+def test_daphne_writes_no_token_either(link: str) -> None:
+    log = io.StringIO()
+    details = {"client": "127.0.0.1:1", "path": f"/ws{link}"}
+    AccessLogGenerator(log)("websocket", "connected", details)
+    assert "WSCONNECT /ws/link/.../" in log.getvalue()
+
+
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "500"])
+def test_error_pages_need_nothing_and_look_like_the_rest(name: str) -> None:
+    with translation.override("id"):
+        page = render_to_string(f"{name}.html")
+    assert '<html lang="id">' in page
+    assert "linking/page.css" in page
 
 
 # --- states ---------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ function show(snapshot) {
 
 function render() {
   const name = refusedAt === null ? current.face : "refused";
-  const face = faces.find((each) => each.dataset.face.split(" ").includes(name)) ?? faces.at(-1);
+  const face = faces.find((each) => each.dataset.face.split(" ").includes(name)) ?? faces[faces.length - 1];
   const losesFocus = stage.contains(document.activeElement) && !face.contains(document.activeElement);
   card.dataset.state = current.status;
   card.dataset.view = refusedAt === null ? current.view : "unavailable";
@@ -118,7 +118,8 @@ function setSign(state) {
 
 async function request(path, options = {}) {
   const headers = { Accept: "application/json", ...options.headers };
-  const response = await fetch(here + path, { cache: "no-store", signal: AbortSignal.timeout(15_000), ...options, headers });
+  const signal = AbortSignal.timeout?.(15_000); // phones of 2021 do not know it
+  const response = await fetch(here + path, { cache: "no-store", signal, ...options, headers });
   if (response.status === 404 || response.status === 410) leave();
   return response;
 }
