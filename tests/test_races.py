@@ -2,17 +2,19 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, Sum
 
 from accounts import orders, pairing
 from accounts.lifecycle import Status, may_move
+from accounts.locking import MYSQL_DEADLOCK, TRIES, atomically
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Message, Transition, Workspace
 from accounts.models.session import new_session_id
 from accounts.pairing import PairingRefused
@@ -283,6 +285,69 @@ class TestOrders:
             assert node.commands == [("POST", "/api/sessions")]
         order.refresh_from_db()
         assert order.state == BridgeOrder.State.CONFIRMED
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite lets one writer in at a time: nothing to retry")
+class TestRetries:
+    """The domain's order of locks leaves no deadlock to provoke, so these break it on purpose."""
+
+    def test_a_deadlock_is_retried(self, workspace: Workspace) -> None:
+        first, second = (Account.objects.create(workspace=workspace).pk for _ in range(2))
+        both_hold_one = threading.Barrier(2)
+        tries = itertools.count()
+
+        @atomically
+        def touch(*pks: int) -> None:
+            Account.objects.lock(pks[0]).touch()
+            if next(tries) < 2:
+                both_hold_one.wait(10)
+            Account.objects.lock(pks[1]).touch()
+
+        assert at_once([partial(touch, first, second), partial(touch, second, first)]) == [None, None]
+        assert next(tries) > 2, "there was no deadlock"
+        assert set(Account.objects.values_list("version", flat=True)) == {3}
+
+    def test_a_lock_that_comes_late_is_waited_for_again(self, workspace: Workspace) -> None:
+        account = Account.objects.create(workspace=workspace)
+        held, tries = threading.Event(), itertools.count()
+
+        def hold() -> None:
+            with transaction.atomic():
+                Account.objects.lock(account.pk).touch()
+                held.set()
+                time.sleep(1.5)
+
+        @atomically
+        def touch() -> None:
+            next(tries)
+            Account.objects.lock(account.pk).touch()
+
+        def wait() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+            held.wait(10)
+            touch()
+
+        assert at_once([hold, wait]) == [None, None]
+        assert next(tries) > 1, "nothing was waited for twice"
+        assert Account.objects.get().version == 3
+
+
+def test_only_the_outermost_transaction_is_retried(account: Account) -> None:
+    """A savepoint that is tried again keeps locks that the database has given to somebody else."""
+    tries = itertools.count()
+
+    @atomically
+    def inner() -> None:
+        next(tries)
+        raise OperationalError(MYSQL_DEADLOCK, "Deadlock found")
+
+    with pytest.raises(OperationalError), transaction.atomic():
+        inner()
+    assert next(tries) == 1
+    with pytest.raises(OperationalError):
+        inner()
+    assert next(tries) == 2 + TRIES
 
 
 def test_the_race_checks_can_fail(account: Account) -> None:
