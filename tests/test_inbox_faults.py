@@ -316,3 +316,19 @@ class TestAHandlerThatKillsTheProcess:
         event = WebhookEvent.objects.get()
         assert (event.state, event.attempts) == (State.APPLIED, 4)
         assert status_of(account) == Status.CONNECTED
+
+    def test_the_bridge_need_not_wait_for_the_sweep_when_it_sends_the_event_again(
+        self, die: Callable[[int], list[int]], portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        """Signed anew, as a bridge does; known by its id."""
+        assert die(1) == [-9]
+        WebhookEvent.objects.update(event_id="e1", due_at=timezone.now() + timedelta(seconds=inbox.REQUEST_LEASE))
+        body = {"event": "session_ready", "data": {"session_id": session.session_id, **READY}}
+        at_once = portal.send(body, **{"X-Event-Id": "e1"})
+        assert at_once.json()["outcome"] == "duplicate"
+        assert status_of(account) == Status.QR_SCANNING  # the first request may be at it still
+        a_moment_later = timezone.now() + timedelta(seconds=inbox.REQUEST_LEASE - inbox.TAKE_OVER_AFTER - 1)
+        WebhookEvent.objects.update(due_at=a_moment_later)
+        assert portal.send(body, **{"X-Event-Id": "e1"}).status_code == 200
+        assert status_of(account) == Status.CONNECTED
+        assert WebhookEvent.objects.get().attempts == 2
