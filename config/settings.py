@@ -159,7 +159,8 @@ Q_CLUSTER = {
 
 # --- files ----------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)  # empty without collectstatic; whitenoise complains when it is not there
 WHITENOISE_USE_FINDERS = True  # works without collectstatic
 MEDIA_ROOT = DATA_DIR / "media"  # never served: chat media is for staff
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # a 16 MB file is a 21 MB webhook
