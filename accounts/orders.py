@@ -90,7 +90,7 @@ def settle(order_id: int) -> None:
         return
     if order.state == State.CLAIMED and order.due_at <= timezone.now():
         _release(order)
-    elif order.state == State.UNCLEAR:
+    elif order.state == State.UNCLEAR and _has_the_next_look(order):
         _look_for_evidence(order)
 
 
@@ -98,8 +98,8 @@ def sweep() -> int:
     """Find what the queue lost: due orders, dead claims, unclear answers. Gives how many were looked at."""
     now = timezone.now()
     due = list(BridgeOrder.objects.filter(state=State.PENDING, due_at__lte=now).values_list("pk", flat=True)[:500])
-    stuck = Q(state=State.CLAIMED, due_at__lte=now) | Q(state=State.UNCLEAR)
-    unsettled = list(BridgeOrder.objects.filter(stuck).values_list("pk", flat=True)[:500])
+    stuck = BridgeOrder.objects.filter(state__in=[State.CLAIMED, State.UNCLEAR], due_at__lte=now)
+    unsettled = list(stuck.values_list("pk", flat=True)[:500])
     for pk in due:
         enqueue("deliver_order", pk)
     for pk in unsettled:
@@ -141,7 +141,10 @@ def _runs_already(order: BridgeOrder) -> bool:
     before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
     if order.kind != Kind.START or (order.posted_at is None and not before.exists()):
         return False
-    return order.session.session_id in bridge_client.running_sessions(order.session.bridge)
+    try:
+        return order.session.session_id in bridge_client.running_sessions(order.session.bridge)
+    except BridgeError as error:  # whatever is wrong with the list, nothing was ordered yet
+        raise BridgeError(f"its list: {error}") from error
 
 
 def _not_done(order: BridgeOrder, error: BridgeError) -> None:
@@ -158,10 +161,12 @@ def _not_done(order: BridgeOrder, error: BridgeError) -> None:
 def _put_back(order: BridgeOrder, error: BridgeError) -> None:
     """Refused: 1, 2, 4, 8 s, then every 15 s. A start is tried until its session lapses."""
     delay = min(2.0 ** (order.attempts - 1), 15)
-    put_back = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts).update(
+    put_back = BridgeOrder.objects.filter(
+        pk=order.pk, state=State.CLAIMED, attempts=order.attempts
+    ).update(
         state=State.PENDING,
         due_at=timezone.now() + timedelta(seconds=delay),
-        posted_at=None,
+        posted_at=order.posted_at,  # as before this try: what may have arrived then may still have
         error=str(error)[:300],
     )
     if put_back:
@@ -171,8 +176,9 @@ def _put_back(order: BridgeOrder, error: BridgeError) -> None:
 def _close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> bool:
     """From claimed to `state`, unless a webhook has confirmed the order meanwhile."""
     open_still = BridgeOrder.objects.filter(pk=order.pk, state__in=[State.CLAIMED, State.UNCLEAR])
-    closed_at = None if state == State.UNCLEAR else timezone.now()
-    return bool(open_still.update(state=state, closed_at=closed_at, error=error[:300]))
+    now = timezone.now()
+    when = {"due_at": now + timedelta(seconds=LOOK_AGAIN)} if state == State.UNCLEAR else {"closed_at": now}
+    return bool(open_still.update(state=state, error=error[:300], **when))
 
 
 def _release(order: BridgeOrder) -> None:
@@ -180,6 +186,13 @@ def _release(order: BridgeOrder) -> None:
     dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
     if dead.update(state=State.PENDING, due_at=timezone.now(), error="the worker died with it"):
         enqueue("deliver_order", order.pk)
+
+
+def _has_the_next_look(order: BridgeOrder) -> bool:
+    """One look at a time: each asks for the next one, and every sweep would add a chain of its own."""
+    now = timezone.now()
+    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR, due_at=order.due_at)
+    return order.due_at <= now and bool(mine.update(due_at=now + timedelta(seconds=LOOK_AGAIN)))
 
 
 def _look_for_evidence(order: BridgeOrder) -> None:

@@ -61,14 +61,13 @@ def wait(order: BridgeOrder, seconds: float) -> None:
     """As if so much time had passed for the order, and the sweep had come by."""
     shift = timedelta(seconds=seconds)
     BridgeOrder.objects.filter(pk=order.pk).update(due_at=F("due_at") - shift)
-    ask_for_evidence(order)
-
-
-def ask_for_evidence(order: BridgeOrder) -> None:
-    """What the sweep finds is delivered, or settled by what the bridge lists."""
     orders.sweep()
     run_due_tasks()
     order.refresh_from_db()
+
+
+def ask_for_evidence(order: BridgeOrder) -> None:
+    wait(order, orders.LOOK_AGAIN)
 
 
 class TestCommands:
@@ -298,6 +297,20 @@ class TestUnclear:
         ask_for_evidence(order)
         assert order.state == State.UNCLEAR
 
+    def test_it_is_looked_for_once_in_five_seconds_however_often_the_sweep_comes(
+        self, node: MisbehavingBridge, session: LinkSession
+    ) -> None:
+        node.plays(misbehaving.drops_the_line)
+        node.lists = status(500)
+        run_due_tasks()
+        order = start_of(session)
+        for looks in range(1, 5):
+            ask_for_evidence(order)
+            orders.sweep()
+            orders.settle(order.pk)
+            run_due_tasks()
+            assert [seen.method for seen in node.seen].count("GET") == looks
+
     def test_without_evidence_within_a_minute_the_pairing_fails_and_is_stopped(
         self, node: MisbehavingBridge, account: Account, session: LinkSession
     ) -> None:
@@ -413,6 +426,20 @@ class TestReopened:
         assert node.commands.count(("POST", "/api/sessions")) == 1
         assert reopened.orders.filter(kind=Kind.START, state=State.CONFIRMED).count() == 2
 
+    @pytest.mark.parametrize("act", [misbehaving.drops_the_line, status(500), status(401)])
+    def test_while_the_list_cannot_be_read_it_waits(
+        self, node: MisbehavingBridge, reopened: LinkSession, act: misbehaving.Act
+    ) -> None:
+        """Nothing was ordered yet: that is not unclear, and not refused for good."""
+        node.lists = act
+        run_due_tasks()
+        again = reopened.orders.filter(kind=Kind.START).latest("pk")
+        assert again.state == State.PENDING
+        node.lists = misbehaving.list_sessions
+        wait(again, 5)
+        assert again.state == State.CONFIRMED
+        assert node.commands.count(("POST", "/api/sessions")) == 2
+
 
 class TestWorkersDie:
     def claimed(self, session: LinkSession, **values: Any) -> BridgeOrder:
@@ -443,6 +470,20 @@ class TestWorkersDie:
         ask_for_evidence(order)
         assert order.state == State.CONFIRMED
         assert [seen.method for seen in node.seen] == ["GET", "POST"]
+
+    def test_until_the_bridge_can_be_asked_it_is_not_repeated(
+        self, node: MisbehavingBridge, session: LinkSession
+    ) -> None:
+        order = self.claimed(session, posted_at=timezone.now() - timedelta(seconds=20))
+        node.lists = status(500)
+        node.running = {session.session_id}
+        ask_for_evidence(order)
+        wait(order, 15)
+        assert node.commands == []
+        node.lists = misbehaving.list_sessions
+        wait(order, 15)
+        assert order.state == State.CONFIRMED
+        assert node.commands == []
 
     def test_a_claim_that_still_holds_is_respected(self, node: MisbehavingBridge, session: LinkSession) -> None:
         order = self.claimed(session)
