@@ -1,6 +1,11 @@
 from django.apps import AppConfig
 
+from api import access_log
+
 
 class ApiConfig(AppConfig):
     name = "api"
     verbose_name = "API"
+
+    def ready(self) -> None:
+        access_log.install()

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
@@ -11,7 +12,8 @@ from config.embedded import load_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+if (BASE_DIR / ".env").exists():  # a missing one would be a line in the log before it has its format
+    env.read_env(BASE_DIR / ".env")
 
 # --- where we run ---------------------------------------------------------------------------------
 DATA_DIR = Path(env("LINKDESK_DATA_DIR", default="") or BASE_DIR / "var").resolve()
@@ -64,6 +66,7 @@ INSTALLED_APPS = [
     "sessions_admin",
 ]
 MIDDLEWARE = [
+    "api.access_log.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.headers.ContentSecurityPolicyMiddleware",
@@ -181,15 +184,22 @@ LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", defau
 LINKDESK_INVITATION_DAYS = env.int("LINKDESK_INVITATION_DAYS", default=7)
 
 # --- logging --------------------------------------------------------------------------------------
+LOG_FORMATS = {"json": "accounts.logs.JsonLines", "plain": "accounts.logs.PlainLines"}
+LOG_FORMAT = env("LINKDESK_LOG_FORMAT", default="") or ("plain" if EMBEDDED or DEBUG else "json")
+if LOG_FORMAT not in LOG_FORMATS:
+    raise ImproperlyConfigured(f"LINKDESK_LOG_FORMAT must be one of {', '.join(LOG_FORMATS)}, not {LOG_FORMAT!r}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": LOG_FORMATS[LOG_FORMAT]}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LINKDESK_LOG_LEVEL", default="INFO")},
-    # Both write the query string or the path of a linking page, which is its secret.
     "loggers": {
+        # Django's own handlers would write past our formatter, or mail the whole request.
+        "django": {"level": "INFO", "handlers": []},
+        "django.server": {"level": "INFO", "handlers": [], "propagate": True},
         "django-q": {"level": "WARNING"},  # a line for each task otherwise
+        # Both write the query string or the path of a linking page, which is its secret.
         "django.channels.server": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},
     },

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 import httpx
 from django.conf import settings
 from django.db import connection
+
+from tests.log_scan import SCAN
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS_WITHIN = 30  # seconds; a shared machine may be busy
@@ -29,13 +32,25 @@ def portal(*, port: int | None = None, **environment: str) -> Iterator[str]:
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"]
-    with subprocess.Popen(command, cwd=ROOT, env=_environment(url) | environment) as server:
+    with (
+        tempfile.NamedTemporaryFile() as log,
+        subprocess.Popen(
+            command, cwd=ROOT, env=_environment(url) | environment, stdout=log, stderr=subprocess.STDOUT
+        ) as server,
+    ):
         try:
             _wait_until_it_answers(server, url)
             yield url
         finally:
             server.terminate()
             _wait_until_it_ends(server)
+            _show_and_scan(Path(log.name))
+
+
+def _show_and_scan(log: Path) -> None:
+    """For whoever reads a failed test's output, and for the scan of the whole run."""
+    sys.stderr.write(log.read_text(errors="replace"))
+    SCAN.read_file(log, f"{os.environ.get('PYTEST_CURRENT_TEST')}, by its server")
 
 
 def _environment(url: str) -> dict[str, str]:

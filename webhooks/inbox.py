@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.lifecycle import SOFT_ENDS
 from accounts.locking import atomically
+from accounts.logs import about
 from accounts.models import LinkSession
 from accounts.orders import stop_resurrected
 from webhooks.handlers import DEMOTING, DROPPED, LIFECYCLE, MESSAGES, REOPENING, SECRETS
@@ -76,7 +77,7 @@ def sweep() -> int:
 
 def retry(event_pk: int) -> bool:
     """One more try, counted and committed before the work: one that kills the process must not come back for ever."""
-    event = WebhookEvent.objects.get(pk=event_pk)
+    event = WebhookEvent.objects.select_related("session").get(pk=event_pk)
     if event.state in {State.APPLIED, State.IGNORED}:
         return False
     mine = WebhookEvent.objects.filter(pk=event_pk, attempts=event.attempts, state=event.state)
@@ -86,7 +87,8 @@ def retry(event_pk: int) -> bool:
     lease = timezone.now() + timedelta(seconds=LEASE)
     if not mine.update(state=State.RECEIVED, attempts=F("attempts") + 1, due_at=lease):
         return False  # somebody else has it, or is done with it
-    _apply(event_pk, None, attempt=event.attempts + 1)
+    with about(session_id=event.session.session_id):
+        _apply(event_pk, None, attempt=event.attempts + 1)
     return True
 
 
@@ -179,11 +181,12 @@ def _insert(delivery: Delivery, session_pk: int) -> int:
 
 def _apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
     """T2, and the note of what went wrong in it."""
-    try:
-        return _apply_and_mark(event_pk, fields, attempt=attempt)
-    except Exception as error:  # whatever a handler does, the event is kept and the answer is 2xx
-        _mark_failed(event_pk, error, attempt=attempt)
-        return "failed"
+    with about(event_id=event_pk):
+        try:
+            return _apply_and_mark(event_pk, fields, attempt=attempt)
+        except Exception as error:  # whatever a handler does, the event is kept and the answer is 2xx
+            _mark_failed(event_pk, error, attempt=attempt)
+            return "failed"
 
 
 @atomically
@@ -203,7 +206,7 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
 
 def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
     """Only the kind of the error is logged: its text may hold a phone number."""
-    log.error("event %s: %s in try %s", event_pk, type(error).__name__, attempt)
+    log.error("event #%s: %s in try %s", event_pk, type(error).__name__, attempt)
     dead = attempt >= MAX_ATTEMPTS
     delay = min(5 * 2**attempt, 600) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
     WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED).update(

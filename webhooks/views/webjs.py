@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.logs import about
 from api.errors import ApiError
 from api.strict_json import parse_object
 from webhooks import inbox
@@ -27,11 +28,12 @@ class WebjsWebhook(APIView):
 
     def post(self, request: Request) -> Response:
         delivery = _delivery(request)
-        try:
-            outcome = _patiently(delivery)
-        except OperationalError as error:
-            log.error("event %s not kept: %s", delivery.event, type(error).__name__)
-            raise _busy(delivery) from error
+        with about(session_id=delivery.session_id):
+            try:
+                outcome = _patiently(delivery)
+            except OperationalError as error:
+                log.error("%s not kept: %s", delivery.event, type(error).__name__)
+                raise _busy(delivery) from error
         return Response({"success": True, "outcome": outcome})
 
 
