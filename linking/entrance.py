@@ -16,7 +16,7 @@ def invited(view: Invited) -> Callable[[HttpRequest, str], HttpResponse]:
 
     @wraps(view)
     def guarded(request: HttpRequest, token: str) -> HttpResponse:
-        return _keep_private(_enter(request, token, view))
+        return keep_private(_enter(request, token, view))
 
     return guarded
 
@@ -32,6 +32,14 @@ def refuse(code: str, message: str, *, status: int, retry_after: int | None = No
     return JsonResponse({"error": error}, status=status, headers=headers)
 
 
+def keep_private(response: HttpResponse) -> HttpResponse:
+    """The address is a secret, and what it shows may be scanned: no cache, no referrer, no search engine."""
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex"
+    return response
+
+
 def _enter(request: HttpRequest, token: str, view: Invited) -> HttpResponse:
     invitation = LinkInvitation.objects.find(token)
     if invitation is None:
@@ -40,11 +48,3 @@ def _enter(request: HttpRequest, token: str, view: Invited) -> HttpResponse:
         context = {"workspace": invitation.account.workspace, "is_revoked": invitation.revoked_at is not None}
         return render(request, "linking/gone.html", context, status=410)
     return view(request, invitation)
-
-
-def _keep_private(response: HttpResponse) -> HttpResponse:
-    """The address is a secret, and what it shows may be scanned: no cache, no referrer, no search engine."""
-    response["Cache-Control"] = "no-store"
-    response["Referrer-Policy"] = "no-referrer"
-    response["X-Robots-Tag"] = "noindex"
-    return response

@@ -14,7 +14,6 @@ from accounts.lifecycle import EndReason
 from accounts.snapshots import Snapshot, View
 
 Words = str | Promise
-Press = Literal["", "start", "renew"]
 
 REFUSED = "refused"
 NEW_CODE = _("New QR code")
@@ -27,8 +26,7 @@ class Face:
     meaning: Words = ""
     todo: Words = ""
     tone: Literal["good", "wait", "bad", "quiet"] = "quiet"  # with an icon of its own: colour never speaks alone
-    press: Press = ""  # what the button posts
-    button: Words = ""
+    button: Words = ""  # posts "start", which begins an attempt, or joins the one that somebody else has begun
     shows_phone: bool = False
     shows_devices: bool = False  # how many of ours may still stand on the phone
     is_moving: bool = False  # something is on its way: the icon turns
@@ -75,7 +73,6 @@ def _failure(view: View, reason: EndReason | None = None) -> Face:
         failure.meaning,
         failure.todo,
         tone=_TONES.get(view, "bad"),
-        press="renew",
         button=NEW_CODE,
         shows_phone=view == View.WRONG_NUMBER,
         shows_devices=view in {View.REMOVED, View.FAILED, View.WRONG_NUMBER},
@@ -96,7 +93,6 @@ MESSAGE_FACES = (
         View.IDLE,
         _("Link your WhatsApp"),
         _("You need the phone with this WhatsApp in your hand."),
-        press="start",
         button=_("Show the QR code"),
         shows_devices=True,
     ),
@@ -130,8 +126,8 @@ MESSAGE_FACES = (
         shows_phone=True,
         is_moving=True,
     ),
-    # A start that was refused; its words come with the refusal. "start" joins what others have started meanwhile.
-    Face(REFUSED, _TITLES[View.UNAVAILABLE], tone="wait", press="start", button=_("Try again")),
+    # A start that was refused; its words come with the refusal.
+    Face(REFUSED, _TITLES[View.UNAVAILABLE], tone="wait", button=_("Try again")),
     *(_failure(view) for view, _words in _PLAIN_FAILURES),
     *(_failure(view, reason) for view, reasons in _REASONS.items() for reason in reasons),
 )

@@ -1,6 +1,5 @@
 """The public linking page. Opening it changes nothing (chat programs open links): a pairing starts by POST."""
 
-from collections.abc import Callable
 from math import ceil
 from typing import Any
 
@@ -20,7 +19,7 @@ from accounts.models import LinkInvitation, LinkSession
 from accounts.pairing import PairingRefused
 from accounts.snapshots import View
 from linking import states
-from linking.entrance import invited, refuse, wants_json
+from linking.entrance import invited, keep_private, refuse, wants_json
 from linking.faces import CODE_FACES, MESSAGE_FACES, REFUSED, title_of
 from linking.origins import knows_own_forms
 
@@ -63,21 +62,20 @@ def qr_png(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
 @invited
 @csrf_protect
 def start(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
-    return _begin(request, invitation, pairing.start)
-
-
-@csrf_exempt
-@require_POST
-@knows_own_forms
-@invited
-@csrf_protect
-def renew(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
-    return _begin(request, invitation, pairing.renew)
+    account = invitation.account.resolve()
+    try:
+        pairing.start(account.pk, trigger="page")
+    except PairingRefused as refusal:
+        if refusal.code not in JOINED:
+            return _refused(request, invitation, refusal)
+    if wants_json(request):
+        return JsonResponse(states.take(account.pk))
+    return HttpResponseRedirect("./", status=303)
 
 
 def complete(request: HttpRequest, token: str) -> HttpResponse:
     """The address as people copy it, without its last slash."""
-    return redirect("linking:page", token)
+    return keep_private(redirect("linking:page", token))
 
 
 def _switch_language(request: HttpRequest, language: str) -> HttpResponse:
@@ -86,18 +84,6 @@ def _switch_language(request: HttpRequest, language: str) -> HttpResponse:
     name, secure = settings.LANGUAGE_COOKIE_NAME, settings.SESSION_COOKIE_SECURE
     response.set_cookie(name, language, max_age=LANGUAGE_KEPT, secure=secure, httponly=True, samesite="Lax")
     return response
-
-
-def _begin(request: HttpRequest, invitation: LinkInvitation, begin: Callable[..., LinkSession]) -> HttpResponse:
-    account = invitation.account.resolve()
-    try:
-        begin(account.pk, trigger="page")
-    except PairingRefused as refusal:
-        if refusal.code not in JOINED:
-            return _refused(request, invitation, refusal)
-    if wants_json(request):
-        return JsonResponse(states.take(account.pk))
-    return HttpResponseRedirect("./", status=303)
 
 
 def _refused(request: HttpRequest, invitation: LinkInvitation, refusal: PairingRefused) -> HttpResponse:

@@ -54,16 +54,15 @@ def test_opening_changes_nothing(client: Client, link: str, path: str) -> None:
     assert everything_stored() == before
 
 
-@pytest.mark.parametrize("path", ["start", "renew"])
-def test_a_pairing_does_not_start_by_get(client: Client, link: str, path: str) -> None:
+def test_a_pairing_does_not_start_by_get(client: Client, link: str) -> None:
     before = everything_stored()
-    assert client.get(link + path).status_code == 405
+    assert client.get(link + "start").status_code == 405
     assert everything_stored() == before
 
 
 def test_the_page_is_private(client: Client, link: str) -> None:
-    for path in ("", "snapshot", "qr.png"):
-        response = client.get(link + path)
+    for address in (link, f"{link}snapshot", f"{link}qr.png", link.rstrip("/")):
+        response = client.get(address)
         assert response["Cache-Control"] == "no-store"
         assert response["Referrer-Policy"] == "no-referrer"
         assert response["X-Robots-Tag"] == "noindex"
@@ -85,8 +84,7 @@ def test_the_page_has_nothing_inline(client: Client, link: str, phone: Phone) ->
 def test_a_token_that_never_was_is_404(client: Client, db: None) -> None:
     for path in ("", "snapshot", "qr.png"):
         assert client.get(f"/link/nobody/{path}").status_code == 404
-    for path in ("start", "renew"):
-        assert client.post(f"/link/nobody/{path}").status_code == 404
+    assert client.post("/link/nobody/start").status_code == 404
 
 
 @pytest.mark.parametrize("values", [{"revoked_at": timezone.now()}, {"expires_at": timezone.now() - timedelta(1)}])
@@ -97,8 +95,7 @@ def test_a_link_that_is_over_is_410_and_says_what_to_do(client: Client, link: st
     assert "Ask Toko Alice for a new link." in response.content.decode()
     assert response["Cache-Control"] == "no-store"
     before = everything_stored()
-    for path in ("start", "renew"):
-        assert client.post(link + path).status_code == 410
+    assert client.post(link + "start").status_code == 410
     assert everything_stored() == before
 
 
@@ -235,26 +232,43 @@ def test_a_second_tab_joins(client: Client, link: str, phone: Phone) -> None:
     assert LinkSession.objects.count() == 1
 
 
-@pytest.mark.parametrize("button", ["start", "renew"])
-def test_a_connected_account_is_just_shown(client: Client, link: str, phone: Phone, button: str) -> None:
+def test_a_connected_account_is_just_shown(client: Client, link: str, phone: Phone) -> None:
     phone.begins()
     phone.links()
-    assert client.post(link + button, headers=JSON).json()["view"] == "linked"
+    assert client.post(link + "start", headers=JSON).json()["view"] == "linked"
     assert LinkSession.objects.count() == 1
 
 
-def test_a_new_code_replaces_the_old_one(client: Client, link: str, phone: Phone) -> None:
+def buttons(response: Any) -> set[str]:
+    """Where the page's buttons post to."""
+    return set(re.findall(r'<form method="post" action="([^"]+)"', response.content.decode()))
+
+
+def lets_time_pass(session: LinkSession) -> None:
+    LinkSession.objects.filter(pk=session.pk).update(first_qr_at=timezone.now() - timedelta(seconds=121))
+
+
+def test_a_new_code_before_the_worker_gets_to_the_old_one(client: Client, link: str, phone: Phone) -> None:
     old = phone.begins()
-    assert client.post(link + "renew").status_code == 303
+    phone.sees_code()
+    lets_time_pass(old)
+    [new_code] = buttons(client.get(link))
+    assert client.post(new_code, headers=JSON).json()["view"] == "preparing"
     old.refresh_from_db()
-    assert old.end_reason == EndReason.RENEWED
+    assert old.end_reason == EndReason.QR_EXPIRED
     assert Transition.objects.latest("pk").trigger == "page"
 
 
-def test_a_scan_that_is_finishing_is_not_interrupted(client: Client, link: str, phone: Phone) -> None:
-    phone.begins()
-    phone.scans()
-    assert client.post(link + "renew", headers=JSON).json()["view"] == "finishing"
+def test_a_stale_tab_leaves_the_code_that_another_has_scanned(client: Client, link: str, phone: Phone) -> None:
+    lets_time_pass(phone.begins())
+    [new_code] = buttons(client.get(link))
+    client.post(new_code)
+    current = phone.session
+    for step, view in ((phone.sees_code, "scan"), (phone.scans, "finishing")):
+        step()
+        assert client.post(new_code, headers=JSON).json()["view"] == view
+        assert phone.session == current
+    assert LinkSession.objects.count() == 2
 
 
 def test_no_bridge_is_said_with_the_time_to_come_back(client: Client, link: str) -> None:

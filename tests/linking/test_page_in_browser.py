@@ -159,6 +159,29 @@ def test_a_code_that_nobody_scanned_gives_way_to_a_button(open_page: Open, phone
     assert LinkSession.objects.count() == 2
 
 
+def test_a_browser_that_blocks_cookies_is_told_what_to_do(open_page: Open, phone: Phone) -> None:
+    bridge_reports.given_up(phone.begins().pk, reason="qr_timeout")
+    page = open_page()
+    expect_view(page, "expired")
+    page.context.clear_cookies()
+    page.locator("button:visible").click()
+    expect_view(page, "unavailable")
+    expect(page.get_by_text("Allow cookies for this site").locator("visible=true")).to_be_visible()
+    page.locator("button:visible").click()
+    expect_view(page, "unavailable")
+    assert LinkSession.objects.count() == 1
+
+
+def test_a_phone_whose_first_answer_is_slow(open_page: Open, phone: Phone, link: str) -> None:
+    page = open_page("/link/nobody/")
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.route("**/snapshot", lambda route: (page.wait_for_timeout(2500), route.continue_()))
+    page.goto(page.url.replace("/link/nobody/", link))
+    expect_view(page, "preparing", 10_000)
+    assert complaints == []
+
+
 def test_the_countdown_asks_the_server_when_it_is_over(open_page: Open, phone: Phone) -> None:
     session = phone.begins()
     phone.sees_code()

@@ -15,6 +15,7 @@ const faces = [...stage.children];
 const heading = card.querySelector("[data-title]");
 const sign = card.querySelector("[data-sign]");
 const tile = card.querySelector("[data-qr]");
+const refusal = card.querySelector("[data-slot=refusal]");
 const countdown = card.querySelector("[data-countdown]");
 
 let current = null; // the newest snapshot
@@ -136,17 +137,18 @@ async function refresh() {
   }
 }
 
-async function press(action) {
+async function start() {
   if (isBusy) return;
   isBusy = true;
   markBusy();
   try {
     const token = card.querySelector("[name=csrfmiddlewaretoken]").value;
-    const response = await request(action, { method: "POST", headers: { "X-CSRFToken": token } });
+    const response = await request("start", { method: "POST", headers: { "X-CSRFToken": token } });
+    if (response.status === 403) return await refuse(refusal.dataset.blocked); // no CSRF cookie: blocked, or http
     if (response.headers.get("Content-Type") !== "application/json") throw new Error(response.statusText);
     const answer = await response.json();
     if (response.ok) show(answer);
-    else refuse(answer.error);
+    else await refuse(answer.error.message);
   } catch {
     await refresh(); // it may have arrived all the same
   } finally {
@@ -155,9 +157,10 @@ async function press(action) {
   }
 }
 
-function refuse({ message }) {
+async function refuse(message) {
+  refusal.textContent = message;
+  if (!current) await refresh(); // pressed before the first snapshot was here
   refusedAt = current?.version ?? null;
-  stage.querySelector("[data-slot=refusal]").textContent = message;
   if (current) render();
 }
 
@@ -169,7 +172,7 @@ function markBusy() {
 function startOnce() {
   if (hasStarted || current?.view !== "idle" || !isVisible()) return;
   hasStarted = true;
-  press("start");
+  start();
 }
 
 function listen() {
@@ -199,7 +202,7 @@ function lose(code) {
 }
 
 function watchSocket() {
-  if (socket.onclose === null) return;
+  if (!socket?.onclose) return; // not there yet, or given up
   if (performance.now() - heardAt < (isLive ? SILENCE : HANDSHAKE)) return;
   socket.close();
   lose(0);
@@ -217,7 +220,7 @@ function leave() {
 
 stage.addEventListener("submit", (event) => {
   event.preventDefault();
-  press(event.target.dataset.press);
+  start();
 });
 document.addEventListener("visibilitychange", () => {
   if (isVisible()) refresh();
