@@ -183,6 +183,14 @@ LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # re
 LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", default=10)
 LINKDESK_INVITATION_DAYS = env.int("LINKDESK_INVITATION_DAYS", default=7)
 
+# --- Linkdesk: how long things are kept (days; 0: for ever) ----------------------------------------
+LINKDESK_KEEP_EVENTS_DAYS = env.int("LINKDESK_KEEP_EVENTS_DAYS", default=30)  # applied and ignored
+LINKDESK_KEEP_DEAD_DAYS = env.int("LINKDESK_KEEP_DEAD_DAYS", default=180)
+LINKDESK_KEEP_UNMATCHED_DAYS = env.int("LINKDESK_KEEP_UNMATCHED_DAYS", default=90)  # after the last of a kind
+LINKDESK_KEEP_MESSAGES_DAYS = env.int("LINKDESK_KEEP_MESSAGES_DAYS", default=365)  # with their media
+LINKDESK_KEEP_ORDERS_DAYS = env.int("LINKDESK_KEEP_ORDERS_DAYS", default=90)  # closed ones
+LINKDESK_KEEP_FAILURES_DAYS = env.int("LINKDESK_KEEP_FAILURES_DAYS", default=30)  # the queue's own
+
 # --- logging --------------------------------------------------------------------------------------
 LOG_FORMATS = {"json": "accounts.logs.JsonLines", "plain": "accounts.logs.PlainLines"}
 LOG_FORMAT = env("LINKDESK_LOG_FORMAT", default="") or ("plain" if EMBEDDED or DEBUG else "json")

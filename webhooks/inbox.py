@@ -75,21 +75,32 @@ def sweep() -> int:
     return sum(retry(pk) for pk in due.order_by("pk").values_list("pk", flat=True)[:200])
 
 
-def retry(event_pk: int) -> bool:
-    """One more try, counted and committed before the work: one that kills the process must not come back for ever."""
+def retry(event_pk: int, *, anew: bool = False) -> bool:
+    """One more try, counted and committed before the work: one that kills the process must not come back for ever.
+
+    `anew`: a person asks for it. A failed or dead event begins again with its tries; one that somebody works on is
+    left to them. Whoever else tries it at the same time, the sweep or a second person, finds it taken.
+    """
     event = WebhookEvent.objects.select_related("session").get(pk=event_pk)
-    if event.state in {State.APPLIED, State.IGNORED}:
+    if event.state in {State.APPLIED, State.IGNORED} or (anew and event.is_in_work):
         return False
-    mine = WebhookEvent.objects.filter(pk=event_pk, attempts=event.attempts, state=event.state)
-    if event.attempts >= MAX_ATTEMPTS:
+    tries = 0 if anew else event.attempts
+    if not _claim(event, tries=tries):
+        return False
+    with about(session_id=event.session.session_id):
+        _apply(event_pk, None, attempt=tries + 1)
+    return True
+
+
+@atomically
+def _claim(event: WebhookEvent, *, tries: int) -> bool:
+    """Take it as it was read. False: somebody else has it or is done with it, or it has had its tries."""
+    mine = WebhookEvent.objects.filter(pk=event.pk, attempts=event.attempts, state=event.state)
+    if tries >= MAX_ATTEMPTS:
         mine.update(state=State.DEAD, finished_at=timezone.now())
         return False
     lease = timezone.now() + timedelta(seconds=LEASE)
-    if not mine.update(state=State.RECEIVED, attempts=F("attempts") + 1, due_at=lease):
-        return False  # somebody else has it, or is done with it
-    with about(session_id=event.session.session_id):
-        _apply(event_pk, None, attempt=event.attempts + 1)
-    return True
+    return bool(mine.update(state=State.RECEIVED, attempts=tries + 1, due_at=lease, finished_at=None))
 
 
 def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> UnmatchedTraffic.Reason | None:
@@ -194,7 +205,7 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
         return "duplicate"  # the lease ran out and somebody else took it
-    if attempt > 1 and event.event in DEMOTING and _is_overtaken(event):
+    if fields is None and event.event in DEMOTING and _is_overtaken(event):
         outcome = "stale"
     else:
         outcome = LIFECYCLE[event.event].apply(event.session_id, _fields_again(event) if fields is None else fields)

@@ -50,6 +50,11 @@ class WebhookEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.event} {self.pk}"
 
+    @property
+    def is_in_work(self) -> bool:
+        """Whether a request or the sweep may still be at it."""
+        return self.state == self.State.RECEIVED and self.due_at > timezone.now()
+
 
 class UnmatchedTraffic(models.Model):
     """What moved nothing: one row with a count for each bridge, session id, event and reason."""

@@ -1,13 +1,30 @@
 """What bridges told us: the inbox, what moved nothing, and the chat messages."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Message
 from sessions_admin import cells
-from sessions_admin.admin.base import ReadOnlyAdmin
+from sessions_admin.admin.base import DialogForm, ReadOnlyAdmin, dialog_action, done
+from webhooks import inbox
 from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+State = WebhookEvent.State
+# What a person is told who replays an event, by its state before and after.
+WHY_NOT = {
+    State.APPLIED: gettext_lazy("It was applied already, and an event is never applied twice."),
+    State.IGNORED: gettext_lazy("It was looked at and moved nothing, for the reason given. There is nothing to mend."),
+    State.RECEIVED: gettext_lazy("It is being worked on at this moment. Look again in a minute."),
+}
+BECAME = {
+    State.APPLIED: (messages.SUCCESS, gettext_lazy("The event was applied.")),
+    State.IGNORED: (messages.WARNING, gettext_lazy("The event moves nothing any more. Its reason says why.")),
+    State.FAILED: (messages.ERROR, gettext_lazy("It failed again. It will be tried by itself, up to eight times.")),
+}
 
 
 @admin.register(WebhookEvent)
@@ -29,6 +46,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     fields = ["event", "status", "reason", "error", "attempts", "due_at", "received_at", "finished_at"]
     fields += ["session", "bridge", "data", "event_id", "boot", "sequence"]
     readonly_fields = ["status", "data"]
+    actions_detail = ["replay"]
 
     @admin.display(description=gettext_lazy("event"), ordering="event")
     def name(self, event: WebhookEvent) -> str:
@@ -46,6 +64,28 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     def data(self, event: WebhookEvent) -> SafeString:
         return cells.folded(event.payload)
 
+    def has_replay_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.may(request, "change_webhookevent")
+
+    @dialog_action(
+        gettext_lazy("Replay"),
+        permission="replay",
+        icon="replay",
+        consequence=gettext_lazy(
+            "Tries a failed or dead event again. What the account has been through since then is not taken back."
+        ),
+    )
+    def replay(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        event = self.find(request, object_id)
+        if inbox.retry(event.pk, anew=True):
+            event.refresh_from_db()
+            level, words = BECAME.get(event.state, (messages.WARNING, WHY_NOT[State.RECEIVED]))
+        else:
+            event.refresh_from_db()
+            level, words = messages.ERROR, WHY_NOT.get(event.state, WHY_NOT[State.RECEIVED])
+        self.message_user(request, str(words), level)
+        return done(request, reverse("admin:webhooks_webhookevent_change", args=[event.pk]))
+
 
 @admin.register(UnmatchedTraffic)
 class UnmatchedTrafficAdmin(ReadOnlyAdmin):
@@ -55,6 +95,12 @@ class UnmatchedTrafficAdmin(ReadOnlyAdmin):
     search_fields = ["session_id", "event"]
     search_help_text = gettext_lazy("Session id or event")
     ordering = ["-last_at"]
+    fields = ["event", "reason", "session_id", "bridge", "count", "first_at", "last_at", "replay"]
+    readonly_fields = ["replay"]
+
+    @admin.display(description=gettext_lazy("replay"))
+    def replay(self, row: UnmatchedTraffic) -> str:
+        return _("Not possible: such events are counted, not kept. They moved nothing and would move nothing now.")
 
     @admin.display(description=gettext_lazy("count"), ordering="count")
     def seen(self, row: UnmatchedTraffic) -> SafeString:

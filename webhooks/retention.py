@@ -1,0 +1,31 @@
+"""How long the inbox keeps what it holds, by state. What still waits for its turn is never deleted."""
+
+from django.conf import settings
+
+from accounts.retention import limit, older_than, prune
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+State = WebhookEvent.State
+
+
+def run() -> dict[str, int]:
+    """Gives how many of each were deleted."""
+    return {
+        "done": _events(State.APPLIED, State.IGNORED, days=settings.LINKDESK_KEEP_EVENTS_DAYS),
+        "dead": _events(State.DEAD, days=settings.LINKDESK_KEEP_DEAD_DAYS),
+        "unmatched": _unmatched(),
+    }
+
+
+def _events(*states: State, days: int) -> int:
+    before = limit(days)
+    if before is None:
+        return 0
+    # Finished long ago too: an old dead letter that was replayed yesterday is yesterday's.
+    return prune(older_than(WebhookEvent, "received_at", before).filter(state__in=states, finished_at__lt=before))
+
+
+def _unmatched() -> int:
+    """One row for each kind of traffic, so the table is small."""
+    before = limit(settings.LINKDESK_KEEP_UNMATCHED_DAYS)
+    return 0 if before is None else prune(UnmatchedTraffic.objects.filter(last_at__lt=before))
