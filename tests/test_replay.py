@@ -53,7 +53,7 @@ class TestOne:
         assert replay("--event", str(dead.pk)) == [f"Event {dead.pk} (session_ready) is applied."]
         assert status_of(account) == Status.CONNECTED
         dead.refresh_from_db()
-        assert (dead.state, dead.attempts, dead.error) == (State.APPLIED, 1, "")
+        assert (dead.state, dead.attempts, dead.error) == (State.APPLIED, 2, "")
 
     def test_by_the_id_of_the_bridge(self, dead: WebhookEvent, account: Account) -> None:
         WebhookEvent.objects.update(event_id="e-77")
@@ -80,7 +80,7 @@ class TestOne:
         breaks("session_ready", RuntimeError("still"))
         assert "is failed (RuntimeError: still)" in replay("--event", str(dead.pk))[0]
         dead.refresh_from_db()
-        assert (dead.state, dead.attempts, dead.finished_at) == (State.FAILED, 1, None)
+        assert (dead.state, dead.attempts, dead.finished_at) == (State.FAILED, 2, None)
         assert sweep_when_due() == 1
 
     def test_one_that_was_overtaken_does_not_take_the_account_back(

@@ -78,13 +78,13 @@ def sweep() -> int:
 def retry(event_pk: int, *, anew: bool = False) -> bool:
     """One more try, counted and committed before the work: one that kills the process must not come back for ever.
 
-    `anew`: a person asks for it. A failed or dead event begins again with its tries; one that somebody works on is
-    left to them. Whoever else tries it at the same time, the sweep or a second person, finds it taken.
+    `anew`: a person asks for it. A failed or dead event begins again with its tries, after the first, which was the
+    request's; one that somebody works on is left to them. Whoever else tries it at the same time finds it taken.
     """
     event = WebhookEvent.objects.select_related("session").get(pk=event_pk)
     if event.state in {State.APPLIED, State.IGNORED} or (anew and event.is_in_work):
         return False
-    tries = 0 if anew else event.attempts
+    tries = 1 if anew else event.attempts
     if not _claim(event, tries=tries):
         return False
     with about(session_id=event.session.session_id):
@@ -205,7 +205,7 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
         return "duplicate"  # the lease ran out and somebody else took it
-    if fields is None and event.event in DEMOTING and _is_overtaken(event):
+    if attempt > 1 and event.event in DEMOTING and _is_overtaken(event):
         outcome = "stale"
     else:
         outcome = LIFECYCLE[event.event].apply(event.session_id, _fields_again(event) if fields is None else fields)
