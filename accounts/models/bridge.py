@@ -56,7 +56,7 @@ class Bridge(models.Model):
     @property
     def can_unlink(self) -> bool:
         """Whether it can log the device out at WhatsApp; otherwise only the phone can (rule 11)."""
-        return "logout" in self.capabilities
+        return isinstance(self.capabilities, list) and "logout" in self.capabilities
 
     def serves(self, workspace_id: int) -> bool:
         served = set(self.workspaces.values_list("pk", flat=True))

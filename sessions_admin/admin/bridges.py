@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -24,6 +25,19 @@ from sessions_admin.admin.base import (
     dialog_action,
     done,
 )
+
+
+class BridgeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = Bridge
+        fields = ["capabilities"]
+
+    def clean_capabilities(self) -> list[str]:
+        """An empty box means none. Anything but words would break what asks for one of them."""
+        names: Any = self.cleaned_data["capabilities"] or []
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ValidationError(_('Write a list of words, such as ["logout"], or leave it empty.'))
+        return names
 
 
 class NewSecretForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -78,6 +92,7 @@ class NewSecret(TabularInline):
 
 @admin.register(Bridge)
 class BridgeAdmin(ModelAdmin):
+    form = BridgeForm
     list_display = ["name", "url", "runs", "load", "heard", "kind"]
     list_filter = ["draining", "library"]
     search_fields = ["name", "url", "library", "version"]
