@@ -31,6 +31,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
     class Meta:
         model = Account
         fields = ["workspace", "label", "phone_number", "provider_type", "is_primary", "is_active"]
+        help_texts = {
+            "is_active": _("Without it no linking can be started, by anybody. A phone that is linked stays linked.")
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

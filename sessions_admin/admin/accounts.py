@@ -191,7 +191,10 @@ class AccountAdmin(ModelAdmin):
         form=RenewForm,
         icon="qr_code_2",
         variant=ActionVariant.PRIMARY,
-        consequence=gettext_lazy("Ends an attempt that waits for its scan and begins a new one. The old code stops."),
+        consequence=gettext_lazy(
+            "Ends an attempt that waits for its scan and begins a new one. The old code stops. If the account is "
+            "disconnected, it ends the old link and unlinks that device: the phone must scan again."
+        ),
     )
     def renew_qr(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         account = self.find(request, object_id)

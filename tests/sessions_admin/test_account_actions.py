@@ -157,3 +157,15 @@ def test_each_action_has_its_own_permission(as_bob: Callable[..., Client], sessi
 
 def test_who_may_not_look_may_not_act(as_bob: Callable[..., Client], session: LinkSession) -> None:
     assert act(as_bob("accounts.reset_account"), session.account, "force_reset", reason="x").status_code == 403
+
+
+def test_the_dialogs_say_what_they_end(as_alice: Client, session: LinkSession) -> None:
+    dialog = as_alice.get(f"/admin/accounts/account/{session.account_id}/renew_qr/").content.decode()
+
+    assert "disconnected, it ends the old link and unlinks that device" in dialog
+
+
+def test_the_form_says_what_switching_an_account_off_does(as_alice: Client, session: LinkSession) -> None:
+    form = as_alice.get(f"/admin/accounts/account/{session.account_id}/change/").content.decode()
+
+    assert "Without it no linking can be started" in form
