@@ -2,14 +2,16 @@
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from accounts.models import Bridge, BridgeSecret, LinkSession
 
-TIMEOUT = httpx.Timeout(10, connect=5)  # evidence confirms an order, not the answer: no need to wait for a slow one
-ANSWER_WITHIN = 10  # seconds for the whole body
+# Seconds in all. Evidence confirms an order, not the answer: there is no need to wait for a slow one.
+COMMAND_WITHIN = 10.0
+LIST_WITHIN = 5.0
 MAX_ANSWER = 4 * 1024 * 1024  # 3,000 sessions listed are about 0.5 MB
 
 
@@ -39,13 +41,21 @@ def stop(session: LinkSession, *, logout: bool) -> None:
     _command(session.bridge, "DELETE", f"/api/sessions/{session.session_id}", {"logout": True} if logout else {})
 
 
-def running_sessions(bridge: Bridge) -> set[str]:
-    """The ids of the sessions it runs now. Its /status is no evidence: it answers for dead ones too."""
-    answer = _command(bridge, "GET", "/api/sessions", {})
-    listed = answer.get("sessions")
-    if not isinstance(listed, list):
+@dataclass(frozen=True)
+class Listed:
+    """A session as the bridge lists it; `phone` is digits, or empty."""
+
+    status: str
+    phone: str
+
+
+def running_sessions(bridge: Bridge) -> dict[str, Listed]:
+    """The sessions it runs now, by id. Its /status is no evidence: it answers for dead ones too."""
+    rows = _command(bridge, "GET", "/api/sessions", {}, within=LIST_WITHIN).get("sessions")
+    if not isinstance(rows, list):
         raise BridgeError("the session list has no sessions")
-    return {row["session_id"] for row in listed if isinstance(row, dict) and isinstance(row.get("session_id"), str)}
+    named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("session_id"), str)]
+    return {row["session_id"]: Listed(str(row.get("status")), str(row.get("phone_number") or "")) for row in named}
 
 
 def _owner(session: LinkSession) -> dict[str, int]:
@@ -53,11 +63,14 @@ def _owner(session: LinkSession) -> dict[str, int]:
     return {"workspace_id": session.account.workspace_id, "account_id": session.account_id}
 
 
-def _command(bridge: Bridge, method: str, path: str, values: dict[str, Any]) -> dict[str, Any]:
+def _command(
+    bridge: Bridge, method: str, path: str, values: dict[str, Any], *, within: float | None = None
+) -> dict[str, Any]:
     """Call it with each active key until one is taken: during a rotation it may know only the older one."""
     keys: list[str | None] = [*bridge.secrets(BridgeSecret.Kind.API_KEY)] or [None]
+    url, give_up = f"{bridge.url.rstrip('/')}{path}", time.monotonic() + (within or COMMAND_WITHIN)
     for key in keys:
-        status, body = _request(f"{bridge.url.rstrip('/')}{path}", method, values | ({"api_key": key} if key else {}))
+        status, body = _request(url, method, values | ({"api_key": key} if key else {}), give_up=give_up)
         if status != httpx.codes.UNAUTHORIZED:
             break
     if httpx.codes.is_success(status):
@@ -65,18 +78,15 @@ def _command(bridge: Bridge, method: str, path: str, values: dict[str, Any]) -> 
     raise BridgeError(f"it answered {status}", permanent=httpx.codes.is_client_error(status))
 
 
-def _request(url: str, method: str, values: dict[str, Any]) -> tuple[int, bytes]:
+def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -> tuple[int, bytes]:
     """The key goes where the bridge looks: in the query of a GET, else in the JSON body (a DELETE's too)."""
     sent: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
+    left = max(0.1, give_up - time.monotonic())
+    # Certificates only where they are used: loading them takes longer than the request.
+    client = httpx.Client(timeout=left, follow_redirects=False, trust_env=False, verify=url.startswith("https:"))
     try:
-        with (
-            # Certificates only where they are used: loading them takes longer than the request.
-            httpx.Client(
-                timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=url.startswith("https:")
-            ) as client,
-            client.stream(method, url, **sent) as response,
-        ):
-            return response.status_code, _read(response)
+        with client, client.stream(method, url, **sent) as response:
+            return response.status_code, _read(response, give_up=give_up)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise BridgeError("it cannot be reached") from error
     except httpx.RequestError as error:  # it may have been carried out before the line broke
@@ -85,9 +95,9 @@ def _request(url: str, method: str, values: dict[str, Any]) -> tuple[int, bytes]
         raise BridgeError("its URL is not valid", permanent=True) from error
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(response: httpx.Response, *, give_up: float) -> bytes:
     """The client's time-out is for each piece; a slow drip must end as well."""
-    body, give_up = b"", time.monotonic() + ANSWER_WITHIN
+    body = b""
     for chunk in response.iter_bytes():
         body += chunk
         if time.monotonic() > give_up:

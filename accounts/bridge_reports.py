@@ -21,10 +21,12 @@ from accounts.lifecycle import (
     Status,
 )
 from accounts.locking import atomically
-from accounts.models import Account, LinkSession, Workspace
+from accounts.models import Account, BridgeOrder, LinkSession, Workspace
 from accounts.pairing import lapse
 from accounts.qr import Qr
 from accounts.queue import enqueue
+
+LATE_QR = 60  # seconds after the scan
 
 
 class Outcome(StrEnum):
@@ -34,6 +36,7 @@ class Outcome(StrEnum):
     NO_CHANGE = "no_change"
     WRONG_NUMBER = "wrong_number"
     STALE = "stale"
+    REPEATED = "repeated"
 
 
 # Reasons of session_disconnected that end the link (docs/bridge-api.md, "Events"); all others may come back.
@@ -51,12 +54,12 @@ _ENDING_REASONS = {
 @atomically
 def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     """A fresh code. It never demotes an account that was scanned (rule 2)."""
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return _still_talks(session)
     # Also while the phone asks for more after its scan (action_required).
     if account.status not in UNSCANNED or session.authenticated_at is not None:
-        return Outcome.QR_AFTER_SCAN
+        return _doubt_late_qr(session)
     now = timezone.now()
     if session.first_qr_at is None:
         session.first_qr_at = now
@@ -64,7 +67,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     session.qr_svg, session.qr_png = qr.svg, qr.png
     session.qr_expires_at = now + timedelta(seconds=expires_in)
     session.qr_count += 1
-    _seen(session, "first_qr_at", "qr_svg", "qr_png", "qr_expires_at", "qr_count")
+    note_seen(session, "first_qr_at", "qr_svg", "qr_png", "qr_expires_at", "qr_count")
     if account.status == Status.ACTION_REQUIRED:
         account.move(Status.QR_SCANNING, trigger="qr_code_generated", session=session)
     else:
@@ -74,14 +77,14 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
 
 @atomically
 def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcome:
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return _still_talks(session)
     if account.status not in UNSCANNED:
         return Outcome.QR_AFTER_SCAN
     session.pairing_code = code
     session.pairing_code_expires_at = timezone.now() + timedelta(seconds=expires_in)
-    _seen(session, "pairing_code", "pairing_code_expires_at")
+    note_seen(session, "pairing_code", "pairing_code_expires_at")
     account.touch()
     return Outcome.APPLIED
 
@@ -89,15 +92,15 @@ def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcom
 @atomically
 def authenticated(session_pk: int, *, device_jid: str) -> Outcome:
     """Scanned, and not usable yet. Also told at every restart with a stored login."""
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     trigger = "session_authenticated"
     if not session.is_open:
         if not may_reopen(session, account=account):
             return _still_talks(session)
         reopen(session, account=account, trigger=trigger)
     identity.flag_second_device(session, account=account, device_jid=device_jid)
-    session.authenticated_at = timezone.now()
-    _seen(session, "authenticated_at", "device_jid", "device_conflict_at", *session.forget_qr())
+    session.authenticated_at = session.authenticated_at or timezone.now()
+    note_seen(session, "authenticated_at", "device_jid", "device_conflict_at", *session.forget_qr())
     # A link that was there before is back only when it is ready: until then it stays disconnected.
     if session.ever_linked or account.status == Status.AUTHENTICATED:
         return Outcome.NO_CHANGE
@@ -118,18 +121,20 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
         if not may_reopen(session, account=account):
             return _still_talks(session)
         reopen(session, account=account, trigger=trigger)
+    session.authenticated_at = session.authenticated_at or timezone.now()
     keeper = identity.adopt(session, account=account, rival=rival, phone=phone, trigger=trigger)
     if keeper is None:
         return Outcome.APPLIED
     identity.flag_second_device(session, account=keeper, device_jid=device_jid)
-    session.authenticated_at = session.authenticated_at or timezone.now()
     session.connected_at = session.connected_at or timezone.now()
     session.platform = platform or session.platform
     facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at")
-    _seen(session, "account", *facts, *session.forget_qr())
+    note_seen(session, "account", *facts, *session.forget_qr())
     if keeper.status == Status.CONNECTED:
+        if keeper != account:
+            keeper.note(trigger=trigger, session=session, reason="Linked anew; this session takes over.")
         keeper.touch()
-        return Outcome.NO_CHANGE
+        return Outcome.NO_CHANGE if keeper == account else Outcome.APPLIED
     keeper.move(Status.CONNECTED, trigger=trigger, session=session)
     return Outcome.APPLIED
 
@@ -137,12 +142,12 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
 @atomically
 def disconnected(session_pk: int, *, reason: str) -> Outcome:
     """Lost, and expected back, unless the reason says that it is over (rule 10)."""
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open:
         return Outcome.ENDED
     why = _ENDING_REASONS.get(reason)
     if why is None:
-        return _lose(account, session, trigger="session_disconnected", reason=reason)
+        return lose(account, session, trigger="session_disconnected", reason=reason)
     why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
     end(session, why, account=account, trigger="session_disconnected", detail=reason)
     return Outcome.APPLIED
@@ -151,15 +156,15 @@ def disconnected(session_pk: int, *, reason: str) -> Outcome:
 @atomically
 def restore_failed(session_pk: int, *, reason: str) -> Outcome:
     """The bridge could not start it again after its own restart. `reason` is its error text."""
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open:
         return Outcome.ENDED
-    return _lose(account, session, trigger="mark_disconnected", reason=reason)
+    return lose(account, session, trigger="mark_disconnected", reason=reason)
 
 
 @atomically
 def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome:
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open:
         return _still_talks(session)
     if session.ever_linked:
@@ -171,7 +176,7 @@ def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome
 @atomically
 def given_up(session_pk: int, *, reason: str) -> Outcome:
     """session_expired: the bridge will not try any further."""
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open:
         return Outcome.ENDED
     unscanned = account.status in UNSCANNED
@@ -182,19 +187,19 @@ def given_up(session_pk: int, *, reason: str) -> Outcome:
 
 @atomically
 def action_required(session_pk: int, *, message: str) -> Outcome:
-    account, session = _lock(session_pk)
+    account, session = lock_session(session_pk)
     if not session.is_open:
         return _still_talks(session)
     if account.status not in {Status.QR_SCANNING, Status.AUTHENTICATED}:
         return Outcome.NO_CHANGE
     session.action_message = message[:500]
-    _seen(session, "action_message", *session.forget_qr())
+    note_seen(session, "action_message", *session.forget_qr())
     account.move(Status.ACTION_REQUIRED, trigger="session_action_required", session=session)
     enqueue("expire_session", session.pk, delay=ACTION_WITHIN + 1)
     return Outcome.APPLIED
 
 
-def _lock(session_pk: int) -> tuple[Account, LinkSession]:
+def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
     """The account, then its session. A merge may move the session between the two reads: then look again."""
     while True:
         account_pk = LinkSession.objects.values_list("account_id", flat=True).get(pk=session_pk)
@@ -215,7 +220,7 @@ def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | No
     return locked[own.pk], locked[rival_pk] if rival_pk else None, session
 
 
-def _lose(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+def lose(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
     if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
         return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
     account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
@@ -227,7 +232,7 @@ def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigge
         orders.stop_resurrected(session, logout=True)
         return Outcome.ENDED
     session.reported_phone = phone
-    _seen(session, "reported_phone")
+    note_seen(session, "reported_phone")
     end(session, EndReason.WRONG_NUMBER, account=account, trigger=trigger)
     return Outcome.WRONG_NUMBER
 
@@ -238,12 +243,20 @@ def _still_talks(session: LinkSession) -> Outcome:
     return Outcome.ENDED
 
 
+def _doubt_late_qr(session: LinkSession) -> Outcome:
+    """Encoded just before the scan, it is only late; a minute after it, perhaps the login is gone (rule 0)."""
+    scanned_before = timezone.now() - timedelta(seconds=LATE_QR)
+    if session.authenticated_at is not None and session.authenticated_at < scanned_before:
+        orders.ask(session, BridgeOrder.Why.LATE_QR)
+    return Outcome.QR_AFTER_SCAN
+
+
 def _is_unproven(session: LinkSession) -> bool:
     """Rule 9: thrown out within two minutes after the scan was no success."""
     return session.authenticated_at is not None and not session.is_proven
 
 
-def _seen(session: LinkSession, *fields: str) -> None:
+def note_seen(session: LinkSession, *fields: str) -> None:
     session.last_seen_at = timezone.now()
     session.save(update_fields=["last_seen_at", *fields])
     orders.confirm_start(session)

@@ -27,7 +27,7 @@ def database_is_what_migrations_made(
     found: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
-        pending = _pending_migrations(connection)
+        pending = pending_migrations(connection)
         if pending:
             hint = "Run manage.py migrate."
             found.append(Warning(f"{pending} migrations are not applied to '{alias}'.", hint=hint, id="linkdesk.W010"))
@@ -53,7 +53,7 @@ def settings_are_fit_for_production(app_configs: Sequence[AppConfig] | None, **_
     return found
 
 
-def _pending_migrations(connection: BaseDatabaseWrapper) -> int:
+def pending_migrations(connection: BaseDatabaseWrapper) -> int:
     executor = MigrationExecutor(connection)
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 

@@ -12,7 +12,6 @@ from accounts.lifecycle import (
     Status,
 )
 from accounts.models import Account, LinkSession, User
-from accounts.queue import enqueue
 
 
 def end(
@@ -43,20 +42,15 @@ def end(
         )
 
 
-def harden(account: Account, why: EndReason) -> None:
-    """Make earlier soft ends of this account final: a late scan reopens none of them any more."""
-    for session in account.sessions.filter(ended_at__isnull=False, end_reason__in=SOFT_ENDS):
-        LinkSession.objects.filter(pk=session.pk).update(end_reason=why)
-        pending = session.orders.filter(kind=orders.Kind.STOP, state=orders.State.PENDING)
-        if pending.update(logout=why in UNLINKING_ENDS, due_at=timezone.now()):
-            for pk in pending.values_list("pk", flat=True):
-                enqueue("deliver_order", pk)
-
-
 def may_reopen(session: LinkSession, *, account: Account) -> bool:
-    """Nobody who scanned is thrown away, unless a later attempt was scanned too."""
+    """Nobody who scanned is thrown away, unless a later attempt was scanned too, or all was reset since."""
     if not session.ended_softly or account.deleted_at is not None:
         return False
+    if account.reset_at is not None and session.started_at <= account.reset_at:
+        return False
+    current = account.current_session
+    if current is not None and current.is_open and current.authenticated_at is not None:
+        return False  # after a merge it may have been started earlier
     later = account.sessions.filter(started_at__gt=session.started_at, authenticated_at__isnull=False)
     return not later.exists()
 

@@ -44,5 +44,9 @@ FAILURES: dict[EndReason, Failure] = {
         _("WhatsApp refuses this link at the moment."),
         _("Ask our support; give them the code at the bottom of this page."),
     ),
+    EndReason.CLEANED_UP: Failure(
+        _("The connection was lost for a long time, and the link was cleaned up."),
+        _("Get a new code to link it again."),
+    ),
     EndReason.RESET: Failure(_("Our support has reset this link."), _("Ask our support for a new link.")),
 }

@@ -3,7 +3,7 @@
 The caller holds the locks of the workspace and of the accounts.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -51,7 +51,7 @@ def _merge(placeholder: Account, session: LinkSession, *, into: Account, trigger
     """Move the session, with what hangs off it, to the account that has the phone, and retire the placeholder."""
     standing = into.current_session
     standing = standing if standing is not None and standing.is_open else None
-    stays = standing is None or session.started_at > standing.started_at
+    stays = standing is None or _rank(session) > _rank(standing)
     if not stays:
         end(session, EndReason.SUPERSEDED, account=placeholder, trigger=trigger)
     elif standing is not None:  # before the move: an account has one open session at the most
@@ -66,6 +66,11 @@ def _merge(placeholder: Account, session: LinkSession, *, into: Account, trigger
     into.version = max(into.version, placeholder.version)
     into.touch("current_session")
     return into if stays else None
+
+
+def _rank(session: LinkSession) -> tuple[bool, datetime]:
+    """Of two open sessions the later started stays; but a bare QR code never beats a phone that was scanned."""
+    return session.authenticated_at is not None, session.started_at
 
 
 def _retire(placeholder: Account, *, into: Account, trigger: str) -> None:

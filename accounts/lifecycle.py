@@ -40,6 +40,7 @@ class EndReason(TextChoices):
     GIVEN_UP = "session_expired", _("given up by the bridge")
     REFUSED = "refused_by_whatsapp", _("refused by WhatsApp")
     RESET = "reset", _("reset by staff")
+    CLEANED_UP = "cleaned_up", _("cleaned up")
 
 
 SOFT_ENDS = frozenset({EndReason.QR_EXPIRED, EndReason.RENEWED})  # rule 6; all others are hard
@@ -109,6 +110,7 @@ STATUS_AFTER: dict[EndReason, Status] = {
     EndReason.GIVEN_UP: Status.FAILED,
     EndReason.REFUSED: Status.FAILED,
     EndReason.RESET: Status.INACTIVE,
+    EndReason.CLEANED_UP: Status.INACTIVE,
 }
 
 

@@ -1,7 +1,7 @@
-"""Orders to a bridge: committed first, delivered by a task that claims them, confirmed by evidence.
+"""Orders to a bridge, written down in the transaction that wants them. `delivery.py` brings them about.
 
-Who else could be there: a second hint for the same order, the sweep, a webhook that confirms the order while its
-POST is still open, staff ending the session in between. Every step is a compare-and-set on the order's state.
+Who else could be there: the sweep, a webhook that confirms an order while its POST is still open, staff ending the
+session in between. Every step is a compare-and-set on the order's state.
 """
 
 from datetime import timedelta
@@ -9,47 +9,57 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import bridge_client
-from accounts.bridge_client import BridgeError
-from accounts.locking import atomically
+from accounts.lifecycle import UNLINKING_ENDS
 from accounts.models import BridgeOrder, LinkSession
 from accounts.queue import enqueue
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
-LEASE = 20  # seconds; above the client's time-out
 # The second and third hint are for a worker that was killed with the first in its hands.
 HINTS = (0.0, 8.0, 25.0)
-LOOK_AGAIN = 5  # seconds between two looks for evidence
 RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
-STOP_TRIES = 8
-
-_POST = {
-    Kind.START: lambda order: bridge_client.start(order.session),
-    Kind.RECONNECT: lambda order: bridge_client.reconnect(order.session),
-    Kind.STOP: lambda order: bridge_client.stop(order.session, logout=order.logout),
-}
 
 
-def order(session: LinkSession, kind: BridgeOrder.Kind, *, delay: float = 0, logout: bool = False) -> BridgeOrder:
+def order(
+    session: LinkSession, kind: BridgeOrder.Kind, *, delay: float = 0, logout: bool = False, why: str = ""
+) -> BridgeOrder:
     """Write the order down, in the caller's transaction; it is delivered after the commit."""
     due_at = timezone.now() + timedelta(seconds=delay)
     made = BridgeOrder.objects.create(
-        session=session, bridge_id=session.bridge_id, kind=kind, logout=logout, due_at=due_at
+        session=session, bridge_id=session.bridge_id, kind=kind, logout=logout, due_at=due_at, why=why
     )
     for hint in HINTS:
         enqueue("deliver_order", made.pk, delay=delay + hint)
     return made
 
 
+def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
+    """Rule 0: an event and the record disagree, and either may be the newer. At most one open question a session.
+
+    The caller holds the session's lock, so that a twin does not ask as well.
+    """
+    if not session.orders.filter(kind=Kind.CHECK, state__in=[State.PENDING, State.CLAIMED]).exists():
+        order(session, Kind.CHECK, why=why)
+
+
 def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
     """Stop a session that has ended here and talks on, once: a bridge sends QR codes for such a one for ever."""
+    logout = logout or session.end_reason in UNLINKING_ENDS
+    stops = session.orders.filter(kind=Kind.STOP)
+    if logout:  # a soft stop that still waits need not wait any more
+        stops.filter(state=State.PENDING, logout=False).update(logout=True)
     lately = timezone.now() - timedelta(seconds=RECENT_STOP)
-    under_way = Q(state__in=[State.PENDING, State.CLAIMED, State.UNCLEAR]) | Q(
-        state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=lately
-    )
-    if not session.orders.filter(under_way, kind=Kind.STOP).exists():
+    done = Q(state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=lately)
+    if not stops.filter(done | Q(state__in=BridgeOrder.UNDER_WAY)).exists():
         order(session, Kind.STOP, logout=logout)
+
+
+def hurry_stops(account_id: int) -> None:
+    """The waiting stops of an account's soft ends go out now, and unlink: a reset is final."""
+    waiting = BridgeOrder.objects.filter(session__account=account_id, kind=Kind.STOP, state=State.PENDING)
+    for pk in list(waiting.values_list("pk", flat=True)):
+        BridgeOrder.objects.filter(pk=pk, state=State.PENDING).update(logout=True, due_at=timezone.now())
+        enqueue("deliver_order", pk)
 
 
 def cancel_stop(session: LinkSession) -> bool:
@@ -63,151 +73,3 @@ def confirm_start(session: LinkSession) -> None:
     """The session talks, so it runs: whatever the POST answered or will answer."""
     waiting = session.orders.filter(kind__in=[Kind.START, Kind.RECONNECT], state__in=[State.CLAIMED, State.UNCLEAR])
     waiting.update(state=State.CONFIRMED, closed_at=timezone.now())
-
-
-def deliver(order_id: int) -> None:
-    """Carry the order out if it is due, wanted, and nobody else has it."""
-    claimed = _claim(order_id)
-    if claimed is None:
-        return
-    if not _is_wanted(claimed):
-        _close(claimed, State.CANCELLED)
-        return
-    try:
-        if not _runs_already(claimed):
-            BridgeOrder.objects.filter(pk=claimed.pk).update(posted_at=timezone.now())
-            _POST[Kind(claimed.kind)](claimed)
-    except BridgeError as error:
-        _not_done(claimed, error)
-    else:
-        _close(claimed, State.CONFIRMED)
-
-
-def settle(order_id: int) -> None:
-    """Bring an order to an end whose delivery was cut short or got no clear answer."""
-    order = BridgeOrder.objects.select_related("session__bridge").filter(pk=order_id).first()
-    if order is None:
-        return
-    if order.state == State.CLAIMED and order.due_at <= timezone.now():
-        _release(order)
-    elif order.state == State.UNCLEAR and _has_the_next_look(order):
-        _look_for_evidence(order)
-
-
-def sweep() -> int:
-    """Find what the queue lost: due orders, dead claims, unclear answers. Gives how many were looked at."""
-    now = timezone.now()
-    due = list(BridgeOrder.objects.filter(state=State.PENDING, due_at__lte=now).values_list("pk", flat=True)[:500])
-    stuck = BridgeOrder.objects.filter(state__in=[State.CLAIMED, State.UNCLEAR], due_at__lte=now)
-    unsettled = list(stuck.values_list("pk", flat=True)[:500])
-    for pk in due:
-        enqueue("deliver_order", pk)
-    for pk in unsettled:
-        enqueue("settle_order", pk)
-    return len(due) + len(unsettled)
-
-
-@atomically
-def _claim(order_id: int) -> BridgeOrder | None:
-    """Take the order, under the session's lock: two orders of one session are never on the wire together."""
-    session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
-    if session_pk is None:
-        return None
-    LinkSession.objects.select_for_update().get(pk=session_pk)
-    now = timezone.now()
-    if BridgeOrder.objects.filter(session_id=session_pk, state=State.CLAIMED, due_at__gt=now).exists():
-        enqueue("deliver_order", order_id, delay=2)
-        return None
-    order = BridgeOrder.objects.select_related("session__account", "session__bridge").get(pk=order_id)
-    if order.state != State.PENDING or order.due_at > now:
-        return None
-    order.state, order.attempts, order.due_at = (
-        State.CLAIMED,
-        order.attempts + 1,
-        now + timedelta(seconds=LEASE),
-    )
-    order.save(update_fields=["state", "attempts", "due_at"])
-    enqueue("settle_order", order.pk, delay=LEASE + 1)  # for when this worker dies with it
-    return order
-
-
-def _is_wanted(order: BridgeOrder) -> bool:
-    """A start of a session that has ended, or a stop of one that was reopened, must not go out."""
-    return order.session.is_open != (order.kind == Kind.STOP)
-
-
-def _runs_already(order: BridgeOrder) -> bool:
-    """Whatever may have been started before asks first: started twice, a Node bridge runs two clients."""
-    before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
-    if order.kind != Kind.START or (order.posted_at is None and not before.exists()):
-        return False
-    try:
-        return order.session.session_id in bridge_client.running_sessions(order.session.bridge)
-    except BridgeError as error:  # whatever is wrong with the list, nothing was ordered yet
-        raise BridgeError(f"its list: {error}") from error
-
-
-def _not_done(order: BridgeOrder, error: BridgeError) -> None:
-    if error.unclear:
-        _close(order, State.UNCLEAR, error=str(error))
-        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)
-    elif error.permanent or (order.kind == Kind.STOP and order.attempts >= STOP_TRIES):
-        _close(order, State.FAILED, error=str(error))
-        enqueue("order_failed", order.pk)
-    else:
-        _put_back(order, error)
-
-
-def _put_back(order: BridgeOrder, error: BridgeError) -> None:
-    """Refused: 1, 2, 4, 8 s, then every 15 s. A start is tried until its session lapses."""
-    delay = min(2.0 ** (order.attempts - 1), 15)
-    put_back = BridgeOrder.objects.filter(
-        pk=order.pk, state=State.CLAIMED, attempts=order.attempts
-    ).update(
-        state=State.PENDING,
-        due_at=timezone.now() + timedelta(seconds=delay),
-        posted_at=order.posted_at,  # as before this try: what may have arrived then may still have
-        error=str(error)[:300],
-    )
-    if put_back:
-        enqueue("deliver_order", order.pk, delay=delay)
-
-
-def _close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> bool:
-    """From claimed to `state`, unless a webhook has confirmed the order meanwhile."""
-    open_still = BridgeOrder.objects.filter(pk=order.pk, state__in=[State.CLAIMED, State.UNCLEAR])
-    now = timezone.now()
-    when = {"due_at": now + timedelta(seconds=LOOK_AGAIN)} if state == State.UNCLEAR else {"closed_at": now}
-    return bool(open_still.update(state=state, error=error[:300], **when))
-
-
-def _release(order: BridgeOrder) -> None:
-    """Its worker died, with `posted_at` around the POST: deliver it again, with a look at the list first."""
-    dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
-    if dead.update(state=State.PENDING, due_at=timezone.now(), error="the worker died with it"):
-        enqueue("deliver_order", order.pk)
-
-
-def _has_the_next_look(order: BridgeOrder) -> bool:
-    """One look at a time: each asks for the next one, and every sweep would add a chain of its own."""
-    now = timezone.now()
-    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR, due_at=order.due_at)
-    return order.due_at <= now and bool(mine.update(due_at=now + timedelta(seconds=LOOK_AGAIN)))
-
-
-def _look_for_evidence(order: BridgeOrder) -> None:
-    """The session list says whether it runs. A start is never repeated: a slow create would make two clients."""
-    if not _is_wanted(order):
-        _close(order, State.CANCELLED, error=order.error)
-        return
-    try:
-        runs = order.session.session_id in bridge_client.running_sessions(order.session.bridge)
-    except BridgeError:
-        runs = None
-    if runs is not None and runs == (order.kind != Kind.STOP):
-        _close(order, State.CONFIRMED)
-    elif runs and order.kind == Kind.STOP:  # stopping twice harms nobody
-        BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR).update(state=State.PENDING, due_at=timezone.now())
-        enqueue("deliver_order", order.pk)
-    else:
-        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)

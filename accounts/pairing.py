@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import fleet, orders
-from accounts.endings import end, harden
+from accounts.endings import end
 from accounts.lifecycle import (
     FIRST_QR_WITHIN,
     PAIRING,
@@ -43,7 +43,8 @@ def start(
     """Begin an attempt to link. The order to the bridge is committed with it and goes out afterwards.
 
     `force` replaces an attempt that waits for its scan; `may_interrupt` (staff) also one that has been scanned.
-    Raises PairingRefused: PAIRING_IN_PROGRESS, ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE.
+    Raises PairingRefused: PAIRING_IN_PROGRESS, ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE,
+    ACCOUNT_INACTIVE.
     """
     # The workspace first: the count of placeholders must hold against other accounts' starts, and `ready` takes
     # the same order.
@@ -78,7 +79,9 @@ def renew(account_id: int, *, trigger: str, actor: User | None = None, reason: s
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
     """End whatever there is, for good, and revoke the open invitations (rule 11). Safe to ask for twice."""
     account = Account.objects.lock(account_id)
-    harden(account, EndReason.RESET)
+    account.reset_at = timezone.now()
+    account.save(update_fields=["reset_at"])
+    orders.hurry_stops(account.pk)
     session = account.current_session
     account.invitations.usable().update(revoked_at=timezone.now())
     if session is not None and session.is_open:
@@ -114,6 +117,8 @@ def _make_room(
     account: Account, *, trigger: str, actor: User | None, reason: str, force: bool, may_interrupt: bool
 ) -> None:
     """End what stands in the way of a new attempt, or refuse (the table of `pair` in docs/architecture.md)."""
+    if not account.is_active:
+        raise PairingRefused("ACCOUNT_INACTIVE", _("This account is switched off. Ask our support."))
     session = account.current_session
     if session is None or not session.is_open or lapse(account, session):
         return
@@ -143,6 +148,15 @@ def _check_placeholders(account: Account) -> None:
     if others.exclude(pk=account.pk).count() >= settings.LINKDESK_MAX_OPEN_PLACEHOLDERS:
         text = _("Too many pairings are waiting for a scan in this workspace. Try again in a minute.")
         raise PairingRefused("TOO_MANY_PAIRINGS", text, retry_after=60)
+
+
+@atomically
+def doubt(account_id: int) -> None:
+    """Somebody wants to pair what the record calls connected: ask the bridge whether it still is (rule 0)."""
+    account = Account.objects.lock(account_id)
+    session = account.current_session
+    if session is not None and session.is_open and account.status == Status.CONNECTED:
+        orders.ask(session, BridgeOrder.Why.PAIR)
 
 
 @atomically

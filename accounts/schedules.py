@@ -15,6 +15,7 @@ class Job:
 JOBS = (
     Job("deliver forgotten orders", "accounts.tasks.sweep_orders", 1),
     Job("end overdue pairings", "accounts.tasks.expire_overdue", 1),
+    Job("clean up what is long over", "accounts.tasks.clean_up", 60),
     Job("retry failed webhook events", "webhooks.inbox.sweep", 1),
     Job("delete what has grown old", "accounts.retention.run", 60),
     Job("delete old webhook events", "webhooks.retention.run", 60),

@@ -2,10 +2,34 @@
 
 import hashlib
 import secrets
+from datetime import timedelta
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import ExactCharField
+
+USED_EVERY = 60  # seconds between two writes of last_used_at: a program may ask many times a second
+
+
+class Scope(models.TextChoices):
+    READ = "read"
+    LINK = "link"
+    MANAGE = "manage"
+
+
+ALL_SCOPES = " ".join(Scope.values)
+
+
+class TokenQuerySet(models.QuerySet["WorkspaceToken"]):
+    def find(self, token: str) -> "WorkspaceToken | None":
+        """The token if it may be used now: unknown, expired and revoked ones are one and the same None."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+        fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+        usable = self.filter(fresh, token_hash=digest, revoked_at__isnull=True)
+        return usable.select_related("workspace").first()
 
 
 class WorkspaceToken(models.Model):
@@ -17,10 +41,14 @@ class WorkspaceToken(models.Model):
     name = models.CharField(_("name"), max_length=80, blank=True, default="")
     prefix = models.CharField(_("begins with"), max_length=12, editable=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    # Scopes with a space between them, as OAuth writes them.
+    scopes = models.CharField(_("scopes"), max_length=60, default=ALL_SCOPES)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    objects = TokenQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("workspace token")
@@ -30,14 +58,48 @@ class WorkspaceToken(models.Model):
         return self.name or self.prefix
 
     @classmethod
-    def issue(cls, workspace_id: int, *, name: str = "") -> str:
+    def issue(
+        cls, workspace_id: int, *, name: str = "", scopes: str = ALL_SCOPES, expires_in_days: int | None = None
+    ) -> str:
         """A new token, shown now or never."""
         token = f"ld_{secrets.token_urlsafe(32)}"
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        cls.objects.create(workspace_id=workspace_id, name=name, prefix=token[:10], token_hash=digest)
+        cls.objects.create(
+            workspace_id=workspace_id,
+            name=name,
+            prefix=token[:10],
+            token_hash=hashlib.sha256(token.encode()).hexdigest(),
+            scopes=scopes,
+            expires_at=timezone.now() + timedelta(days=expires_in_days) if expires_in_days else None,
+        )
         return token
+
+    def note_use(self) -> None:
+        """At most one write a minute; many requests at once write once, for the row decides."""
+        now = timezone.now()
+        before = now - timedelta(seconds=USED_EVERY)
+        if self.last_used_at is None or self.last_used_at < before:
+            unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=before)
+            WorkspaceToken.objects.filter(unnoted, pk=self.pk).update(last_used_at=now)
 
     def revoke(self) -> None:
         if self.revoked_at is None:
             self.revoked_at = timezone.now()
             self.save(update_fields=["revoked_at"])
+
+
+class RateLimitCount(models.Model):
+    """How often requests of a class were refused, for whom."""
+
+    owner = ExactCharField(_("of"), max_length=80)
+    name = models.CharField(_("class"), max_length=20)
+    count = models.PositiveBigIntegerField(_("count"), default=1)
+    first_at = models.DateTimeField(_("first"), default=timezone.now)
+    last_at = models.DateTimeField(_("last"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("refused requests")
+        verbose_name_plural = _("refused requests")
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="one_count_per_owner_and_class")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.owner}"

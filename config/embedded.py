@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from typing import NoReturn
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
@@ -18,19 +19,23 @@ def load_secrets(file: Path, *, may_create: bool) -> None:
     """
     if all(os.environ.get(name) for name in NAMES):
         return
+    if not may_create:  # not from the file of an earlier start either
+        _refuse()
     if not file.exists():
-        if not may_create:
-            missing = ", ".join(name for name in NAMES if not os.environ.get(name))
-            raise ImproperlyConfigured(
-                f"{missing} must be set when DATABASE_URL is. Make them with: "
-                'python -c "import secrets; print(secrets.token_urlsafe(50))" and '
-                'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-            )
         _create(file)
     for line in file.read_text().splitlines():
         name, _, value = line.partition("=")
         if name in NAMES and not os.environ.get(name):
             os.environ[name] = value
+
+
+def _refuse() -> NoReturn:
+    missing = ", ".join(name for name in NAMES if not os.environ.get(name))
+    raise ImproperlyConfigured(
+        f"{missing} must be set when DATABASE_URL is. Make them with: "
+        'python -c "import secrets; print(secrets.token_urlsafe(50))" and '
+        'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+    )
 
 
 def _create(file: Path) -> None:

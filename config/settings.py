@@ -57,6 +57,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "channels",
     "django_q",
     "accounts",
@@ -70,12 +72,14 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.headers.ContentSecurityPolicyMiddleware",
+    "api.sizes.BodySizeMiddleware",  # before anything that could read the body
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "sessions_admin.login.LoginLimit",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -131,7 +135,11 @@ DATABASES = {"default": _database}
 
 # --- cache, sockets, queue ------------------------------------------------------------------------
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},  # as the sockets' layer below
+    }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
@@ -174,13 +182,40 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.negotiation.OneForm",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is a 405: /api/schema/ says it all
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "api.errors.handle",
     "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Linkdesk",
+    "DESCRIPTION": "The control desk for linking WhatsApp accounts: what operators and their systems ask, what bridges "
+    "report. Every error has the form of `Error`; its `code` is stable.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/whatsapp",
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # docstrings are for whoever works on the code
+    "COMPONENT_SPLIT_REQUEST": True,
+    "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
+    "ENUM_NAME_OVERRIDES": {"PairingStatus": "api.shapes.PAIRING_STATES", "AccountStatus": "api.shapes.STATES"},
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # --- Linkdesk: limits and timings (seconds) -------------------------------------------------------
 LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # requests, each with its connection
 LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", default=10)
+LINKDESK_LIMIT_MESSAGES = env.int("LINKDESK_LIMIT_MESSAGES", default=1000)  # a minute, per open session
+LINKDESK_LIMIT_LIFECYCLE = env.int("LINKDESK_LIMIT_LIFECYCLE", default=300)  # a minute and workspace, at least
+LINKDESK_LIMIT_QR = env.int("LINKDESK_LIMIT_QR", default=20)  # a minute and session
+LINKDESK_LIMIT_OTHERS = env.int("LINKDESK_LIMIT_OTHERS", default=300)  # a minute, per workspace and per bridge
+LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # failed requests a minute and address
+LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
+LINKDESK_TRUSTED_NETWORKS = env.list("LINKDESK_TRUSTED_NETWORKS", default=[])  # whose failures are not counted
+LINKDESK_TRUSTED_PROXIES = env.list("LINKDESK_TRUSTED_PROXIES", default=[])  # whose X-Forwarded-For is believed
 LINKDESK_INVITATION_DAYS = env.int("LINKDESK_INVITATION_DAYS", default=7)
 
 # --- Linkdesk: how long things are kept (days; 0: for ever) ----------------------------------------

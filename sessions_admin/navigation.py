@@ -24,8 +24,8 @@ from accounts.models import (
     User,
     Workspace,
 )
-from api.models import WorkspaceToken
-from webhooks.models import UnmatchedTraffic, WebhookEvent
+from api.models import RateLimitCount, WorkspaceToken
+from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
     (
@@ -39,7 +39,16 @@ GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
         ],
     ),
     (_("Bridges"), [(Bridge, "hub"), (BridgeOrder, "outbox"), (BridgeSecret, "key")]),
-    (_("Inbox"), [(WebhookEvent, "inbox"), (UnmatchedTraffic, "question_mark")]),
+    (
+        _("Inbox"),
+        [
+            (WebhookEvent, "inbox"),
+            (UnmatchedTraffic, "question_mark"),
+            (StoredReport, "summarize"),
+            (UnsignedTraffic, "no_accounts"),
+            (RateLimitCount, "block"),
+        ],
+    ),
     (_("People"), [(User, "person"), (Group, "group"), (Workspace, "storefront"), (WorkspaceToken, "vpn_key")]),
     (_("Queue"), [(Schedule, "schedule"), (OrmQ, "pending"), (Success, "check"), (Failure, "error")]),
 ]

@@ -11,8 +11,10 @@ from django.test import Client
 
 from accounts import pairing
 from accounts.models import Account, Bridge, BridgeSecret, LinkSession, Workspace
+from api import limits
 from tests.log_scan import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary
 from tests.signing import signed_headers
+from webhooks import budgets
 from webhooks.authentication import forget_secrets
 
 # Hooks: every line that is logged in the run is read, and one with a secret in it fails the run.
@@ -27,8 +29,11 @@ def _own_media(settings: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_secrets() -> Iterator[None]:
+def _fresh_start() -> Iterator[None]:
+    """What a process remembers for some seconds, forgotten: secrets and budgets."""
     forget_secrets()
+    limits.forget()
+    budgets.forget()
     yield
     forget_secrets()
 

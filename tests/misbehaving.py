@@ -32,6 +32,7 @@ class MisbehavingBridge(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.seen: list[Seen] = []
         self.running: set[str] = set()
+        self.says: dict[str, str] = {}  # the status of a session, where it is not qr_scanning
         self.stopping = threading.Event()
         self.lists: Act = list_sessions
         self._acts: deque[Act] = deque([well])
@@ -107,7 +108,10 @@ def well(talk: Conversation, seen: Seen) -> None:
 
 
 def list_sessions(talk: Conversation, seen: Seen) -> None:
-    rows = [{"session_id": session_id, "status": "qr_scanning"} for session_id in sorted(talk.server.running)]
+    rows = [
+        {"session_id": session_id, "status": talk.server.says.get(session_id, "qr_scanning")}
+        for session_id in sorted(talk.server.running)
+    ]
     talk.answer(200, {"success": True, "sessions": rows, "total": len(rows)})
 
 

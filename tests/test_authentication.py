@@ -294,7 +294,7 @@ class TestMarkDisconnected:
         session.session_id = "webjs_1_1_nobody00"
         assert_refused(self.mark(session, {}), 404, "NOT_FOUND")
 
-    @pytest.mark.parametrize("body", [[], "x", {"workspace_id": []}, {"reason": {}}, {"reason": "x" * 501}], ids=str)
+    @pytest.mark.parametrize("body", [[], "x", {"workspace_id": []}], ids=str)
     def test_a_body_that_is_none(self, portal: Portal, account: Account, session: LinkSession, body: Any) -> None:
         link(portal, session)
         answer = self.mark(session, body)

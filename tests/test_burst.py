@@ -36,7 +36,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with running_portal(port=free_port(), LINKDESK_DATA_DIR=str(tmp_path)) as address:
+    with running_portal(port=free_port(), LINKDESK_DATA_DIR=str(tmp_path), LINKDESK_LIMIT_QR="1000") as address:
         yield address
 
 

@@ -283,16 +283,28 @@ class TestPhoneIdentity:
         assert account.version > before
         assert Message.objects.get().session.account == account
 
-    def test_of_two_open_sessions_the_later_started_stays(
+    def test_of_two_scanned_sessions_the_later_started_stays(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
         known, later = self.pair_another(account, phone_number=PHONE)
+        portal.post("session_authenticated", later)
         link(portal, session)
         session.refresh_from_db()
         known.refresh_from_db()
         assert session.end_reason == EndReason.SUPERSEDED
         assert known.current_session == later
         assert later.is_open
+
+    def test_a_bare_qr_code_never_beats_a_phone_that_was_scanned(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        known, later = self.pair_another(account, phone_number=PHONE)
+        portal.post("qr_code_generated", later, **QR)
+        link(portal, session)
+        known.refresh_from_db()
+        later.refresh_from_db()
+        assert (known.status, known.current_session) == (Status.CONNECTED, session)
+        assert later.end_reason == EndReason.SUPERSEDED
 
     def test_a_wrong_number_is_said_and_unlinked(self, portal: Portal, account: Account) -> None:
         expecting, session = self.pair_another(account, phone_number="6281200000001")

@@ -5,18 +5,26 @@ Nothing is written before the signature holds. An unknown secret and a wrong sig
 
 import hashlib
 import hmac
+import logging
 import re
 import time
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
+from cryptography.fernet import InvalidToken
+from django.db import DatabaseError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts import fleet
 from accounts.models import BridgeSecret
 from api.errors import ApiError
+from api.limits import guarded
+from webhooks.busy import busy
 
 WINDOW = 300  # seconds either way between X-Timestamp and our clock, as the portal that Linkdesk replaces has it
+log = logging.getLogger(__name__)
+
 SECRETS_KEPT = 10  # seconds: reading and decrypting them for every event would cost more than the event
 
 _cache: dict[str, tuple[float, list[tuple[int, bytes]]]] = {}
@@ -31,10 +39,13 @@ class Caller:
 class BridgeSignature(BaseAuthentication):
     """HMAC-SHA256 over timestamp and raw body (docs/bridge-api.md)."""
 
+    @guarded
     def authenticate(self, request: Request) -> tuple[Caller, int]:
         timestamp = _timestamp(request)
         signature = _header(request, "X-HMAC-Signature").encode("utf-8", "surrogateescape")
-        bridge_id = _match(BridgeSecret.Kind.HMAC, signature, lambda secret: sign(secret, timestamp, request.body))
+        bridge_id = _known(
+            request, BridgeSecret.Kind.HMAC, signature, lambda secret: sign(secret, timestamp, request.body)
+        )
         if bridge_id is None:
             raise ApiError(401, "INVALID_SIGNATURE", "The signature does not match. Check the secret of this bridge.")
         fleet.hear(bridge_id)
@@ -47,10 +58,11 @@ class BridgeSignature(BaseAuthentication):
 class BridgeKey(BaseAuthentication):
     """The API key, as X-API-Key or as a bearer token."""
 
+    @guarded
     def authenticate(self, request: Request) -> tuple[Caller, int]:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
         key = (request.headers.get("X-API-Key") or bearer).encode("utf-8", "surrogateescape")
-        bridge_id = _match(BridgeSecret.Kind.API_KEY, key, lambda secret: secret)
+        bridge_id = _known(request, BridgeSecret.Kind.API_KEY, key, lambda secret: secret)
         if bridge_id is None:
             raise ApiError(401, "INVALID_KEY", "The API key is missing or unknown. Check the key of this bridge.")
         fleet.hear(bridge_id)
@@ -75,7 +87,14 @@ def forget_secrets() -> None:
     _cache.clear()
 
 
-def _match(kind: BridgeSecret.Kind, given: bytes, expected: Any) -> int | None:
+def _known(request: Request, kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
+    try:
+        return _match(kind, given, expected)
+    except DatabaseError as error:
+        raise busy(request) from error
+
+
+def _match(kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
     """The bridge whose secret fits. All are tried, so that the time tells nothing about which one it was."""
     found = None
     for bridge_id, secret in _secrets(kind):
@@ -85,12 +104,30 @@ def _match(kind: BridgeSecret.Kind, given: bytes, expected: Any) -> int | None:
 
 
 def _secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
+    """Raises DatabaseError when they cannot be read and none are known yet."""
     until, known = _cache.get(kind, (0.0, []))
     if until < time.monotonic():
-        active = BridgeSecret.objects.filter(kind=kind, retired_at__isnull=True)
-        known = [(row.bridge_id, row.value.encode()) for row in active]
+        try:
+            known = _read_secrets(kind)
+        except DatabaseError:
+            if not known:
+                raise
+            log.warning("secrets of the bridges could not be read anew: those of before are used")
         _cache[kind] = (time.monotonic() + SECRETS_KEPT, known)
     return known
+
+
+def _read_secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
+    active = BridgeSecret.objects.filter(kind=kind, retired_at__isnull=True)
+    readable = []
+    for pk in list(active.values_list("pk", flat=True)):  # one by one: one bad row must not shut out all bridges
+        try:
+            row = active.get(pk=pk)
+        except (InvalidToken, BridgeSecret.DoesNotExist):
+            log.error("bridge secret %s cannot be decrypted with FIELD_ENCRYPTION_KEYS", pk)
+        else:
+            readable.append((row.bridge_id, row.value.encode()))
+    return readable
 
 
 def _timestamp(request: Request) -> str:

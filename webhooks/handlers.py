@@ -96,7 +96,21 @@ DROPPED = frozenset({"typing_indicator", "chat_state_updated"})
 
 # A scan that was under way reopens a session that ended softly (rule 6): these go to the account in any case.
 REOPENING = frozenset({"session_authenticated", "session_ready", "session_error"})
+# What says that a link is gone. A `session_ready` that is older than one of these must not undo it.
+LOSING = frozenset({"session_error", "session_disconnected", "session_expired"})
 # What takes an account back. A retry of such an event must not undo what came after it.
-DEMOTING = frozenset({"qr_code_generated", "session_error", "session_disconnected", "session_expired"})
+DEMOTING = LOSING | {"qr_code_generated", "session_action_required", "pairing_code_generated"}
+# Sent only by a client that runs, and so a reason to stop one whose session has ended here.
+LIVING = frozenset(
+    {
+        "qr_code_generated",
+        "session_authenticated",
+        "session_ready",
+        "session_error",
+        "session_reconnected",
+        "session_action_required",
+        *MESSAGES,
+    }
+)
 # Never in the inbox: they link a phone, and are worth nothing a minute later.
 SECRETS = frozenset({"qr_code", "qr_text", "pairing_code"})

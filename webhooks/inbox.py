@@ -12,15 +12,19 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts.bridge_reports import Outcome
+from accounts.counters import count
 from accounts.lifecycle import SOFT_ENDS
 from accounts.locking import atomically
 from accounts.logs import about
 from accounts.models import LinkSession
 from accounts.orders import stop_resurrected
-from webhooks.handlers import DEMOTING, DROPPED, LIFECYCLE, MESSAGES, REOPENING, SECRETS
+from webhooks import budgets
+from webhooks.doubts import Overtaken, advance, doubt
+from webhooks.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING, SECRETS
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 log = logging.getLogger(__name__)
@@ -36,13 +40,12 @@ MAX_PAYLOAD = 16 * 1024  # bytes of JSON; the longest lifecycle event is under 1
 
 @dataclass(frozen=True)
 class Delivery:
-    """A verified event: `data` as it came, `fields` what its shape makes of it (None: an event we do not know)."""
+    """A verified event; `data` is as it came."""
 
     bridge_id: int
     event: str
     session_id: str
     data: dict[str, Any]
-    fields: dict[str, Any] | None
     replay_key: str
     event_id: str | None = None
     boot: str = ""
@@ -51,22 +54,36 @@ class Delivery:
 
 def receive(delivery: Delivery) -> str:
     """Keep the event, apply it, and say what became of it in one word. Raises OperationalError: nothing was kept."""
-    session = LinkSession.objects.filter(session_id=delivery.session_id).first()
+    known = LinkSession.objects.select_related("account__workspace")
+    session = known.filter(session_id=delivery.session_id).first()
     unmatched = _why_unmatched(delivery, session)
     if unmatched is not None:
-        _count(delivery, unmatched)
-        if unmatched == Reason.ENDED and session is not None and delivery.event in LIFECYCLE:
-            _stop_if_it_runs(delivery.event, session.pk)
+        # One row, however often: a bridge sends QR codes for a logged-out session for ever.
+        key = {"bridge_id": delivery.bridge_id, "session_id": delivery.session_id, "event": delivery.event}
+        count(UnmatchedTraffic, **key, reason=unmatched)
+        _charge_unmatched(delivery, session, unmatched)
+        if unmatched == Reason.ENDED:
+            _stop_if_it_runs(delivery)
         return str(unmatched)
     assert session is not None
-    assert delivery.fields is not None
+    budgets.charge(session, delivery.event)
+    fields = _fields(delivery.event, delivery.data)
     if delivery.event in MESSAGES:
-        outcome = MESSAGES[delivery.event].apply(session.pk, delivery.fields)
+        outcome = MESSAGES[delivery.event].apply(session.pk, fields)
+        if not session.is_open:  # kept, and a sign that the bridge runs on what has ended here
+            _stop_if_it_runs(delivery)
         return outcome or "applied"
-    event_pk = _store(delivery, session.pk)
+    event_pk = _store(delivery, session.pk, fields=fields)
     if event_pk is None:
-        return _take_over(delivery)
-    return _apply(event_pk, delivery.fields, attempt=1)
+        return _take_over(delivery, fields=fields)
+    return _apply(event_pk, fields, attempt=1)
+
+
+def _charge_unmatched(delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason) -> None:
+    if session is not None and reason in {Reason.DROPPED, Reason.UNKNOWN_EVENT} and session.is_open:
+        budgets.charge(session, delivery.event)
+    else:
+        budgets.charge_stray(delivery.bridge_id)
 
 
 def sweep() -> int:
@@ -75,9 +92,10 @@ def sweep() -> int:
     return sum(retry(pk) for pk in due.order_by("pk").values_list("pk", flat=True)[:200])
 
 
-def retry(event_pk: int, *, anew: bool = False) -> bool:
+def retry(event_pk: int, *, fields: dict[str, Any] | None = None, anew: bool = False) -> bool:
     """One more try, counted and committed before the work: one that kills the process must not come back for ever.
 
+    `fields` are the data where the bridge has just sent it again; else what the inbox kept of it is used.
     `anew`: a person asks for it. A failed or dead event begins again with its tries, after the first, which was the
     request's; one that somebody works on is left to them. Whoever else tries it at the same time finds it taken.
     """
@@ -88,7 +106,7 @@ def retry(event_pk: int, *, anew: bool = False) -> bool:
     if not _claim(event, tries=tries):
         return False
     with about(session_id=event.session.session_id):
-        _apply(event_pk, None, attempt=tries + 1)
+        _apply(event_pk, fields, attempt=tries + 1)
     return True
 
 
@@ -107,7 +125,7 @@ def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> Unmatched
     """Rule 1: events are matched by session id; what the body says about workspaces is only an echo."""
     if delivery.event in DROPPED:
         return Reason.DROPPED
-    if delivery.fields is None:
+    if delivery.event not in LIFECYCLE and delivery.event not in MESSAGES:
         return Reason.UNKNOWN_EVENT
     if session is None:
         return Reason.UNKNOWN_SESSION
@@ -120,34 +138,15 @@ def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> Unmatched
 
 
 @atomically
-def _count(delivery: Delivery, reason: UnmatchedTraffic.Reason) -> None:
-    """One row, however often: a bridge sends QR codes for a logged-out session for ever."""
-    rows = UnmatchedTraffic.objects.filter(
-        bridge_id=delivery.bridge_id, session_id=delivery.session_id, event=delivery.event, reason=reason
-    )
-    again = {"count": F("count") + 1, "last_at": timezone.now()}
-    if rows.update(**again):
-        return
-    try:
-        with transaction.atomic():
-            UnmatchedTraffic.objects.create(
-                bridge_id=delivery.bridge_id, session_id=delivery.session_id, event=delivery.event, reason=reason
-            )
-    except IntegrityError:  # a twin was first
-        rows.update(**again)
+def _stop_if_it_runs(delivery: Delivery) -> None:
+    if delivery.event in LIVING:
+        stop_resurrected(LinkSession.objects.select_for_update().get(session_id=delivery.session_id))
 
 
-@atomically
-def _stop_if_it_runs(event: str, session_pk: int) -> None:
-    """These events come from a client that runs, though the session has ended here."""
-    if event in {"qr_code_generated", "session_authenticated", "session_ready", "session_reconnected"}:
-        stop_resurrected(LinkSession.objects.select_for_update().get(pk=session_pk))
-
-
-def _store(delivery: Delivery, session_pk: int) -> int | None:
+def _store(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int | None:
     """T1. None: the very same request, or the same event id, is here already."""
     try:
-        return _insert(delivery, session_pk)
+        return _insert(delivery, session_pk, fields=fields)
     except IntegrityError:
         if not _twins_of(delivery).exists():
             raise  # another constraint: the event is not kept
@@ -161,7 +160,7 @@ def _twins_of(delivery: Delivery) -> QuerySet[WebhookEvent]:
     return WebhookEvent.objects.filter(same, bridge_id=delivery.bridge_id)
 
 
-def _take_over(delivery: Delivery) -> str:
+def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:
     """Sent again, because the first request got no answer: when it died over the event, do its work now.
 
     Waiting for the sweep could cost a scan its 90 s. One that still works holds the event's row, so that the
@@ -169,18 +168,18 @@ def _take_over(delivery: Delivery) -> str:
     """
     untouched = timezone.now() + timedelta(seconds=REQUEST_LEASE - TAKE_OVER_AFTER)
     for pk in _twins_of(delivery).filter(state=State.RECEIVED, due_at__lt=untouched).values_list("pk", flat=True):
-        retry(pk)
+        retry(pk, fields=fields)
     return "duplicate"
 
 
 @atomically
-def _insert(delivery: Delivery, session_pk: int) -> int:
+def _insert(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int:
     with transaction.atomic():
         event = WebhookEvent.objects.create(
             bridge_id=delivery.bridge_id,
             session_id=session_pk,
             event=delivery.event,
-            payload=_without_secrets(delivery),
+            payload=_without_secrets(delivery, fields),
             event_id=delivery.event_id,
             replay_key=delivery.replay_key,
             boot=delivery.boot,
@@ -195,6 +194,9 @@ def _apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str
     with about(event_id=event_pk):
         try:
             return _apply_and_mark(event_pk, fields, attempt=attempt)
+        except Overtaken:
+            _mark_stale(event_pk, attempt=attempt)
+            return Outcome.STALE
         except Exception as error:  # whatever a handler does, the event is kept and the answer is 2xx
             _mark_failed(event_pk, error, attempt=attempt)
             return "failed"
@@ -205,10 +207,11 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
         return "duplicate"  # the lease ran out and somebody else took it
-    if attempt > 1 and event.event in DEMOTING and _is_overtaken(event):
-        outcome = "stale"
-    else:
-        outcome = LIFECYCLE[event.event].apply(event.session_id, _fields_again(event) if fields is None else fields)
+    outcome = doubt(event, attempt=attempt)
+    if outcome is None:
+        handler = LIFECYCLE[event.event]
+        outcome = handler.apply(event.session_id, _fields(event.event, event.payload) if fields is None else fields)
+        advance(event)
     event.state = State.IGNORED if outcome else State.APPLIED
     event.reason, event.error, event.finished_at = outcome, "", timezone.now()
     event.save(update_fields=["state", "reason", "error", "finished_at"])
@@ -233,20 +236,24 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _is_overtaken(event: WebhookEvent) -> bool:
-    return event.session.account.status_changed_at > event.received_at
+@atomically
+def _mark_stale(event_pk: int, *, attempt: int) -> None:
+    mine = WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED)
+    mine.update(state=State.IGNORED, reason=Outcome.STALE, finished_at=timezone.now())
 
 
-def _fields_again(event: WebhookEvent) -> dict[str, Any]:
-    shape = LIFECYCLE[event.event].shape(data=event.payload)
+def _fields(event: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What the event's shape makes of its data. Raises ValidationError, a 400."""
+    handler = LIFECYCLE.get(event) or MESSAGES[event]
+    shape = handler.shape(data=data)
     shape.is_valid(raise_exception=True)
     return dict(shape.validated_data)
 
 
-def _without_secrets(delivery: Delivery) -> dict[str, Any]:
+def _without_secrets(delivery: Delivery, fields: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in delivery.data.items() if key not in SECRETS}
     if len(str(kept)) > MAX_PAYLOAD:  # no bridge sends such an event: keep what we understand of it
-        kept = {key: value for key, value in (delivery.fields or {}).items() if key not in SECRETS}
+        kept = {key: value for key, value in fields.items() if key not in SECRETS}
     return kept
 
 

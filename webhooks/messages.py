@@ -91,6 +91,7 @@ def _store_media(session_pk: int, media: dict[str, Any] | None) -> dict[str, Any
         raise ApiError(400, "INVALID_MEDIA", "message.media.data is not valid base64.") from error
     ending = mimetypes.guess_extension(media["mimetype"].partition(";")[0].strip()) or ".bin"
     name = f"messages/{session_pk}/{hashlib.sha256(content).hexdigest()[:32]}{ending}"
-    if not default_storage.exists(name):
+    # A crash may have left half of it, and a twin may still be writing it: then it is stored beside.
+    if not (default_storage.exists(name) and default_storage.size(name) == len(content)):
         name = default_storage.save(name, ContentFile(content))
     return {"media": name, "media_type": media["mimetype"], "media_name": media["filename"]}

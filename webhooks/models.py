@@ -85,3 +85,45 @@ class UnmatchedTraffic(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} ({self.reason})"
+
+
+class StoredReport(models.Model):
+    """What a bridge reports besides events: kept as it came, moves nothing. The same again is counted."""
+
+    class Kind(models.TextChoices):
+        CHATS = "chats", _("chats of a session")
+        CLEANUP = "cleanup", _("cleanup log")
+
+    bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="reports", verbose_name=_("bridge"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    payload = models.JSONField(_("data"))
+    digest = models.CharField(max_length=64, editable=False)  # SHA-256 of the body as it came
+    count = models.PositiveBigIntegerField(_("count"), default=1)
+    first_at = models.DateTimeField(_("first"), default=timezone.now)
+    last_at = models.DateTimeField(_("last"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("report of a bridge")
+        verbose_name_plural = _("reports of bridges")
+        constraints = [
+            models.UniqueConstraint(fields=["bridge", "kind", "digest"], name="one_report_per_bridge_and_body")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class UnsignedTraffic(models.Model):
+    """How often somebody sent what is not signed, by address. Nothing else of it is read or kept."""
+
+    source = models.CharField(_("from"), max_length=45, unique=True)  # the longest IPv6 address
+    count = models.PositiveBigIntegerField(_("count"), default=1)
+    first_at = models.DateTimeField(_("first"), default=timezone.now)
+    last_at = models.DateTimeField(_("last"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("unsigned traffic")
+        verbose_name_plural = _("unsigned traffic")
+
+    def __str__(self) -> str:
+        return self.source

@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from accounts.retention import limit, older_than, prune
-from webhooks.models import UnmatchedTraffic, WebhookEvent
+from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 State = WebhookEvent.State
 
@@ -26,6 +26,9 @@ def _events(*states: State, days: int) -> int:
 
 
 def _unmatched() -> int:
-    """One row for each kind of traffic, so the table is small."""
+    """What moved nothing and is counted, with one row for each kind: so the tables are small."""
     before = limit(settings.LINKDESK_KEEP_UNMATCHED_DAYS)
-    return 0 if before is None else prune(UnmatchedTraffic.objects.filter(last_at__lt=before))
+    if before is None:
+        return 0
+    counted = (UnmatchedTraffic, UnsignedTraffic, StoredReport)
+    return sum(prune(model.objects.filter(last_at__lt=before)) for model in counted)

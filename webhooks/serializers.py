@@ -18,14 +18,21 @@ class Text(serializers.CharField):
         super().__init__(max_length=max_length, allow_blank=allow_blank, trim_whitespace=False, **options)
 
 
-class OptionalText(Text):
-    """Absent, null and empty are the same."""
+class OptionalText(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
+    """Decoration: absent, null and of another type are empty, too long is cut. It must not cost the event."""
 
     def __init__(self, max_length: int) -> None:
-        super().__init__(max_length, required=False, allow_null=True, default="")
+        super().__init__(required=False, allow_null=True, default="")
+        self.max_length = max_length
 
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
         return super().validate_empty_values("" if data is None else data)
+
+    def to_internal_value(self, data: Any) -> str:
+        return data[: self.max_length] if isinstance(data, str) else ""
+
+    def to_representation(self, value: str) -> str:
+        return value
 
 
 class PhoneNumber(serializers.CharField):
@@ -51,7 +58,7 @@ class QrCodeGenerated(serializers.Serializer[Any]):
     """`qr`: drawn here, before any lock; None in a retry from the inbox, which keeps no codes."""
 
     qr_code = OptionalText(90_000)
-    qr_text = OptionalText(2_000)
+    qr_text = OptionalText(2_001)  # a cut one would be another code: above 2,000 it is refused
     expires_in = serializers.IntegerField(min_value=1, max_value=3600, default=60)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +82,7 @@ class SessionReady(serializers.Serializer[Any]):
 
 class SessionError(serializers.Serializer[Any]):
     error = Text(191)
-    phone_number = PhoneNumber(required=False)
+    phone_number = PhoneNumber(required=False, allow_null=True, default=None)
 
 
 class SessionDisconnected(serializers.Serializer[Any]):
@@ -88,7 +95,7 @@ class ActionRequired(serializers.Serializer[Any]):
 
 
 class PairingCodeGenerated(serializers.Serializer[Any]):
-    pairing_code = OptionalText(16)
+    pairing_code = Text(16, required=False, default="")
     expires_in = serializers.IntegerField(min_value=1, max_value=3600, default=60)
 
 

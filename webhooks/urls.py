@@ -2,12 +2,24 @@
 
 from django.urls import path
 
-from webhooks.views.sessions import ActiveAccounts, MarkDisconnectedView
+from webhooks.views.cleanup import AccountsForCleanup, CleanUp, CleanupLogs, CleanUpStale, CleanupStats
+from webhooks.views.heartbeat import HeartbeatView
+from webhooks.views.reports import ChatsSync
+from webhooks.views.sessions import AccountBySession, AccountStatus, ActiveAccounts, MarkDisconnectedView
 from webhooks.views.webjs import WebjsWebhook
 
 urlpatterns = [
     path("webhooks/webjs", WebjsWebhook.as_view()),
+    path("chats/sync", ChatsSync.as_view()),
+    path("bridges/heartbeat", HeartbeatView.as_view()),
     path("accounts/active", ActiveAccounts.as_view()),
+    path("accounts/cleanup", CleanUp.as_view()),
+    path("accounts/cleanup-stale", CleanUpStale.as_view()),
+    path("accounts-for-cleanup", AccountsForCleanup.as_view()),
+    path("cleanup-logs", CleanupLogs.as_view()),
+    path("cleanup-stats", CleanupStats.as_view()),
+    path("accounts/by-session/<str:session_id>", AccountBySession.as_view()),
+    path("accounts/<str:key>/status", AccountStatus.as_view()),
     path("sessions/<str:session_id>/mark-disconnected", MarkDisconnectedView.as_view()),
     path("accounts/<str:session_id>/mark-disconnected", MarkDisconnectedView.as_view()),
 ]

@@ -58,6 +58,8 @@ class Account(models.Model):
     current_session = models.ForeignKey(
         "accounts.LinkSession", models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
+    # The last forced reset: what was started before is final, also its soft ends.
+    reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
     merged_into = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="merged_from", editable=False
     )
@@ -113,11 +115,16 @@ class Account(models.Model):
             account = account.merged_into
         return account
 
+    def was_linked(self) -> bool:
+        """Whether a phone was ever connected. The history is asked too: it outlives the sessions."""
+        linked = self.sessions.filter(connected_at__isnull=False).exists()
+        return linked or self.transitions.filter(new=Status.CONNECTED).exists()
+
     def devices_left(self) -> int:
-        """How many linked devices of ours may still stand on the phone, because a bridge could not unlink them."""
+        """How many devices of ours may still stand on the phone: scanned, ended, and not unlinked by a bridge."""
         scanned = self.sessions.filter(authenticated_at__isnull=False, ended_at__isnull=False)
         gone = scanned.exclude(end_reason__in=REMOVED_ON_THE_PHONE).select_related("bridge")
-        return sum(not session.bridge.can_unlink for session in gone)
+        return sum(not session.is_being_unlinked for session in gone)
 
     def move(
         self,

@@ -39,6 +39,10 @@ class Bridge(models.Model):
         help_text=_("None chosen: all workspaces."),
     )
     last_heard_at = models.DateTimeField(_("last heard of"), null=True, blank=True, editable=False)
+    # Since when without a break of fleet.UP_WITHIN.
+    heard_since = models.DateTimeField(_("heard without a break since"), null=True, blank=True, editable=False)
+    last_heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True, blank=True, editable=False)
+    sessions_reported = models.PositiveIntegerField(_("sessions it says it runs"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

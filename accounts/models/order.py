@@ -10,6 +10,15 @@ class BridgeOrder(models.Model):
         START = "start", _("start")
         RECONNECT = "reconnect", _("reconnect")
         STOP = "stop", _("stop")
+        CHECK = "check", _("check")
+
+    class Why(models.TextChoices):
+        """What made us ask the bridge (rule 0)."""
+
+        LATE_QR = "late_qr", _("a QR code long after the scan")
+        REPEATED = "repeated", _("an event like one just before")
+        OVERTAKEN = "overtaken", _("an event older than what came after it")
+        PAIR = "pair", _("somebody wants to pair a connected account")
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")
@@ -19,6 +28,8 @@ class BridgeOrder(models.Model):
         FAILED = "failed", _("failed")
         CANCELLED = "cancelled", _("cancelled")
 
+    UNDER_WAY = (State.PENDING, State.CLAIMED, State.UNCLEAR)
+
     session = models.ForeignKey(
         "accounts.LinkSession", models.CASCADE, related_name="orders", verbose_name=_("session")
     )
@@ -26,6 +37,7 @@ class BridgeOrder(models.Model):
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.PENDING)
     logout = models.BooleanField(_("unlink the device"), default=False)
+    why = models.CharField(_("asked because"), max_length=20, choices=Why.choices, blank=True, default="")
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
     # While pending: not before this moment. While claimed: whoever claimed it is dead after this moment.
     due_at = models.DateTimeField(_("due"), default=timezone.now)

@@ -57,6 +57,9 @@ class LinkSession(models.Model):
     authenticated_at = models.DateTimeField(_("authenticated"), null=True)
     connected_at = models.DateTimeField(_("connected"), null=True)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
+    # The newest event that was applied, where the bridge numbers them: what is older is stale.
+    applied_boot = ExactCharField(max_length=64, blank=True, default="", editable=False)
+    applied_sequence = models.PositiveBigIntegerField(null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True)
     end_reason = models.CharField(_("end reason"), max_length=32, choices=EndReason.choices, blank=True, default="")
     end_detail = models.CharField(_("detail"), max_length=191, blank=True, default="")
@@ -112,6 +115,12 @@ class LinkSession(models.Model):
     def ever_linked(self) -> bool:
         return self.connected_at is not None
 
+    @property
+    def is_being_unlinked(self) -> bool:
+        """Whether the bridge can log the device out, and was or will be told to."""
+        told = self.orders.filter(logout=True).exclude(state__in=["failed", "cancelled"])
+        return self.bridge.can_unlink and told.exists()
+
     def deadline(self, status: Status, since: datetime) -> tuple[datetime, EndReason] | None:
         """When and as what the attempt lapses, for an account in `status` since `since`; None: it does not."""
         if not self.is_open:
@@ -120,6 +129,8 @@ class LinkSession(models.Model):
             return self.started_at + timedelta(seconds=FIRST_QR_WITHIN), EndReason.BRIDGE_UNAVAILABLE
         if status == Status.QR_SCANNING and self.first_qr_at:
             return self.first_qr_at + timedelta(seconds=SCAN_WITHIN), EndReason.QR_EXPIRED
+        if status == Status.DISCONNECTED and self.authenticated_at and not self.ever_linked:
+            return self.authenticated_at + timedelta(seconds=READY_WITHIN), EndReason.NEVER_READY
         if status == Status.AUTHENTICATED:
             return since + timedelta(seconds=READY_WITHIN), EndReason.NEVER_READY
         if status == Status.ACTION_REQUIRED:

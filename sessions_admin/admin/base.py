@@ -22,6 +22,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -38,6 +40,8 @@ __all__ = [
     "ModelAdmin",
     "ReadOnlyAdmin",
     "TabularInline",
+    "UnfoldAdminCheckboxSelectMultipleWidget",
+    "UnfoldAdminIntegerFieldWidget",
     "UnfoldAdminPasswordWidget",
     "UnfoldAdminTextInputWidget",
     "UnfoldAdminTextareaWidget",

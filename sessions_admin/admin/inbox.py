@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Message
+from api.models import RateLimitCount
 from sessions_admin import cells
 from sessions_admin.admin.base import DialogForm, ReadOnlyAdmin, dialog_action, done
 from webhooks import inbox
@@ -108,6 +109,23 @@ class UnmatchedTrafficAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("last"), ordering="last_at")
     def last(self, row: UnmatchedTraffic) -> SafeString | str:
+        return cells.age(row.last_at)
+
+
+@admin.register(RateLimitCount)
+class RateLimitCountAdmin(ReadOnlyAdmin):
+    list_display = ["name", "owner", "refused", "last"]
+    list_filter = ["name"]
+    search_fields = ["owner"]
+    search_help_text = gettext_lazy("Whose, such as: workspace 3")
+    ordering = ["-last_at"]
+
+    @admin.display(description=gettext_lazy("count"), ordering="count")
+    def refused(self, row: RateLimitCount) -> SafeString:
+        return cells.number(row.count)
+
+    @admin.display(description=gettext_lazy("last"), ordering="last_at")
+    def last(self, row: RateLimitCount) -> SafeString | str:
         return cells.age(row.last_at)
 
 

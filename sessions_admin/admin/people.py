@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -14,17 +15,22 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User, Workspace
-from api.models import WorkspaceToken
+from api.models import Scope, WorkspaceToken
 from sessions_admin import cells
 from sessions_admin.admin.base import (
     ActionVariant,
     AdminPasswordChangeForm,
     DialogForm,
     ModelAdmin,
+    ReadOnlyAdmin,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextInputWidget,
     UserChangeForm,
     UserCreationForm,
     dialog_action,
     done,
+    show_once,
 )
 
 admin.site.unregister(Group)
@@ -80,6 +86,32 @@ class GroupAdmin(SuperusersOnly, DjangoGroupAdmin, ModelAdmin):
     pass
 
 
+class NewTokenForm(DialogForm):
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=WorkspaceToken._meta.get_field("name").max_length,
+        help_text=gettext_lazy("What will use it, such as: cash desk of the shop"),
+        widget=UnfoldAdminTextInputWidget(),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"),
+        choices=[
+            (Scope.READ, gettext_lazy("read: see accounts and pairings")),
+            (Scope.LINK, gettext_lazy("link: begin pairings")),
+            (Scope.MANAGE, gettext_lazy("manage: reset accounts")),
+        ],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+    )
+    days = forms.IntegerField(
+        label=gettext_lazy("Expires after, in days"),
+        required=False,
+        min_value=1,
+        max_value=3650,
+        help_text=gettext_lazy("Empty: it works until somebody revokes it."),
+        widget=UnfoldAdminIntegerFieldWidget(),
+    )
+
+
 @admin.register(Workspace)
 class WorkspaceAdmin(ModelAdmin):
     list_display = ["name", "accounts_here", "time_zone", "created_at"]
@@ -87,6 +119,9 @@ class WorkspaceAdmin(ModelAdmin):
     search_help_text = gettext_lazy("Name or id")
     autocomplete_fields = ["members"]
     fields = ["name", "time_zone", "members"]
+    fields += ["messages_per_minute", "lifecycle_per_minute", "qr_per_minute", "others_per_minute"]
+
+    actions_detail = ["new_token"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         live = Count("accounts", filter=Q(accounts__deleted_at__isnull=True))
@@ -96,20 +131,36 @@ class WorkspaceAdmin(ModelAdmin):
     def accounts_here(self, workspace: Any) -> SafeString:
         return cells.number(workspace.live)
 
+    def has_new_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.has_view_permission(request) and request.user.has_perm("api.add_workspacetoken")
+
+    @dialog_action(
+        gettext_lazy("New token"),
+        permission="new_token",
+        form=NewTokenForm,
+        icon="vpn_key",
+        consequence=gettext_lazy("Lets a program act for this workspace through the operator API. It is shown once."),
+    )
+    def new_token(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        workspace, asked = self.find(request, object_id), form.cleaned_data
+        scopes = " ".join(asked["scopes"])
+        token = WorkspaceToken.issue(workspace.pk, name=asked["name"], scopes=scopes, expires_in_days=asked["days"])
+        note = _("Copy it into the program that will use it. It cannot be shown again.")
+        url = reverse("admin:accounts_workspace_change", args=[workspace.pk])
+        return show_once(request, title=_("New token"), note=note, secret=token, url=url)
+
 
 @admin.register(WorkspaceToken)
-class WorkspaceTokenAdmin(ModelAdmin):
-    """Shown once when it is made, then only revoked."""
+class WorkspaceTokenAdmin(ReadOnlyAdmin):
+    """Made on the page of its workspace; here it can be revoked. Only its first letters are ever shown again."""
 
     list_display = ["title", "workspace", "state", "prefix", "created_at", "used"]
     list_select_related = ["workspace"]
-    autocomplete_fields = ["workspace"]
     list_filter = ["workspace", ("revoked_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "prefix", "workspace__name"]
     search_help_text = gettext_lazy("Name, first letters or workspace")
     ordering = ["-pk"]
-    add_fieldsets = [(None, {"fields": ["workspace", "name"]})]
-    fields = ["workspace", "name", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    fields = ["workspace", "name", "scopes", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at"]
     actions_detail = ["revoke"]
 
     @admin.display(description=gettext_lazy("token"), ordering="name")
@@ -124,21 +175,8 @@ class WorkspaceTokenAdmin(ModelAdmin):
     def used(self, token: WorkspaceToken) -> SafeString | str:
         return cells.age(token.last_used_at)
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "change_workspacetoken")
-
-    def save_model(self, request: HttpRequest, obj: WorkspaceToken, form: Any, change: bool) -> None:
-        token = WorkspaceToken.issue(obj.workspace_id, name=obj.name)
-        obj.pk = WorkspaceToken.objects.filter(workspace=obj.workspace_id, prefix=token[:10]).latest("pk").pk
-        obj.refresh_from_db()
-        note = _("Copy the token now, it cannot be shown again: %(token)s") % {"token": token}
-        self.message_user(request, note, messages.WARNING)
 
     @dialog_action(
         gettext_lazy("Revoke"),

@@ -1,66 +1,78 @@
-"""What a bridge asks about its sessions: which to restore, and that one could not be."""
+"""What a bridge asks about its sessions: which to restore, how one is, and that one could not be restored."""
 
-from typing import Any
-
+from django.db.models import QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts import bridge_reports
-from accounts.lifecycle import Status
-from accounts.models import LinkSession
+from accounts import bridge_reports, cleanup, fleet
+from accounts.models import Account, LinkSession
 from api.errors import ApiError
-from api.strict_json import parse_object
-from webhooks.authentication import BridgeKey, bridge_of
+from webhooks.account_rows import account_row, active_row, status_row
+from webhooks.authentication import bridge_of
+from webhooks.requests import HealthNote, StatusWish
 from webhooks.serializers import MarkDisconnected
+from webhooks.views.bridge_view import BridgeView
 
-RESTORABLE = [Status.AUTHENTICATED, Status.CONNECTED, Status.DISCONNECTED]
 
-
-class ActiveAccounts(APIView):
-    """GET accounts/active: the sessions of this bridge with a stored login. One without would show a QR code."""
-
-    authentication_classes = [BridgeKey]
+class ActiveAccounts(BridgeView):
+    """GET accounts/active: the sessions of this bridge with a stored login."""
 
     def get(self, request: Request) -> Response:
-        sessions = LinkSession.objects.filter(
-            bridge=bridge_of(request),
-            ended_at__isnull=True,
-            authenticated_at__isnull=False,
-            account__status__in=RESTORABLE,
-            account__deleted_at__isnull=True,
-        )
-        return Response({"sessions": [_row(session) for session in sessions.select_related("account").order_by("pk")]})
+        sessions = fleet.resumable(bridge_of(request)).select_related("account").order_by("pk")
+        return Response({"sessions": [active_row(session) for session in sessions]})
 
 
-class MarkDisconnectedView(APIView):
+class MarkDisconnectedView(BridgeView):
     """POST sessions/{session_id}/mark-disconnected: the session could not be restored when the bridge started."""
 
-    authentication_classes = [BridgeKey]
-
     def post(self, request: Request, session_id: str) -> Response:
-        shape = MarkDisconnected(data=parse_object(request.body or b"{}"))
-        shape.is_valid(raise_exception=True)
-        mine = LinkSession.objects.filter(bridge=bridge_of(request)).select_related("account")
-        session = get_object_or_404(mine, session_id=session_id)
-        if shape.validated_data.get("workspace_id", str(session.account.workspace_id)) != str(
-            session.account.workspace_id
-        ):
-            raise ApiError(404, "NOT_FOUND", "This workspace has no such session.")
-        outcome = bridge_reports.restore_failed(session.pk, reason=shape.validated_data["reason"])
+        told = self.fields(request, MarkDisconnected)
+        session = _session(request, session_id, workspace=told.get("workspace_id"))
+        outcome = bridge_reports.restore_failed(session.pk, reason=told["reason"])
         message = "The session is marked as disconnected." if not outcome else f"Nothing to do: {outcome}."
         return Response({"success": True, "message": message})
 
 
-def _row(session: LinkSession) -> dict[str, Any]:
-    """`id` must not be null: a Node bridge then restores nothing (docs/bridge-api.md)."""
-    account = session.account
-    return {
-        "id": account.pk,
-        "session_id": session.session_id,
-        "workspace_id": account.workspace_id,
-        "phone_number": account.phone_number,
-        "status": account.status,
-        "provider_type": account.provider_type,
-    }
+class AccountBySession(BridgeView):
+    """GET, PATCH accounts/by-session/{session_id}. A PATCH notes that the bridge was heard, as every request does."""
+
+    def get(self, request: Request, session_id: str) -> Response:
+        return Response({"success": True, "data": account_row(_session(request, session_id))})
+
+    def patch(self, request: Request, session_id: str) -> Response:
+        self.fields(request, HealthNote)
+        return Response({"success": True, "data": account_row(_session(request, session_id))})
+
+
+class AccountStatus(BridgeView):
+    """GET accounts/{session_id}/status?workspace_id=, and PATCH accounts/{id}/status, where the id is a number."""
+
+    def get(self, request: Request, key: str) -> Response:
+        session = _session(request, key, workspace=request.query_params.get("workspace_id"))
+        return Response(status_row(session))
+
+    def patch(self, request: Request, key: str) -> Response:
+        self.fields(request, StatusWish)
+        try:
+            changed = cleanup.end_lapsed(_number(key), bridge_id=bridge_of(request))
+        except Account.DoesNotExist as error:
+            raise Http404 from error
+        return Response({"success": True, "changed": changed})
+
+
+def _session(request: Request, session_id: str, *, workspace: str | None = None) -> LinkSession:
+    """The bridge's own session; of the workspace that it names, if it names one."""
+    mine: QuerySet[LinkSession] = fleet.sessions_of(bridge_of(request)).select_related("account")
+    session = get_object_or_404(mine, session_id=session_id)
+    if workspace not in {None, str(session.account.workspace_id)}:
+        raise ApiError(404, "NOT_FOUND", "This workspace has no such session.")
+    return session
+
+
+def _number(key: str) -> int:
+    """18 digits: a larger number is nobody's id, and no database takes it."""
+    if not (key.isascii() and key.isdigit() and len(key) <= 18):
+        raise Http404
+    return int(key)

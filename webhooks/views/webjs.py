@@ -15,7 +15,7 @@ from api.errors import ApiError
 from api.strict_json import parse_object
 from webhooks import inbox
 from webhooks.authentication import BridgeSignature, bridge_of
-from webhooks.handlers import DROPPED, LIFECYCLE, MESSAGES
+from webhooks.busy import busy
 from webhooks.serializers import Addressed, Envelope
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,9 @@ class WebjsWebhook(APIView):
         with about(session_id=delivery.session_id):
             try:
                 outcome = _patiently(delivery)
-            except OperationalError as error:
+            except (OperationalError, OSError) as error:  # OSError: the disk is full
                 log.error("%s not kept: %s", delivery.event, type(error).__name__)
-                raise _busy(delivery) from error
+                raise busy(request) from error
         return Response({"success": True, "outcome": outcome})
 
 
@@ -41,13 +41,11 @@ def _delivery(request: Request) -> inbox.Delivery:
     """The event in the verified raw bytes; DRF's own parser would read a chunked body as empty."""
     envelope = _valid(Envelope, parse_object(request.body))
     event, data = envelope["event"], envelope["data"]
-    handler = LIFECYCLE.get(event) or MESSAGES.get(event)
     return inbox.Delivery(
         bridge_id=bridge_of(request),
         event=event,
         session_id=_valid(Addressed, data)["session_id"],
         data=data,
-        fields=_valid(handler.shape, data) if handler else {} if event in DROPPED else None,
         replay_key=inbox.replay_key(request.headers["X-Timestamp"], request.headers["X-HMAC-Signature"]),
         event_id=_short(request, "X-Event-Id") or None,
         boot=_short(request, "X-Bridge-Boot"),
@@ -86,9 +84,3 @@ def _patiently(delivery: inbox.Delivery) -> str:
             if time.monotonic() > give_up:
                 raise
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311  # jitter, no secret
-
-
-def _busy(delivery: inbox.Delivery) -> ApiError:
-    """429 is the only answer that a bridge without event ids tries again; one with them knows a 503."""
-    status = 503 if delivery.event_id else 429
-    return ApiError(status, "BUSY", "The database does not answer. Send this again.", retry_after=2)

@@ -1,0 +1,180 @@
+"""When an event and the record disagree and either may be the newer: ask the bridge, or see which is older."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts import pairing
+from accounts.lifecycle import EndReason, Status
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession
+from tests.conftest import Portal, make_bridge
+from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.queue import run_due_tasks
+from tests.test_webhook_contract import QR, READY, link, move_back, status_of
+from webhooks.models import WebhookEvent
+
+CHECK = BridgeOrder.Kind.CHECK
+
+
+@pytest.fixture
+def node() -> Iterator[MisbehavingBridge]:
+    with misbehaving_bridge() as node:
+        yield node
+
+
+@pytest.fixture
+def bridge(db: None, node: MisbehavingBridge) -> Bridge:
+    return make_bridge("alpha", url=node.url)
+
+
+def numbered(portal: Portal, number: int, event: str, session: LinkSession, **data: Any) -> str:
+    body = {"event": event, "data": {"session_id": session.session_id, **data}}
+    headers = {"X-Bridge-Boot": "b1", "X-Bridge-Sequence": str(number), "X-Event-Id": f"e{number}"}
+    return str(portal.send(body, **headers).json()["outcome"])
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOrder:
+    def test_what_is_older_than_what_was_applied_is_stale(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        assert numbered(portal, 1, "session_authenticated", session) == "applied"
+        assert numbered(portal, 4, "session_ready", session, **READY) == "applied"
+        assert numbered(portal, 3, "session_disconnected", session, reason="NAVIGATION") == "stale"
+        assert status_of(account) == Status.CONNECTED
+        assert account.transitions.filter(new=Status.DISCONNECTED).count() == 0  # taken back whole
+        event = WebhookEvent.objects.get(sequence=3)
+        assert (event.state, event.reason) == (WebhookEvent.State.IGNORED, "stale")
+
+    def test_another_run_of_the_bridge_counts_anew(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        numbered(portal, 9, "session_authenticated", session)
+        body = {"event": "session_ready", "data": {"session_id": session.session_id, **READY}}
+        portal.send(body, **{"X-Bridge-Boot": "b2", "X-Bridge-Sequence": "1", "X-Event-Id": "f1"})
+        assert status_of(account) == Status.CONNECTED
+
+
+class TestQuestions:
+    def linked(self, portal: Portal, session: LinkSession, node: MisbehavingBridge, status: str) -> None:
+        run_due_tasks()
+        link(portal, session)
+        move_back(session, 600)
+        node.running, node.says = {session.session_id}, {session.session_id: status}
+
+    def test_a_late_qr_code_of_a_lost_login_ends_the_link(
+        self, portal: Portal, account: Account, session: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        self.linked(portal, session, node, "qr_scanning")
+        for _ in range(3):
+            assert portal.post("qr_code_generated", session, **QR).json()["outcome"] == "qr_after_scan"
+        assert session.orders.filter(kind=CHECK).count() == 1
+        run_due_tasks()
+        session.refresh_from_db()
+        assert session.end_reason == EndReason.LOGGED_OUT
+
+    def test_a_late_qr_code_of_a_session_that_is_connected_is_only_late(
+        self, portal: Portal, account: Account, session: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        self.linked(portal, session, node, "connected")
+        portal.post("qr_code_generated", session, **QR)
+        run_due_tasks()
+        assert status_of(account) == Status.CONNECTED
+        assert session.orders.get(kind=CHECK).state == BridgeOrder.State.CONFIRMED
+
+    def test_a_loss_told_twice_is_asked_about(
+        self, portal: Portal, account: Account, session: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        self.linked(portal, session, node, "connected")
+        portal.post("session_disconnected", session, reason="NAVIGATION")
+        portal.post("session_ready", session, **READY)
+        assert portal.post("session_disconnected", session, reason="NAVIGATION").json()["outcome"] == "repeated"
+        run_due_tasks()
+        assert status_of(account) == Status.CONNECTED
+
+    def test_and_applied_when_the_bridge_says_so(
+        self, portal: Portal, account: Account, session: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        self.linked(portal, session, node, "disconnected")
+        portal.post("session_disconnected", session, reason="NAVIGATION")
+        portal.post("session_ready", session, **READY)
+        portal.post("session_disconnected", session, reason="NAVIGATION")
+        run_due_tasks()
+        assert status_of(account) == Status.DISCONNECTED
+
+    def test_who_wants_to_pair_a_connected_account_makes_us_look(
+        self, portal: Portal, account: Account, session: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        self.linked(portal, session, node, "connected")
+        node.running = set()
+        pairing.doubt(account.pk)
+        run_due_tasks()
+        assert account.transitions.filter(new=Status.DISCONNECTED, trigger="check").exists()
+        assert node.seen[-1].path == "/api/sessions"
+        assert node.seen[-1].body["session_id"] == session.session_id  # started again, under the same id
+
+    def test_one_absence_alone_proves_nothing(
+        self, portal: Portal, account: Account, session: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        self.linked(portal, session, node, "connected")
+        node.running = set()
+        portal.post("qr_code_generated", session, **QR)
+        run_due_tasks()
+        assert status_of(account) == Status.CONNECTED
+
+
+class TestHangingLinks:
+    def test_lost_between_the_scan_and_ready_is_never_ready(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        portal.post("session_authenticated", session)
+        portal.post("session_disconnected", session, reason="NAVIGATION")
+        assert status_of(account) == Status.DISCONNECTED
+        move_back(session, 91)
+        assert pairing.expire(session.pk)
+        session.refresh_from_db()
+        assert session.end_reason == EndReason.NEVER_READY
+
+    def test_a_stop_that_must_unlink_says_so_each_time(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        link(portal, session)
+        pairing.force_reset(account.pk, reason="test")
+        session.orders.update(state="failed", closed_at=timezone.now() - timedelta(seconds=90))
+        assert account.devices_left() == 1  # nobody has unlinked it
+        portal.post("message_received", session, message={"id": "false_1@c.us_AA", "body": "still here"})
+        again = session.orders.filter(kind="stop").latest("pk")
+        assert (again.state, again.logout) == ("pending", True)
+        assert account.devices_left() == 0
+
+    def test_a_bridge_that_is_dead_does_not_attract_every_pairing(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        other = make_bridge("beta", weight=100)
+        LinkSession.objects.filter(pk=session.pk).update(bridge=other)
+        move_back(session, 61)
+        pairing.expire(session.pk)
+        assert pairing.start(account.pk, trigger="test").bridge != other
+
+    def test_history_is_not_rewritten_by_a_reset(self, portal: Portal, account: Account, session: LinkSession) -> None:
+        portal.post("qr_code_generated", session, **QR)
+        move_back(session, 121)
+        pairing.expire(session.pk)
+        pairing.force_reset(account.pk, reason="test")
+        session.refresh_from_db()
+        assert session.end_reason == EndReason.QR_EXPIRED
+
+
+class TestDecoration:
+    @pytest.mark.parametrize("platform", ["x" * 33, {"name": "android"}, None, 7])
+    def test_it_does_not_cost_the_event(
+        self, portal: Portal, account: Account, session: LinkSession, platform: Any
+    ) -> None:
+        assert portal.post("session_ready", session, **READY | {"platform": platform}).status_code == 200
+        assert status_of(account) == Status.CONNECTED
+
+    def test_an_unknown_session_is_answered_before_its_data_is_judged(self, portal: Portal) -> None:
+        assert portal.post("session_ready", "nobody", phone_number=[]).json()["outcome"] == "unknown_session"

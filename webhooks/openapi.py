@@ -1,0 +1,276 @@
+"""What /api/schema/ says about the requests of bridges: a table from view and method to its description.
+
+Beside the views and not on them: most of it is about the bridge at the other end (docs/bridge-api.md).
+"""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.views import APIView
+
+from api.openapi import answers
+from api.shapes import STATES, Shape
+from webhooks import requests
+from webhooks.serializers import MarkDisconnected
+from webhooks.views import cleanup, heartbeat, reports, sessions, webjs
+
+SIGNATURE = ("MISSING_HEADER", "INVALID_TIMESTAMP", "STALE_TIMESTAMP", "INVALID_SIGNATURE")
+EVERYWHERE = (*SIGNATURE, "INVALID_KEY", "RATE_LIMITED", "BUSY")
+BODY = ("INVALID_JSON", "INVALID_FIELD", "BODY_TOO_LARGE")
+_ID = "webjs_1_1763600000_abcd1234"
+
+
+# --- shapes ---------------------------------------------------------------------------------------
+class Event(Shape):
+    event = serializers.CharField(max_length=60)
+    data = serializers.DictField(help_text="`session_id`, `workspace_id`, and what belongs to the event.")
+
+
+class Outcome(Shape):
+    success = serializers.BooleanField()
+    outcome = serializers.CharField(help_text="applied, duplicate, stored, or why it moved nothing.")
+
+
+class Done(Shape):
+    success = serializers.BooleanField()
+
+
+class Message(Done):
+    message = serializers.CharField()
+
+
+class Changed(Done):
+    changed = serializers.BooleanField()
+
+
+class RestoreRow(Shape):
+    id = serializers.IntegerField()
+    session_id = serializers.CharField()
+    workspace_id = serializers.IntegerField()
+
+
+class ActiveRow(RestoreRow):
+    phone_number = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(STATES)
+    provider_type = serializers.CharField()
+
+
+class Active(Shape):
+    sessions = ActiveRow(many=True)
+
+
+class SessionStatus(Shape):
+    session_id = serializers.CharField()
+    status = serializers.ChoiceField(STATES)
+    phone_number = serializers.CharField(allow_null=True)
+    is_active = serializers.BooleanField()
+    last_activity_at = serializers.DateTimeField()
+    health_score = serializers.IntegerField(min_value=0, max_value=100)
+
+
+class AccountData(ActiveRow, SessionStatus):
+    pass
+
+
+class AccountAnswer(Done):
+    data = AccountData()
+
+
+class AccountList(Done):
+    data = AccountData(many=True)
+
+
+class Stats(Shape):
+    cleanups_last_7_days = serializers.IntegerField()
+    last_cleanup_at = serializers.DateTimeField(allow_null=True)
+    stale_disconnected_count = serializers.IntegerField()
+    stale_failed_count = serializers.IntegerField()
+    healthy_accounts = serializers.IntegerField()
+    low_health_accounts = serializers.IntegerField()
+
+
+class StatsAnswer(Done):
+    data = Stats()
+
+
+class Cleaned(Done):
+    cleaned_count = serializers.IntegerField()
+
+
+class Breakdown(Shape):
+    qr_scanning = serializers.IntegerField()
+    disconnected = serializers.IntegerField()
+
+
+class CleanedStale(Cleaned):
+    breakdown = Breakdown()
+
+
+class Advice(Done):
+    stop = serializers.ListField(child=serializers.CharField())
+    restore = RestoreRow(many=True)
+
+
+# --- operations -----------------------------------------------------------------------------------
+def _described(summary: str, good: dict[int, Any], *codes: str, **more: Any) -> Any:
+    everywhere = more.pop("everywhere", EVERYWHERE)
+    return extend_schema(summary=summary, tags=["bridges"], responses=answers(good, *codes, *everywhere), **more)
+
+
+def _header(name: str, text: str) -> OpenApiParameter:
+    pattern = {"type": "string", "maxLength": 64, "pattern": "^[!-~]*$"}
+    return OpenApiParameter(name, pattern, OpenApiParameter.HEADER, description=text)
+
+
+def _event(name: str, **data: Any) -> OpenApiExample:
+    value = {"event": name, "data": {"workspace_id": 1, "session_id": _ID, **data}}
+    return OpenApiExample(name, value, request_only=True)
+
+
+_ORDER = [
+    _header("X-Event-Id", "Stable over retries."),
+    _header("X-Bridge-Boot", "One run of the bridge."),
+    OpenApiParameter(
+        "X-Bridge-Sequence", {"type": "integer", "minimum": 0, "maximum": 10**17}, OpenApiParameter.HEADER
+    ),
+]
+_EVENTS = [
+    _event("qr_code_generated", qr_text="2@…", expires_in=60, qr_count=1, is_regeneration=False),
+    _event("session_authenticated", status="authenticated"),
+    _event("session_ready", phone_number="6281234567890", status="connected", platform="android"),
+    _event("session_disconnected", reason="NAVIGATION"),
+]
+_EVENT = _described(
+    "An event of a session",
+    {200: Outcome},
+    *BODY,
+    "INVALID_HEADER",
+    everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
+    operation_id="webhook",
+    description="What was stored is 200, whatever came of it. A bridge that sends no `X-Event-Id` gets 429 `BUSY` "
+    "instead of 503: it tries nothing else again.",
+    request=Event,
+    parameters=_ORDER,
+    examples=_EVENTS,
+)
+_WORKSPACE = OpenApiParameter("workspace_id", OpenApiTypes.STR, description="If given: of this workspace only.")
+_NUMBER = OpenApiParameter("key", OpenApiTypes.STR, OpenApiParameter.PATH, description="GET: session id; PATCH: id.")
+_FAILED = _described("A session could not be restored", {200: Message}, *BODY, "NOT_FOUND", request=MarkDisconnected)
+
+DESCRIBED: dict[type[APIView], dict[str, Any]] = {
+    webjs.WebjsWebhook: {"post": _EVENT},
+    reports.ChatsSync: {
+        "post": _described(
+            "All chats of a session; stored",
+            {200: Outcome},
+            *BODY,
+            everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
+            request=OpenApiTypes.OBJECT,
+        )
+    },
+    reports.MobileActivity: {
+        "post": extend_schema(
+            summary="Unsigned: counted, trusted in nothing",
+            tags=["bridges"],
+            request=OpenApiTypes.OBJECT,
+            responses=answers({202: Done}, "BODY_TOO_LARGE"),
+        )
+    },
+    sessions.ActiveAccounts: {"get": _described("The sessions to restore", {200: Active})},
+    sessions.MarkDisconnectedView: {"post": _FAILED},
+    sessions.AccountBySession: {
+        "get": _described("A session and its account", {200: AccountAnswer}, "NOT_FOUND"),
+        "patch": _described(
+            "Noted: the bridge was heard", {200: AccountAnswer}, *BODY, "NOT_FOUND", request=requests.HealthNote
+        ),
+    },
+    sessions.AccountStatus: {
+        "get": _described("How a session is", {200: SessionStatus}, "NOT_FOUND", parameters=[_NUMBER, _WORKSPACE]),
+        "patch": _described(
+            "End a lapsed attempt",
+            {200: Changed},
+            *BODY,
+            "STATUS_NOT_ALLOWED",
+            "NOT_FOUND",
+            request=requests.StatusWish,
+            parameters=[_NUMBER],
+        ),
+    },
+    cleanup.AccountsForCleanup: {"get": _described("What a bridge may forget", {200: AccountList})},
+    cleanup.CleanupLogs: {"post": _described("Kept", {200: Done}, *BODY, request=requests.CleanupLog)},
+    cleanup.CleanupStats: {"get": _described("What was cleaned up", {200: StatsAnswer})},
+    cleanup.CleanUp: {
+        "post": _described(
+            "Clean up accounts in these states",
+            {200: Cleaned},
+            *BODY,
+            "STATUS_NOT_CLEANABLE",
+            "NOT_FOUND",
+            request=requests.Cleanup,
+        )
+    },
+    cleanup.CleanUpStale: {
+        "post": _described("Clean up what is stale", {200: CleanedStale}, *BODY, request=requests.StaleCleanup)
+    },
+    heartbeat.HeartbeatView: {
+        "post": _described("What a bridge is and runs", {200: Advice}, *BODY, request=requests.BridgeHeartbeat)
+    },
+}
+
+
+def describe() -> None:
+    for view, methods in DESCRIBED.items():
+        extend_schema_view(**methods)(view)
+
+
+# --- credentials and fields -----------------------------------------------------------------------
+_SIGNED = {
+    "bridgeSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-HMAC-Signature",
+        "description": "Lower-case hex of HMAC-SHA256(secret, X-Timestamp + raw body).",
+    },
+    "bridgeTimestamp": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Timestamp",
+        "description": "Unix seconds, in decimal; at most 300 s off.",
+    },
+}
+_KEYS = {
+    "bridgeKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bridgeBearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
+}
+
+
+class SignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.authentication.BridgeSignature"
+    name = list(_SIGNED)
+
+    def get_security_definition(self, auto_schema: Any) -> Any:
+        return list(_SIGNED.values())
+
+    def get_security_requirement(self, auto_schema: Any) -> Any:
+        return {name: [] for name in _SIGNED}
+
+
+class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.credentials.BridgeCredential"
+    name = list(_KEYS)  # the signature's are known by the class above
+
+    def get_security_definition(self, auto_schema: Any) -> Any:
+        return list(_KEYS.values())
+
+    def get_security_requirement(self, auto_schema: Any) -> Any:
+        return [{name: []} for name in _KEYS] + [{name: [] for name in _SIGNED}]
+
+
+class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.serializers.OptionalText"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "string", "nullable": True}

@@ -1,0 +1,34 @@
+"""What is kept, or only counted, and moves nothing."""
+
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from api.limits import address_of
+from api.strict_json import parse_object
+from webhooks import reports
+from webhooks.authentication import BridgeSignature, bridge_of
+from webhooks.models import StoredReport
+
+
+class ChatsSync(APIView):
+    """POST chats/sync: one row, however many chats."""
+
+    authentication_classes = [BridgeSignature]
+
+    def post(self, request: Request) -> Response:
+        chats = parse_object(request.body)
+        is_new = reports.keep(bridge_of(request), StoredReport.Kind.CHATS, raw=request.body, payload=chats)
+        return Response({"success": True, "outcome": "stored" if is_new else "duplicate"})
+
+
+class MobileActivity(APIView):
+    """POST /api/v1/whatsapp/webhook: unsigned, so that anybody can send it. Its body is not even read."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def post(self, request: Request) -> Response:
+        reports.count_stranger(address_of(request._request))
+        return Response({"success": True}, status=202)
