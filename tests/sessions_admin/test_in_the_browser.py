@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from django.contrib import admin
+from django.http import HttpRequest
+from django.test import Client
 from playwright.sync_api import Page, expect, sync_playwright
 
 from accounts import pairing
 from accounts.models import Account, User, Workspace
 from tests.conftest import make_bridge
 from tests.servers import portal
+from tests.sessions_admin.test_every_page import MODELS, first, url
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -67,3 +71,50 @@ def test_staff_resets_an_account_and_invites_again() -> None:
     session.refresh_from_db()
     assert not session.is_open
     assert complaints == []
+
+
+def test_an_inline_script_does_not_run_in_the_admin(as_alice: Client) -> None:
+    policy = as_alice.get("/admin/")["Content-Security-Policy"]
+
+    assert "script-src 'self' 'unsafe-eval';" in policy
+
+
+def every_form(user: User) -> list[str]:
+    """The addresses of all lists, and of each form and each question before a deletion that this user may open."""
+    request = HttpRequest()
+    request.user = user
+    found = []
+    for model in MODELS:
+        page, row = admin.site.get_model_admin(model), first(model)
+        found += [url(model, "changelist"), url(model, "changelist") + "?q=x", url(model, "change", row.pk)]
+        found += [url(model, "add")] if page.has_add_permission(request) else []
+        found += [url(model, "delete", row.pk)] if page.has_delete_permission(request, row) else []
+    return found
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_no_page_breaks_the_policy(alice: User, everything: None) -> None:
+    complaints: list[str] = []
+    alice.set_password("alice-and-the-desk")
+    alice.save()
+    addresses = every_form(alice)
+    with portal() as base, browser_page(complaints) as page:
+        log_in(page, base)
+        for address in addresses:
+            answer = page.goto(base + address)
+            assert answer is not None
+            assert answer.status == 200, address
+            assert complaints == [], address
+
+        page.goto(f"{base}/admin/auth/group/")
+        page.locator("tbody input[type=checkbox]").first.check()
+        page.locator("select[name=action]").select_option("delete_selected")
+        page.locator("button[name=index]").click()
+        expect(page.get_by_role("button", name="Yes, I’m sure")).to_be_visible()
+        assert complaints == []
+
+        page.goto(f"{base}/admin/accounts/account/")
+        page.get_by_text("Filters").first.click()
+        page.get_by_text("Connected").first.click()
+        assert complaints == []
