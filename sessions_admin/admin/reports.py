@@ -1,0 +1,43 @@
+"""What is kept, or only counted, and moves nothing: reports of bridges, and what came unsigned."""
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from sessions_admin import cells
+from sessions_admin.admin.base import ReadOnlyAdmin
+from webhooks.models import StoredReport, UnsignedTraffic
+
+
+class CountedAdmin(ReadOnlyAdmin):
+    ordering = ["-last_at"]
+
+    @admin.display(description=gettext_lazy("count"), ordering="count")
+    def seen(self, row: StoredReport | UnsignedTraffic) -> SafeString:
+        return cells.number(row.count)
+
+    @admin.display(description=gettext_lazy("last"), ordering="last_at")
+    def last(self, row: StoredReport | UnsignedTraffic) -> SafeString | str:
+        return cells.age(row.last_at)
+
+
+@admin.register(StoredReport)
+class StoredReportAdmin(CountedAdmin):
+    list_display = ["kind", "bridge", "seen", "last"]
+    list_select_related = ["bridge"]
+    list_filter = ["kind", "bridge"]
+    search_fields = ["bridge__name"]
+    search_help_text = gettext_lazy("Bridge")
+    fields = ["kind", "bridge", "seen", "first_at", "last_at", "data"]
+    readonly_fields = ["seen", "data"]
+
+    @admin.display(description=gettext_lazy("data"))
+    def data(self, report: StoredReport) -> SafeString:
+        return cells.folded(report.payload)
+
+
+@admin.register(UnsignedTraffic)
+class UnsignedTrafficAdmin(CountedAdmin):
+    list_display = ["source", "seen", "last"]
+    search_fields = ["source"]
+    search_help_text = gettext_lazy("Address")
