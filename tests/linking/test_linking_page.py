@@ -287,6 +287,17 @@ def test_too_many_pairings_is_429(client: Client, link: str, workspace: Workspac
     assert (response.status_code, response["Retry-After"]) == (429, "60")
 
 
+def test_an_account_that_is_switched_off_says_so(client: Client, link: str) -> None:
+    Account.objects.update(is_active=False)
+    refusal = client.post(link + "start", headers=JSON)
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (409, "ACCOUNT_INACTIVE")
+    assert refusal.json()["error"]["message"].startswith("This account is switched off.")
+    response = client.post(link + "start")
+    assert (response.status_code, shown(response)) == (409, "refused")
+    assert "This account is switched off." in response.content.decode()
+    assert not LinkSession.objects.exists()
+
+
 def test_a_refusal_without_script_shows_the_page_with_its_words(client: Client, link: str) -> None:
     Bridge.objects.update(draining=True)
     response = client.post(link + "start")

@@ -10,8 +10,8 @@ from django_q.models import OrmQ, Task
 
 from accounts import pairing
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, Message, User, Workspace
-from api.models import WorkspaceToken
-from webhooks.models import UnmatchedTraffic, WebhookEvent
+from api.models import RateLimitCount, WorkspaceToken
+from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 
 @pytest.fixture
@@ -60,6 +60,9 @@ def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridg
     WebhookEvent.objects.create(
         bridge=bridge, session=session, event="qr_code", payload={"a": "<b>"}, replay_key="r1", event_id="e1"
     )
+    RateLimitCount.objects.create(owner="workspace 1", name="messages")
+    StoredReport.objects.create(bridge=bridge, kind="chats", payload={"a": "<b>"}, digest="d1")
+    UnsignedTraffic.objects.create(source="203.0.113.7")
     UnmatchedTraffic.objects.create(bridge=bridge, session_id="gone", event="qr_code", reason="unknown_session")
     Group.objects.create(name="Support")
     pairing.force_reset(linked.pk, actor=alice, reason="first reset")

@@ -118,3 +118,26 @@ def test_no_page_breaks_the_policy(alice: User, everything: None) -> None:
         page.get_by_text("Filters").first.click()
         page.get_by_text("Connected").first.click()
         assert complaints == []
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_staff_gives_a_program_a_token() -> None:
+    complaints: list[str] = []
+    User.objects.create_superuser("alice", password="alice-and-the-desk")
+    workspace = Workspace.objects.create(name="Toko Alice")
+    with portal() as base, browser_page(complaints) as page:
+        log_in(page, base)
+        page.goto(f"{base}/admin/accounts/workspace/{workspace.pk}/change/")
+        page.get_by_role("link", name="New token").click()
+        page.fill("#dialog input[name=name]", "Cash desk")
+        page.get_by_role("button", name="New token").click()
+        expect(page.locator("#dialog")).to_contain_text("This field is required.")
+        page.get_by_label("link: begin pairings").check()
+        page.get_by_role("button", name="New token").click()
+        expect(page.locator(".ld-secret")).to_contain_text("ld_")
+        secret = page.locator(".ld-secret").inner_text()
+        page.get_by_role("link", name="Done").click()
+        expect(page.get_by_role("heading", name="Toko Alice")).to_be_visible()
+        assert secret not in page.content()
+    assert complaints == []

@@ -1,5 +1,6 @@
 """Secrets go in, or are shown once, and never come back."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -78,18 +79,50 @@ def test_a_secret_is_retired_by_a_dialog(as_alice: Client, bridge: Bridge) -> No
     assert bridge.secrets(BridgeSecret.Kind.HMAC) == []
 
 
-def test_a_token_is_shown_once(as_alice: Client, workspace: Workspace) -> None:
-    response = as_alice.post("/admin/api/workspacetoken/add/", {"workspace": workspace.pk, "name": "shop"})
+def new_token(client: Client, workspace: Workspace, **asked: Any) -> Any:
+    return client.post(f"/admin/accounts/workspace/{workspace.pk}/new_token/", {"_form_submitted": "on"} | asked)
 
-    note = str(next(iter(get_messages(response.wsgi_request))))
+
+def test_a_token_is_shown_once(as_alice: Client, workspace: Workspace) -> None:
+    response = new_token(as_alice, workspace, name="shop", scopes=["read", "link"], days="30")
+
     token = WorkspaceToken.objects.get()
-    shown = note.rpartition(" ")[2]
-    assert shown.startswith(token.prefix)
-    assert shown in as_alice.get(response.url).content.decode()
-    for address in (response.url, f"/admin/api/workspacetoken/{token.pk}/change/"):
-        html = as_alice.get(address).content.decode()
-        assert shown not in html
+    match = re.search(r"ld_[\w-]+", response.content.decode())
+    assert match is not None
+    assert WorkspaceToken.objects.find(match[0]) == token
+    assert (token.workspace, token.name, token.scopes) == (workspace, "shop", "read link")
+    assert token.expires_at is not None
+    assert (token.expires_at - token.created_at).days in {29, 30}
+    for address in (f"accounts/workspace/{workspace.pk}", f"api/workspacetoken/{token.pk}"):
+        html = as_alice.get(f"/admin/{address}/change/").content.decode()
+        assert match[0] not in html
         assert token.token_hash not in html
+
+
+def test_a_token_stays_out_of_cookies_and_messages(as_alice: Client, workspace: Workspace) -> None:
+    response = new_token(as_alice, workspace, name="shop", scopes=["read"])
+
+    prefix = WorkspaceToken.objects.get().prefix
+    assert "no-store" in response["Cache-Control"]
+    assert prefix not in as_alice.cookies.output()
+    assert [str(message) for message in get_messages(response.wsgi_request)] == []
+    assert prefix not in str(dict(as_alice.session))
+
+
+def test_a_token_needs_a_name_and_a_scope(as_alice: Client, workspace: Workspace) -> None:
+    for asked in ({"name": "shop"}, {"scopes": ["read"]}, {"name": "shop", "scopes": ["all"]}):
+        assert new_token(as_alice, workspace, **asked).context["form"].errors
+    assert new_token(as_alice, workspace, name="shop", scopes=["read"], days="0").context["form"].errors
+    assert not WorkspaceToken.objects.exists()
+
+
+def test_tokens_are_made_by_whoever_may_add_them(as_bob: Callable[..., Client], workspace: Workspace) -> None:
+    bob = as_bob("accounts.view_workspace", "accounts.change_workspace")
+    assert new_token(bob, workspace, name="shop", scopes=["read"]).status_code == 403
+
+    bob = as_bob("api.add_workspacetoken")
+    assert new_token(bob, workspace, name="shop", scopes=["read"]).status_code == 200
+    assert WorkspaceToken.objects.count() == 1
 
 
 def test_a_token_is_revoked_and_never_edited(as_alice: Client, workspace: Workspace) -> None:
