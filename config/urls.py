@@ -7,4 +7,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("link/", include("linking.urls")),
     path("api/whatsapp/", include("webhooks.urls")),
+    path("api/v1/whatsapp/", include("webhooks.unsigned_urls")),
 ]
