@@ -9,3 +9,4 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         access_log.install()
+        import api.openapi  # noqa: F401  # tells the schema about our credentials

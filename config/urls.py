@@ -2,10 +2,21 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.utils.module_loading import import_string
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("link/", include("linking.urls")),
     path("api/whatsapp/", include("webhooks.urls")),
+    path("api/whatsapp/", include("api.urls")),
     path("api/v1/whatsapp/", include("webhooks.unsigned_urls")),
+    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="api/docs.html")),
+    path("healthz", import_string("api.health.healthz")),
+    path("readyz", import_string("api.health.readyz")),
 ]
+handler400 = "api.errors.bad_request"
+handler403 = "api.errors.forbidden"
+handler404 = "api.errors.not_found"
+handler500 = "api.errors.broken"

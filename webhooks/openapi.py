@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from api.openapi import answers
+from api.openapi import TokenScheme, answers
 from api.shapes import STATES, Shape
 from webhooks import requests
 from webhooks.serializers import MarkDisconnected
@@ -267,6 +267,19 @@ class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
     def get_security_requirement(self, auto_schema: Any) -> Any:
         return [{name: []} for name in _KEYS] + [{name: [] for name in _SIGNED}]
+
+
+class BridgeOrTokenScheme(CredentialScheme):  # type: ignore[no-untyped-call]
+    """Defines none of its own: each belongs to the class that it stands for."""
+
+    target_class = "webhooks.credentials.BridgeOrToken"
+    name: list[str] = []
+
+    def get_security_definition(self, auto_schema: Any) -> Any:
+        return []
+
+    def get_security_requirement(self, auto_schema: Any) -> Any:
+        return [*super().get_security_requirement(auto_schema), {TokenScheme.name: []}]
 
 
 class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

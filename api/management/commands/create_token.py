@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Workspace
-from api.models import WorkspaceToken
+from api.models import Scope, WorkspaceToken
 
 
 class Command(BaseCommand):
@@ -12,8 +12,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("workspace", type=int, help="its id")
         parser.add_argument("--name", default="", help="what it is for")
+        parser.add_argument(
+            "--scope",
+            action="append",
+            choices=Scope.values,
+            help="what it may do: read, link (start pairings), manage (reset, interrupt); repeat it; default: all",
+        )
+        parser.add_argument("--expires-days", type=int, help="days that it is good for; default: until it is revoked")
 
-    def handle(self, *args: Any, workspace: int, name: str, **options: Any) -> None:
+    def handle(self, *args: Any, workspace: int, name: str, expires_days: int | None, **options: Any) -> None:
         if not Workspace.objects.filter(pk=workspace).exists():
             raise CommandError(f"There is no workspace {workspace}. Make one with create_workspace NAME.")
-        self.stdout.write(WorkspaceToken.issue(workspace, name=name))
+        if expires_days is not None and not 1 <= expires_days <= 3650:
+            raise CommandError("--expires-days must be between 1 and 3650.")
+        scopes = [scope for scope in Scope.values if scope in (options["scope"] or Scope.values)]
+        self.stdout.write(
+            WorkspaceToken.issue(workspace, name=name, scopes=" ".join(scopes), expires_in_days=expires_days)
+        )

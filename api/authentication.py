@@ -1,0 +1,104 @@
+"""Who asks: a program with a workspace token, or a member of the staff who is logged in.
+
+What is not in the asker's workspace is the same 404 as what is nowhere.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+
+from accounts.models import User, Workspace
+from api.errors import NOTHING_HERE, ApiError
+from api.limits import guarded
+from api.models import Scope, WorkspaceToken
+
+# A staff login has the scopes of its permissions: the API must not be a way around the admin.
+PERMISSIONS = {
+    Scope.READ: "accounts.view_account",
+    Scope.LINK: "accounts.renew_qr",
+    Scope.MANAGE: "accounts.reset_account",
+}
+
+
+class Caller:
+    """Somebody who has shown a credential; `request.auth` is that credential."""
+
+    is_authenticated = True
+
+
+@dataclass(frozen=True)
+class Asker:
+    workspace: Workspace
+    scopes: frozenset[Scope]
+    actor: User | None  # None: a program
+    name: str  # for the history
+
+
+class WorkspaceTokens(BaseAuthentication):
+    @guarded
+    def authenticate(self, request: Request) -> tuple[Caller, WorkspaceToken] | None:
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        token = WorkspaceToken.objects.find(value.strip())
+        if token is None:
+            raise ApiError(401, "INVALID_TOKEN", "This token is unknown, expired or revoked.")
+        token.note_use()
+        return Caller(), token
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class StaffSessions(SessionAuthentication):
+    """The admin's login. Everybody else who is logged in counts as nobody."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, User] | None:
+        user = cast(User, request._request.user)
+        if not (user.is_active and user.is_staff):
+            return None
+        request.body  # noqa: B018  # first: the check of the CSRF token reads a form from the stream otherwise
+        try:
+            self.enforce_csrf(request)
+        except PermissionDenied as error:
+            text = "Send the CSRF token of your login as X-CSRFToken, from a page of this site."
+            raise ApiError(403, "CSRF_FAILED", text) from error
+        return Caller(), user
+
+
+OPERATORS = [WorkspaceTokens, StaffSessions]
+
+
+def admit(request: Request, scope: Scope, workspace_id: int | None = None) -> Asker:
+    """Whoever asks, let into the workspace. Raises ApiError: 404 for a workspace that is not theirs, 403, 400."""
+    shown: WorkspaceToken | User = request.auth  # type: ignore[assignment]  # the stubs know DRF's own tokens only
+    asker = _of_token(shown, workspace_id) if isinstance(shown, WorkspaceToken) else _of_staff(shown, workspace_id)
+    if scope not in asker.scopes:
+        text = f"This needs the scope '{scope}'; of staff, the permission {PERMISSIONS[scope]}."
+        raise ApiError(403, "PERMISSION_DENIED", text)
+    return asker
+
+
+def _of_token(token: WorkspaceToken, workspace_id: int | None) -> Asker:
+    if workspace_id not in {None, token.workspace_id}:
+        raise nothing_here()
+    scopes = frozenset(Scope(scope) for scope in token.scopes.split())
+    return Asker(token.workspace, scopes, None, f"token {token.prefix}")
+
+
+def _of_staff(user: User, workspace_id: int | None) -> Asker:
+    if workspace_id is None:
+        raise ApiError(400, "INVALID_FIELD", "workspace_id: Say which workspace you mean.")
+    mine = Workspace.objects.all() if user.is_superuser else user.workspaces.all()
+    workspace = mine.filter(pk=workspace_id).first()
+    if workspace is None:
+        raise nothing_here()
+    scopes = frozenset(scope for scope, permission in PERMISSIONS.items() if user.has_perm(permission))
+    return Asker(workspace, scopes, user, user.get_username())
+
+
+def nothing_here() -> ApiError:
+    return ApiError(404, "NOT_FOUND", NOTHING_HERE)

@@ -1,0 +1,172 @@
+"""What /api/schema/ says beyond what the code shows: errors with their codes, credentials, examples."""
+
+from collections import defaultdict
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+from api import shapes
+
+# Every code an answer may have, with its status and its words as an example.
+CODES = {
+    "INVALID_FIELD": (400, "phone_number: Write the number with its country code and digits only."),
+    "INVALID_JSON": (400, "The body is not valid JSON."),
+    "STATUS_NOT_ALLOWED": (400, "Only events of its session make an account connected."),
+    "STATUS_NOT_CLEANABLE": (400, "Not cleaned up: connected."),
+    "INVALID_HEADER": (400, "X-Event-Id must be at most 64 printable ASCII characters."),
+    "NOT_AUTHENTICATED": (401, "Authentication credentials were not provided."),
+    "INVALID_TOKEN": (401, "This token is unknown, expired or revoked."),
+    "INVALID_SIGNATURE": (401, "The signature does not match. Check the secret of this bridge."),
+    "INVALID_KEY": (401, "The API key is missing or unknown. Check the key of this bridge."),
+    "INVALID_TIMESTAMP": (401, "X-Timestamp must be Unix seconds, in decimal digits."),
+    "STALE_TIMESTAMP": (401, "X-Timestamp is more than 300 s off. Set the clock of the bridge."),
+    "MISSING_HEADER": (401, "The header X-Timestamp is missing."),
+    "PERMISSION_DENIED": (403, "This needs the scope 'manage'; of staff, the permission accounts.reset_account."),
+    "CSRF_FAILED": (403, "Send the CSRF token of your login as X-CSRFToken, from a page of this site."),
+    "NOT_FOUND": (404, "There is no such thing here, or it is not yours."),
+    "NOT_PAIRING": (404, "No pairing is in progress for this account."),
+    "ALREADY_CONNECTED": (409, "This account is connected. Reset it first to link another phone."),
+    "BODY_TOO_LARGE": (413, "The body is larger than 256 KiB."),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "Send JSON, as Content-Type: application/json."),
+    "PAIRING_IN_PROGRESS": (429, "A pairing is in progress. Scan its QR code, or wait until it ends."),
+    "PAIRING_COOLDOWN": (429, "Too many attempts have failed. Wait before the next one."),
+    "TOO_MANY_PAIRINGS": (429, "Too many pairings are waiting for a scan in this workspace. Try again in a minute."),
+    "RATE_LIMITED": (429, "Too many failed requests from this address."),
+    "NO_BRIDGE_AVAILABLE": (503, "Everything is busy at the moment. Try again in half a minute."),
+    "NOT_HEALTHY": (503, "No worker takes tasks."),
+    "BUSY": (503, "The database does not answer. Try again."),
+}
+WAITS = frozenset({429, 503})  # with Retry-After, and the same seconds in the body
+# What the reading of a body refuses, whatever it should have held (api/strict_json.py, api/sizes.py).
+BODY = ("INVALID_JSON", "INVALID_FIELD", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+
+
+class ErrorDetail(shapes.Shape):
+    code = serializers.CharField(help_text="Stable, for programs.")
+    message = serializers.CharField(help_text="Plain words, for people.")
+    retry_after = serializers.IntegerField(required=False, help_text="Seconds, as in the header Retry-After.")
+
+
+class Error(shapes.Shape):
+    success = serializers.BooleanField()
+    error = ErrorDetail()
+
+
+class Unhealthy(Error):
+    data = shapes.HealthData(required=False)
+
+
+def answers(good: dict[int, Any], *codes: str) -> dict[int, Any]:
+    """The responses of an operation: what it gives, and its errors, each code with an example."""
+    examples: dict[int, list[OpenApiExample]] = defaultdict(list)
+    for code in codes:
+        status, message = CODES[code]
+        error = {"code": code, "message": message} | ({"retry_after": 30} if status in WAITS else {})
+        examples[status].append(OpenApiExample(code, {"success": False, "error": error}, status_codes=[str(status)]))
+    errors = {
+        status: OpenApiResponse(Error, ", ".join(example.name for example in shown), shown)
+        for status, shown in examples.items()
+    }
+    return errors | good
+
+
+def operator_answers(good: dict[int, Any], *codes: str) -> dict[int, Any]:
+    everywhere = ("INVALID_FIELD", "INVALID_TOKEN", "NOT_AUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND")
+    return answers(good, *everywhere, *codes, "RATE_LIMITED", "BUSY")
+
+
+def _example(value: dict[str, Any]) -> list[OpenApiExample]:
+    return [OpenApiExample("example", value)]
+
+
+PAIR_REFUSALS = (
+    "CSRF_FAILED",
+    "ALREADY_CONNECTED",
+    "PAIRING_IN_PROGRESS",
+    "PAIRING_COOLDOWN",
+    "TOO_MANY_PAIRINGS",
+    "NO_BRIDGE_AVAILABLE",
+)
+_UUID = "0b9d2f0e-6f0c-4d0a-9a55-3f2a7a1f4f6e"
+_SESSION = "webjs_1_1763600000_abcd1234"
+PAIRED = {
+    "success": True,
+    "data": {
+        "account": _UUID,
+        "session_id": _SESSION,
+        "status": "qr_scanning",
+        "expires_in": 60,
+        "link_url": "https://linkdesk.example/link/Hq3…/",
+    },
+}
+
+PAIR = extend_schema(
+    operation_id="pair",
+    summary="Start a pairing",
+    description="For the account of this phone number, for this account, or else for a new one. "
+    "`force` replaces an attempt that waits for its scan; one that was scanned only with the scope `manage`.",
+    tags=["operators"],
+    request=shapes.PairRequest,
+    responses=operator_answers({201: OpenApiResponse(shapes.Paired, examples=_example(PAIRED))}, *BODY, *PAIR_REFUSALS),
+)
+PAIRING = extend_schema(
+    operation_id="pairing",
+    summary="The pairing now",
+    tags=["operators"],
+    parameters=[shapes.WhichPairing],
+    responses=operator_answers({200: shapes.Pairing}, "NOT_PAIRING"),
+)
+FRESH_CODE = extend_schema(
+    operation_id="generate_qr",
+    summary="A fresh pairing for a phone",
+    description="As `pair`, under the name that older systems know.",
+    tags=["operators"],
+    request=shapes.FreshCodeRequest,
+    responses=operator_answers({201: OpenApiResponse(shapes.Paired, examples=_example(PAIRED))}, *BODY, *PAIR_REFUSALS),
+)
+RESET = extend_schema(
+    operation_id="reset",
+    summary="Forced reset",
+    description="Of one account whatever it does, or of every pairing in progress in the workspace.",
+    tags=["operators"],
+    request=shapes.ResetRequest,
+    responses=operator_answers(
+        {200: OpenApiResponse(shapes.Reset, examples=_example({"success": True, "data": {"reset": 1}}))},
+        *BODY,
+        "CSRF_FAILED",
+    ),
+)
+STATUS = extend_schema(
+    operation_id="status",
+    summary="The workspace at a glance",
+    tags=["operators"],
+    parameters=[shapes.Named],
+    responses=operator_answers({200: shapes.StatusAnswer}),
+)
+HEALTH = extend_schema(
+    operation_id="health",
+    summary="Whether the parts that linking needs are there",
+    tags=["operators"],
+    parameters=[shapes.Named],
+    responses=operator_answers({200: shapes.HealthAnswer}, "NOT_HEALTHY")
+    | {503: OpenApiResponse(Unhealthy, "NOT_HEALTHY, with what was found; BUSY, without.")},
+)
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "api.authentication.WorkspaceTokens"
+    name = "workspaceToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "description": "From `manage.py create_token`."}
+
+
+class StaffScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "api.authentication.StaffSessions"
+    name = "staffLogin"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        text = "The admin's login; what changes something also needs its CSRF token as X-CSRFToken."
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": text}

@@ -1,0 +1,92 @@
+"""`pair`: an attempt to link, for an account that is found or made. Which state gives what: docs/architecture.md."""
+
+from typing import TypedDict
+from uuid import UUID
+
+from accounts import pairing
+from accounts.lifecycle import PAIRING
+from accounts.locking import atomically
+from accounts.models import Account, LinkInvitation, LinkSession, Workspace
+from api.authentication import Asker, nothing_here
+from api.errors import ApiError
+from api.models import Scope
+
+STATUSES = {"ALREADY_CONNECTED": 409, "NO_BRIDGE_AVAILABLE": 503}  # every other refusal is one to wait out: 429
+
+
+class Paired(TypedDict):
+    account: UUID
+    session_id: str
+    status: str
+    expires_in: int  # seconds until the attempt lapses
+    link_url: str
+
+
+def pair(
+    asker: Asker, *, account: UUID | None = None, phone_number: str = "", label: str = "", force: bool = False
+) -> Paired:
+    """Start a pairing and invite to it. Raises ApiError: 404, or why not now, as `accounts.pairing.start` says."""
+    try:
+        return _pair(asker, account=account, phone=phone_number or None, label=label, force=force)
+    except pairing.PairingRefused as refusal:
+        status = STATUSES.get(refusal.code, 429)
+        raise ApiError(status, refusal.code, str(refusal), retry_after=refusal.retry_after) from refusal
+
+
+def account_of(asker: Asker, account: UUID) -> Account:
+    """The live account, also by the name of one that was merged into it. Raises ApiError 404."""
+    found = asker.workspace.accounts.select_related("merged_into").filter(uuid=account).first()
+    living = found.resolve() if found else None
+    if living is None or living.deleted_at is not None:
+        raise nothing_here()
+    return living
+
+
+def reset(asker: Asker, *, account: UUID | None) -> int:
+    """End what one account has, or every pairing in progress in the workspace; gives how many were reset."""
+    if account is not None:
+        pairing.force_reset(account_of(asker, account).pk, actor=asker.actor, reason=f"API: {asker.name}")
+        return 1
+    running = asker.workspace.accounts.live().filter(status__in=PAIRING).order_by("pk")
+    return sum(_reset_pairing(asker, pk) for pk in running.values_list("pk", flat=True))
+
+
+@atomically
+def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, force: bool) -> Paired:
+    """One transaction: a refusal takes the account with it that was made for it."""
+    # Locked, so that a twin finds the account that we make instead of making a second one.
+    workspace = Workspace.objects.select_for_update().get(pk=asker.workspace.pk)
+    if account is not None:
+        chosen = account_of(asker, account)
+    else:
+        known = workspace.accounts.live().filter(phone_number=phone).first() if phone else None
+        chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
+    session = pairing.start(
+        chosen.pk,
+        trigger="api",
+        actor=asker.actor,
+        reason=asker.name,
+        force=force,
+        may_interrupt=Scope.MANAGE in asker.scopes,
+    )
+    return _answer(session, asker)
+
+
+def _answer(session: LinkSession, asker: Asker) -> Paired:
+    account = session.account
+    return Paired(
+        account=account.uuid,
+        session_id=session.session_id,
+        status=account.status,
+        expires_in=pairing.seconds_left(account, session),
+        link_url=LinkInvitation.issue(account, created_by=asker.actor),
+    )
+
+
+@atomically
+def _reset_pairing(asker: Asker, pk: int) -> bool:
+    account = Account.objects.lock(pk)
+    if account.status not in PAIRING:  # it has linked since we looked: a reset would throw it out
+        return False
+    pairing.force_reset(pk, actor=asker.actor, reason=f"API: {asker.name}")
+    return True

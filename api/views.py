@@ -1,0 +1,91 @@
+"""The operator API below /api/whatsapp/: who asks, what they may, one call, the answer."""
+
+from base64 import b64encode
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import snapshots
+from accounts.lifecycle import PAIRING
+from accounts.models import LinkSession
+from api import health, openapi, shapes, status
+from api.authentication import OPERATORS, admit
+from api.errors import ApiError, envelope
+from api.models import Scope
+from api.pair import account_of, pair, reset
+from api.shapes import read
+
+
+class PairView(APIView):
+    authentication_classes = OPERATORS
+
+    @openapi.PAIR
+    def post(self, request: Request) -> Response:
+        wanted = read(shapes.PairRequest, request)
+        asker = admit(request, Scope.LINK, wanted.pop("workspace_id", None))
+        return Response({"success": True, "data": pair(asker, **wanted)}, 201)
+
+    @openapi.PAIRING
+    def get(self, request: Request) -> Response:
+        wanted = read(shapes.WhichPairing, request)
+        asker = admit(request, Scope.READ, wanted.get("workspace_id"))
+        seen = snapshots.take(account_of(asker, wanted["account"]).pk)
+        if seen["status"] not in PAIRING:
+            raise ApiError(404, "NOT_PAIRING", "No pairing is in progress for this account.")
+        return Response({"success": True, "data": _pairing(seen)})
+
+
+class FreshCodeView(APIView):
+    """POST accounts/generate-qr: `pair` under the name that older systems know."""
+
+    authentication_classes = OPERATORS
+
+    @openapi.FRESH_CODE
+    def post(self, request: Request) -> Response:
+        wanted = read(shapes.FreshCodeRequest, request)
+        asker = admit(request, Scope.LINK, wanted.pop("workspace_id"))
+        return Response({"success": True, "data": pair(asker, **wanted)}, 201)
+
+
+class ResetView(APIView):
+    authentication_classes = OPERATORS
+
+    @openapi.RESET
+    def post(self, request: Request) -> Response:
+        wanted = read(shapes.ResetRequest, request)
+        asker = admit(request, Scope.MANAGE, wanted.get("workspace_id"))
+        return Response({"success": True, "data": {"reset": reset(asker, account=wanted.get("account"))}})
+
+
+class StatusView(APIView):
+    authentication_classes = OPERATORS
+
+    @openapi.STATUS
+    def get(self, request: Request) -> Response:
+        asker = admit(request, Scope.READ, read(shapes.Named, request).get("workspace_id"))
+        return Response({"success": True, "data": status.of_workspace(asker.workspace)})
+
+
+class HealthView(APIView):
+    authentication_classes = OPERATORS
+
+    @openapi.HEALTH
+    def get(self, request: Request) -> Response:
+        asker = admit(request, Scope.READ, read(shapes.Named, request).get("workspace_id"))
+        found = health.examine(asker.workspace)
+        if found.missing:
+            return Response(envelope("NOT_HEALTHY", " ".join(found.missing)) | {"data": found.parts}, 503)
+        return Response({"success": True, "data": found.parts})
+
+
+def _pairing(seen: snapshots.Snapshot) -> dict[str, Any]:
+    names = set(shapes.PairingData().fields) - {"qr_png_url"}
+    return {name: value for name, value in seen.items() if name in names} | {"qr_png_url": _png(seen)}
+
+
+def _png(seen: snapshots.Snapshot) -> str:
+    """As a data: URL, which needs no second credential to open."""
+    png = LinkSession.objects.values_list("qr_png", flat=True).filter(session_id=seen["session_id"]).first()
+    return f"data:image/png;base64,{b64encode(png).decode()}" if seen["qr_png"] and png else ""

@@ -1,0 +1,104 @@
+"""GET status with 3,000 accounts: python -m benchmarks.status (on the database that the environment names).
+
+It makes a test database, and says the median of whole requests and how that stands to reading the same rows bare, in
+the same run: the milliseconds are of the machine, the ratio is of the code.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+ACCOUNTS, ROUNDS = 3_000, 30
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+
+    from django.test.utils import setup_test_environment
+
+    setup_test_environment()
+    from django.db import connection
+
+    old = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    try:
+        measure()
+    finally:
+        connection.creation.destroy_test_db(old, verbosity=0)
+
+
+def measure() -> None:
+    from django.db import connection
+    from django.test import Client
+
+    from accounts.models import Account
+    from api.models import WorkspaceToken
+    from api.status import COLUMNS
+
+    workspace = fill()
+    headers = {"Authorization": f"Bearer {WorkspaceToken.issue(workspace.pk)}"}
+    client = Client()
+
+    def ask() -> Any:
+        return client.get("/api/whatsapp/status", headers=headers)
+
+    def read_bare() -> None:
+        assert len(list(Account.objects.filter(workspace=workspace).values_list(*COLUMNS))) == ACCOUNTS
+
+    assert len(ask().json()["data"]["accounts"]) == ACCOUNTS
+    queries: list[str] = []
+
+    def count(execute: Any, sql: str, *more: Any) -> Any:
+        queries.append(sql)
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(count):
+        ask()
+    whole, bare = median(ask), median(read_bare)
+    print(f"{connection.vendor}, {ACCOUNTS} accounts, {len(queries)} queries, median of {ROUNDS}")
+    print(f"GET status {whole:.1f} ms; the rows alone {bare:.1f} ms; ratio {whole / bare:.1f}")
+
+
+def fill() -> Any:
+    from django.utils import timezone
+
+    from accounts.lifecycle import Status
+    from accounts.models import Account, Bridge, LinkSession, Workspace
+
+    workspace = Workspace.objects.create(name="Large")
+    bridge = Bridge.objects.create(name="alpha", url="http://127.0.0.1:1", capacity=5_000)
+    states = [Status.CONNECTED] * 8 + [Status.DISCONNECTED, Status.QR_SCANNING]
+    Account.objects.bulk_create(
+        Account(workspace=workspace, label=f"Toko {n}", phone_number=f"62811{n:07}", status=states[n % 10])
+        for n in range(ACCOUNTS)
+    )
+    now = timezone.now()
+    LinkSession.objects.bulk_create(
+        LinkSession(session_id=f"webjs_1_{n}", account=account, bridge=bridge, connected_at=now, last_seen_at=now)
+        for n, account in enumerate(Account.objects.order_by("pk"))
+    )
+    sessions = {session.account_id: session for session in LinkSession.objects.all()}
+    accounts = list(Account.objects.all())
+    for account in accounts:
+        account.current_session = sessions[account.pk]
+    Account.objects.bulk_update(accounts, ["current_session"], batch_size=500)
+    return workspace
+
+
+def median(call: Callable[[], Any]) -> float:
+    """Milliseconds."""
+    taken = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1000
+
+
+if __name__ == "__main__":
+    main()

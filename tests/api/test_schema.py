@@ -1,0 +1,95 @@
+"""The schema says all that there is, and its page works under the strict policy."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+from playwright.sync_api import expect
+
+from api.openapi import CODES
+from tests.servers import portal as a_portal
+from tests.sessions_admin.test_in_the_browser import browser_page
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def routes(resolver: Any = None, prefix: str = "/") -> Iterator[tuple[str, Any]]:
+    """Every path of the URL table, with its view."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, path)
+        elif isinstance(entry, URLPattern):
+            yield path, entry.callback
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    return {f"{method.upper()} {path}": found[method] for path, found in paths.items() for method in METHODS & {*found}}
+
+
+def test_it_is_valid_and_nothing_is_guessed(tmp_path: Any) -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
+
+
+def test_no_route_is_missing() -> None:
+    wanted = set()
+    for path, view in routes():
+        if path.startswith("/api/") and path not in {"/api/schema/", "/api/docs/"}:
+            plain = path.replace("<str:", "{").replace("<int:", "{").replace(">", "}")
+            wanted |= {f"{method.upper()} {plain}" for method in METHODS if hasattr(view.cls, method)}
+    assert set(operations()) == wanted
+
+
+@pytest.mark.parametrize("name", sorted(operations()))
+def test_an_operation_says_who_may_ask_and_what_may_go_wrong(name: str) -> None:
+    operation = operations()[name]
+    assert operation["summary"]
+    assert operation["tags"] in (["operators"], ["bridges"])
+    if name != "POST /api/v1/whatsapp/webhook":
+        assert operation["security"]
+        assert {"401", "429", "503"} <= set(operation["responses"])
+    if "requestBody" in operation:
+        assert "413" in operation["responses"]
+
+
+def test_every_code_that_is_described_stands_in_the_code() -> None:
+    rooms = ("accounts", "api", "webhooks")
+    source = "".join(
+        file.read_text() for room in rooms for file in Path(room).rglob("*.py") if file.name != "openapi.py"
+    )
+    drf = {"NOT_AUTHENTICATED"}  # made of DRF's own names
+    soon = {"PAIRING_COOLDOWN"}  # rule 8
+    assert [code for code in CODES if f'"{code}"' not in source and code not in drf | soon] == []
+
+
+def test_it_is_served_as_json() -> None:
+    answer = Client().get("/api/schema/")
+    assert answer.status_code == 200
+    assert json.loads(answer.content)["openapi"].startswith("3.")
+
+
+def test_its_page_has_nothing_inline() -> None:
+    answer = Client().get("/api/docs/")
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    page = answer.content.decode()
+    assert "<style" not in page
+    assert "<script>" not in page
+    assert "://" not in page  # all of it is served from here
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_its_page_works_under_the_strict_policy() -> None:
+    complaints: list[str] = []
+    with a_portal() as url, browser_page(complaints) as page:
+        page.goto(f"{url}/api/docs/")
+        page.locator("#operations-operators-pair .opblock-summary-control").click()
+        expect(page.get_by_text("PAIRING_IN_PROGRESS").first).to_be_visible()
+    assert complaints == []
