@@ -1,13 +1,14 @@
 """GET status: a workspace at a glance, in a number of queries that does not grow with its accounts."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
-from accounts.lifecycle import PAIRING, STATUS_AFTER, Status
+from accounts.lifecycle import FIRST_QR_WITHIN, PAIRING, STATUS_AFTER, Status
 from accounts.models import Account, LinkSession, Workspace
 from api.health import bridges_of, worker_state
 
@@ -74,7 +75,11 @@ def _manager(workspace: Workspace, by_status: Counter[str]) -> dict[str, Any]:
 def _lapsed(workspace: Workspace) -> dict[UUID, Status]:
     """The accounts whose deadline has passed, and what they are by it: right also while the worker is not."""
     now, found = timezone.now(), {}
-    for account in workspace.accounts.live().filter(status__in=PAIRING).select_related("current_session"):
+    # Nothing lapses within its first minute: of the attempts that run, few are read as a whole.
+    begun = now - timedelta(seconds=FIRST_QR_WITHIN)
+    waits = Q(status__in=PAIRING) | Q(status=Status.DISCONNECTED, current_session__connected_at__isnull=True)
+    open_ones = workspace.accounts.live().filter(waits, current_session__ended_at__isnull=True)
+    for account in open_ones.filter(current_session__started_at__lte=begun).select_related("current_session"):
         deadline = _deadline(account)
         if deadline is not None and deadline[0] <= now:
             found[account.uuid] = STATUS_AFTER[deadline[1]]

@@ -65,6 +65,8 @@ def measure() -> None:
 
 
 def fill() -> Any:
+    from datetime import timedelta
+
     from django.utils import timezone
 
     from accounts.lifecycle import Status
@@ -72,14 +74,21 @@ def fill() -> Any:
 
     workspace = Workspace.objects.create(name="Large")
     bridge = Bridge.objects.create(name="alpha", url="http://127.0.0.1:1", capacity=5_000)
-    states = [Status.CONNECTED] * 8 + [Status.DISCONNECTED, Status.QR_SCANNING]
+    states = [Status.CONNECTED] * 90 + [Status.DISCONNECTED] * 9 + [Status.QR_SCANNING]
     Account.objects.bulk_create(
-        Account(workspace=workspace, label=f"Toko {n}", phone_number=f"62811{n:07}", status=states[n % 10])
+        Account(workspace=workspace, label=f"Toko {n}", phone_number=f"62811{n:07}", status=states[n % 100])
         for n in range(ACCOUNTS)
     )
-    now = timezone.now()
+    now = timezone.now()  # the pairings, too, are of five minutes ago: lapsed, and nobody has noticed
     LinkSession.objects.bulk_create(
-        LinkSession(session_id=f"webjs_1_{n}", account=account, bridge=bridge, connected_at=now, last_seen_at=now)
+        LinkSession(
+            session_id=f"webjs_1_{n}",
+            account=account,
+            bridge=bridge,
+            started_at=now - timedelta(minutes=5),
+            connected_at=now,
+            last_seen_at=now,
+        )
         for n, account in enumerate(Account.objects.order_by("pk"))
     )
     sessions = {session.account_id: session for session in LinkSession.objects.all()}

@@ -81,6 +81,16 @@ def test_a_lapsed_attempt_is_shown_as_lapsed(asks: Program, account: Account, se
     assert data["service"]["manager"]["pairingStartTime"] is None
 
 
+def test_a_scan_that_was_never_finished_is_shown_as_lapsed(
+    asks: Program, account: Account, session: LinkSession, portal: Portal
+) -> None:
+    portal.post("session_authenticated", session)
+    Account.objects.update(status=Status.DISCONNECTED)
+    long_ago = timezone.now() - timedelta(seconds=91)
+    LinkSession.objects.update(started_at=long_ago, authenticated_at=long_ago)
+    assert asks.get("status").json()["data"]["accounts"][0]["status"] == "failed"
+
+
 def test_what_is_deleted_or_anothers_is_not_counted(asks: Program, workspace: Workspace, bridge: Bridge) -> None:
     Account.objects.create(workspace=workspace, deleted_at=timezone.now())
     foreign = Account.objects.create(workspace=Workspace.objects.create(name="Toko Mallory"))
@@ -107,6 +117,7 @@ def test_the_number_of_queries_does_not_grow(asks: Program, workspace: Workspace
             session = LinkSession.objects.create(session_id=f"s{account.pk}", account=account, bridge=bridge)
             Account.objects.filter(pk=account.pk).update(current_session=session)
         pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test")
+        LinkSession.objects.update(started_at=timezone.now() - timedelta(minutes=5))
 
     grow(1)
     queries()  # notes the use of the token
