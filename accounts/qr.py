@@ -1,7 +1,6 @@
 """QR codes: drawn once when they arrive, always dark on a white border so that every camera reads them."""
 
 import base64
-import binascii
 import io
 from dataclasses import dataclass
 
@@ -44,7 +43,7 @@ def from_data_url(url: str) -> Qr:
         raise BadQr("the QR code is not a PNG data URL of at most 64 KiB")
     try:
         image = base64.b64decode(url.removeprefix(DATA_URL), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and a plain one for what is not ASCII
         raise BadQr("the QR code is not valid base64") from error
     if not image.startswith(PNG):
         raise BadQr("the QR code is not a PNG image")
