@@ -18,6 +18,7 @@ from accounts.redaction import LONGEST, redact
 from tests.conftest import PHONE, Portal
 from tests.linking.conftest import QR_TEXT
 from tests.log_scan import Scan
+from webhooks.handlers import LIFECYCLE, Handler
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGNATURE = "7a6436f26be779b5eb3d7956c6aad5a54248e1d24389992552aaf81ec92c33db"
@@ -159,7 +160,8 @@ class TestRequestId:
         lines: list[dict[str, Any]] = []
         handler = logging.Handler()
         monkeypatch.setattr(handler, "emit", lambda entry: lines.append(json.loads(JsonLines().format(entry))))
-        monkeypatch.setattr("webhooks.inbox.LIFECYCLE", {})
+        broken = Handler(LIFECYCLE["session_authenticated"].shape, lambda session_pk, data: 1 / 0)
+        monkeypatch.setitem(LIFECYCLE, "session_authenticated", broken)
         logging.getLogger("webhooks").addHandler(handler)
         answer = portal.post("session_authenticated", session)
         logging.getLogger("webhooks").removeHandler(handler)
