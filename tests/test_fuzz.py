@@ -92,7 +92,7 @@ class Fuzz:
         raw = json.dumps(value, separators=(",", ":"), ensure_ascii=self.random.random() < 0.5).encode(
             "utf-8", "surrogatepass"
         )
-        for _ in range(self.random.choice([0, 0, 0, 1, 1, 2])):
+        for _ in range(self.random.choice([0, 0, 1, 1, 1, 2])):
             raw = self.random.choice([self.flipped, self.cut, self.repeated, self.number, self.doubled, self.escaped])(
                 raw
             )
