@@ -70,11 +70,6 @@ def start(
     return session
 
 
-def renew(account_id: int, *, trigger: str, actor: User | None = None, reason: str = "") -> LinkSession:
-    """ "New QR code": a fresh attempt, also in place of one that waits for its scan (rule 11)."""
-    return start(account_id, trigger=trigger, actor=actor, reason=reason, force=True)
-
-
 @atomically
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
     """End whatever there is, for good, and revoke the open invitations (rule 11). Safe to ask for twice."""

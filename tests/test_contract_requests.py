@@ -382,7 +382,7 @@ class TestWhoMayAsk:
         assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
 
     def test_an_ended_session_tells_why(self, session: LinkSession) -> None:
-        pairing.renew(session.account_id, trigger="test")
+        pairing.start(session.account_id, trigger="test", force=True)
         session.refresh_from_db()
         assert session.end_reason == EndReason.RENEWED
         assert send("account_by_session", session).json()["data"]["status"] == Status.INACTIVE

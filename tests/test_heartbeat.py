@@ -111,7 +111,7 @@ class TestStop:
         assert advice(linked.session_id) == ([], [])
 
     def test_a_soft_end_may_still_be_taken_back(self, session: LinkSession) -> None:
-        pairing.renew(session.account_id, trigger="test")
+        pairing.start(session.account_id, trigger="test", force=True)
         assert advice(session.session_id)[0] == []
         move_back(session, heartbeats.SOFT_END_SETTLED + 1)
         assert advice(session.session_id)[0] == [session.session_id]

@@ -214,7 +214,7 @@ class TestStart:
         account = reach(status)
         old = account.current_session
         assert old is not None
-        new = pairing.renew(account.pk, trigger="test")
+        new = pairing.start(account.pk, trigger="test", force=True)
         old.refresh_from_db()
         assert new.session_id != old.session_id
         assert old.end_reason == EndReason.RENEWED
@@ -223,7 +223,7 @@ class TestStart:
     def test_a_new_code_does_not_interrupt_one_that_was_scanned(self, reach: Reach) -> None:
         account = reach(Status.AUTHENTICATED)
         with pytest.raises(PairingRefused) as refusal:
-            pairing.renew(account.pk, trigger="test")
+            pairing.start(account.pk, trigger="test", force=True)
         assert refusal.value.code == "PAIRING_IN_PROGRESS"
         assert status_of(account) == Status.AUTHENTICATED
 

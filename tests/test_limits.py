@@ -100,7 +100,7 @@ class TestEvents:
         zombies = []
         for _ in range(20):
             zombies.append(session)
-            session = pairing.renew(account.pk, trigger="test")
+            session = pairing.start(account.pk, trigger="test", force=True)
             pairing.force_reset(account.pk)
             session = pairing.start(account.pk, trigger="test")
         answers = [portal.post("qr_code_generated", zombie, **QR).status_code for zombie in zombies * 5]

@@ -129,7 +129,7 @@ class TestText:
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
         receive(portal, session, PRIVATE)
-        receive(portal, pairing.renew(account.pk, trigger="test"), PRIVATE)
+        receive(portal, pairing.start(account.pk, trigger="test", force=True), PRIVATE)
         assert Message.objects.count() == 2
 
     @pytest.mark.parametrize(

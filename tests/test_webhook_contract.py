@@ -230,7 +230,7 @@ class TestEnds:
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
         portal.post("qr_code_generated", session, **QR)
-        newer = pairing.renew(account.pk, trigger="test")
+        newer = pairing.start(account.pk, trigger="test", force=True)
         portal.post("session_authenticated", session)
         account.refresh_from_db()
         newer.refresh_from_db()
@@ -240,7 +240,7 @@ class TestEnds:
     def test_a_late_scan_of_a_replaced_code_loses_to_a_scanned_new_one(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
-        newer = pairing.renew(account.pk, trigger="test")
+        newer = pairing.start(account.pk, trigger="test", force=True)
         portal.post("session_authenticated", newer)
         portal.post("session_ready", session, **READY)
         account.refresh_from_db()

@@ -103,7 +103,7 @@ def test_a_refusal_is_said_in_words(as_alice: Client, session: LinkSession) -> N
 def test_no_bridge_is_said_in_words(as_alice: Client, account: Account) -> None:
     Bridge.objects.update(draining=True)
     with pytest.raises(pairing.PairingRefused) as refusal:
-        pairing.renew(account.pk, trigger="test")
+        pairing.start(account.pk, trigger="test", force=True)
 
     assert said(act(as_alice, account, "renew_qr", reason="Again")) == str(refusal.value)
 
