@@ -154,6 +154,15 @@ def doubt(account_id: int) -> None:
         orders.ask(session, BridgeOrder.Why.PAIR)
 
 
+def being_restored(account: Account) -> LinkSession | None:
+    """The link that a check found missing at its bridge, while its start is under way."""
+    session = account.current_session
+    if session is None or not session.is_open or not session.ever_linked or account.status != Status.DISCONNECTED:
+        return None
+    starts = session.orders.filter(kind=orders.Kind.START, state__in=BridgeOrder.UNDER_WAY)
+    return session if starts.filter(created_at__gt=session.connected_at).exists() else None
+
+
 @atomically
 def give_up(order_id: int) -> None:
     """A bridge refused an order for good: an attempt that still waits for its first sign of life fails now."""

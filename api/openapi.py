@@ -27,6 +27,7 @@ CODES = {
     "CSRF_FAILED": (403, "Send the CSRF token of your login as X-CSRFToken, from a page of this site."),
     "NOT_FOUND": (404, "There is no such thing here, or it is not yours."),
     "NOT_PAIRING": (404, "No pairing is in progress for this account."),
+    "ACCOUNT_INACTIVE": (409, "This account is switched off. Ask our support."),
     "ALREADY_CONNECTED": (409, "This account is connected. Reset it first to link another phone."),
     "BODY_TOO_LARGE": (413, "The body is larger than 256 KiB."),
     "UNSUPPORTED_MEDIA_TYPE": (415, "Send JSON, as Content-Type: application/json."),
@@ -84,6 +85,7 @@ def _example(value: dict[str, Any]) -> list[OpenApiExample]:
 PAIR_REFUSALS = (
     "CSRF_FAILED",
     "ALREADY_CONNECTED",
+    "ACCOUNT_INACTIVE",
     "PAIRING_IN_PROGRESS",
     "PAIRING_COOLDOWN",
     "TOO_MANY_PAIRINGS",
@@ -102,6 +104,10 @@ PAIRED = {
     },
 }
 
+PAIR_ANSWERS = {
+    201: OpenApiResponse(shapes.Paired, examples=_example(PAIRED)),
+    202: OpenApiResponse(shapes.Paired, "Nothing was started: the link that was there is being restored."),
+}
 PAIR = extend_schema(
     operation_id="pair",
     summary="Start a pairing",
@@ -109,7 +115,7 @@ PAIR = extend_schema(
     "`force` replaces an attempt that waits for its scan; one that was scanned only with the scope `manage`.",
     tags=["operators"],
     request=shapes.PairRequest,
-    responses=operator_answers({201: OpenApiResponse(shapes.Paired, examples=_example(PAIRED))}, *BODY, *PAIR_REFUSALS),
+    responses=operator_answers(PAIR_ANSWERS, *BODY, *PAIR_REFUSALS),
 )
 PAIRING = extend_schema(
     operation_id="pairing",
@@ -124,7 +130,7 @@ FRESH_CODE = extend_schema(
     description="As `pair`, under the name that older systems know.",
     tags=["operators"],
     request=shapes.FreshCodeRequest,
-    responses=operator_answers({201: OpenApiResponse(shapes.Paired, examples=_example(PAIRED))}, *BODY, *PAIR_REFUSALS),
+    responses=operator_answers(PAIR_ANSWERS, *BODY, *PAIR_REFUSALS),
 )
 RESET = extend_schema(
     operation_id="reset",

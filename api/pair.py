@@ -11,7 +11,11 @@ from api.authentication import Asker, nothing_here
 from api.errors import ApiError
 from api.models import Scope
 
-STATUSES = {"ALREADY_CONNECTED": 409, "NO_BRIDGE_AVAILABLE": 503}  # every other refusal is one to wait out: 429
+STATUSES = {
+    "ALREADY_CONNECTED": 409,
+    "ACCOUNT_INACTIVE": 409,
+    "NO_BRIDGE_AVAILABLE": 503,
+}  # every other refusal is one to wait out: 429
 
 
 class Paired(TypedDict):
@@ -25,10 +29,16 @@ class Paired(TypedDict):
 def pair(
     asker: Asker, *, account: UUID | None = None, phone_number: str = "", label: str = "", force: bool = False
 ) -> Paired:
-    """Start a pairing and invite to it. Raises ApiError: 404, or why not now, as `accounts.pairing.start` says."""
+    """Start a pairing and invite to it. Raises ApiError: 404, or why not now, as `accounts.pairing.start` says.
+
+    A connected account is refused, and its bridge asked whether it still is; if not, it is being restored when the
+    caller asks again, and nothing new is started: the answer's status is then `disconnected` (a 202).
+    """
     try:
         return _pair(asker, account=account, phone=phone_number or None, label=label, force=force)
     except pairing.PairingRefused as refusal:
+        if refusal.code == "ALREADY_CONNECTED":
+            pairing.doubt(_connected(asker, account=account, phone=phone_number))
         status = STATUSES.get(refusal.code, 429)
         raise ApiError(status, refusal.code, str(refusal), retry_after=refusal.retry_after) from refusal
 
@@ -61,7 +71,8 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     else:
         known = workspace.accounts.live().filter(phone_number=phone).first() if phone else None
         chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
-    session = pairing.start(
+    restored = None if force else pairing.being_restored(chosen)
+    session = restored or pairing.start(
         chosen.pk,
         trigger="api",
         actor=asker.actor,
@@ -70,6 +81,12 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
         may_interrupt=Scope.MANAGE in asker.scopes,
     )
     return _answer(session, asker)
+
+
+def _connected(asker: Asker, *, account: UUID | None, phone: str) -> int:
+    if account is not None:
+        return account_of(asker, account).pk
+    return asker.workspace.accounts.live().get(phone_number=phone).pk
 
 
 def _answer(session: LinkSession, asker: Asker) -> Paired:

@@ -83,7 +83,7 @@ class ResetRequest(Named):
 class PairedData(Shape):
     account = serializers.UUIDField()
     session_id = serializers.CharField()
-    status = serializers.ChoiceField(PAIRING_STATES)
+    status = serializers.ChoiceField([*PAIRING_STATES, Status.DISCONNECTED])
     expires_in = serializers.IntegerField(min_value=1, help_text="Seconds until the attempt lapses.")
     link_url = serializers.CharField(help_text="The page to open on the screen that the phone scans.")
 

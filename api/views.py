@@ -8,14 +8,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import snapshots
-from accounts.lifecycle import PAIRING
+from accounts.lifecycle import PAIRING, Status
 from accounts.models import LinkSession
 from api import health, openapi, shapes, status
 from api.authentication import OPERATORS, admit
 from api.errors import ApiError, envelope
 from api.models import Scope
-from api.pair import account_of, pair, reset
+from api.pair import Paired, account_of, pair, reset
 from api.shapes import read
+
+
+def _paired(data: Paired) -> Response:
+    """202: nothing was started, the link that was there is being restored."""
+    return Response({"success": True, "data": data}, 202 if data["status"] == Status.DISCONNECTED else 201)
 
 
 class PairView(APIView):
@@ -25,7 +30,7 @@ class PairView(APIView):
     def post(self, request: Request) -> Response:
         wanted = read(shapes.PairRequest, request)
         asker = admit(request, Scope.LINK, wanted.pop("workspace_id", None))
-        return Response({"success": True, "data": pair(asker, **wanted)}, 201)
+        return _paired(pair(asker, **wanted))
 
     @openapi.PAIRING
     def get(self, request: Request) -> Response:
@@ -46,7 +51,7 @@ class FreshCodeView(APIView):
     def post(self, request: Request) -> Response:
         wanted = read(shapes.FreshCodeRequest, request)
         asker = admit(request, Scope.LINK, wanted.pop("workspace_id"))
-        return Response({"success": True, "data": pair(asker, **wanted)}, 201)
+        return _paired(pair(asker, **wanted))
 
 
 class ResetView(APIView):

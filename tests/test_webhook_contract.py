@@ -415,7 +415,8 @@ class TestDeliveries:
     def test_another_bridges_session_is_kept_as_ignored(self, session: LinkSession, account: Account) -> None:
         make_bridge("beta")
         answer = Portal("beta-hmac").post("session_authenticated", session)
-        assert (answer.status_code, answer.json()["outcome"]) == (200, "not_owner")
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "unknown_session")
+        assert UnmatchedTraffic.objects.get().reason == "not_owner"
         assert status_of(account) == Status.QR_SCANNING
 
     def test_ids_are_compared_byte_for_byte(self, portal: Portal, session: LinkSession, account: Account) -> None:

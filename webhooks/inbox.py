@@ -64,7 +64,8 @@ def receive(delivery: Delivery) -> str:
         _charge_unmatched(delivery, session, unmatched)
         if unmatched == Reason.ENDED:
             _stop_if_it_runs(delivery)
-        return str(unmatched)
+        # Another bridge's session is answered as none: an answer must not tell that it is there.
+        return str(Reason.UNKNOWN_SESSION if unmatched == Reason.NOT_OWNER else unmatched)
     assert session is not None
     budgets.charge(session, delivery.event)
     fields = _fields(delivery.event, delivery.data)

@@ -1,0 +1,56 @@
+"""`pair` on a connected account: refused, looked into, and restored when the bridge runs it no more (rule 0)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts.lifecycle import Status
+from accounts.models import Account, Bridge, LinkSession
+from tests.api.conftest import Program
+from tests.conftest import Portal, make_bridge
+from tests.misbehaving import MisbehavingBridge, misbehaving_bridge, status
+from tests.queue import run_due_tasks
+from tests.test_webhook_contract import link, status_of
+
+
+@pytest.fixture
+def node() -> Iterator[MisbehavingBridge]:
+    with misbehaving_bridge() as node:
+        yield node
+
+
+@pytest.fixture
+def bridge(db: None, node: MisbehavingBridge) -> Bridge:
+    return make_bridge("alpha", url=node.url)
+
+
+def pair(asks: Program, account: Account) -> tuple[int, str]:
+    answer = asks.post("pair", account=str(account.uuid))
+    told = answer.json()
+    return answer.status_code, told["error"]["code"] if "error" in told else told["data"]["status"]
+
+
+@pytest.fixture
+def linked(portal: Portal, session: LinkSession) -> LinkSession:
+    run_due_tasks()
+    link(portal, session)
+    return session
+
+
+def test_one_that_is_there_stays(asks: Program, account: Account, linked: LinkSession, node: MisbehavingBridge) -> None:
+    node.running, node.says = {linked.session_id}, {linked.session_id: "connected"}
+    for _ in range(3):
+        assert pair(asks, account) == (409, "ALREADY_CONNECTED")
+    assert linked.orders.filter(kind="check").count() == 1
+    run_due_tasks()
+    assert status_of(account) == Status.CONNECTED
+
+
+def test_one_that_is_gone_is_restored_and_not_paired_anew(
+    asks: Program, account: Account, linked: LinkSession, node: MisbehavingBridge
+) -> None:
+    node.plays(status(503))
+    assert pair(asks, account) == (409, "ALREADY_CONNECTED")
+    run_due_tasks()
+    assert pair(asks, account) == (202, "disconnected")
+    assert account.sessions.count() == 1
