@@ -12,13 +12,18 @@ from django.test import Client
 from accounts import pairing
 from accounts.models import Account, Bridge, BridgeSecret, LinkSession, Workspace
 from api import limits
-from tests.log_scan import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary
+from tests.log_scan import (
+    pytest_runtest_setup,
+    pytest_sessionfinish,
+    pytest_sessionstart,
+    pytest_terminal_summary,
+)
 from tests.signing import signed_headers
 from webhooks import budgets
 from webhooks.authentication import forget_secrets
 
 # Hooks: every line that is logged in the run is read, and one with a secret in it fails the run.
-__all__ = ["pytest_sessionfinish", "pytest_sessionstart", "pytest_terminal_summary"]
+__all__ = ["pytest_runtest_setup", "pytest_sessionfinish", "pytest_sessionstart", "pytest_terminal_summary"]
 
 PHONE = "6281167328422"
 

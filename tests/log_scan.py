@@ -23,7 +23,8 @@ PATTERNS = {
     "phone number": re.compile(r"(?<![0-9a-zA-Z])(?<![0-9a-f]{4}-)62\d{6,13}(?![0-9a-zA-Z])|\+62[\d -]{6,}"),
     "JID": re.compile(r"@(?:s\.whatsapp\.net|c\.us|g\.us|lid)\b"),
     "QR text": re.compile(r"\b\d@[A-Za-z0-9+/=]{2,},|data:image/\w+;base64,\w"),
-    "bridge secret": re.compile(r"\b(?:alpha|beta|gamma|delta)-(?:hmac|key)\b|\bs3cret\b|\btest-api-key\b"),
+    # Not as a step of a path: schemathesis tries words out of the tests as session ids.
+    "bridge secret": re.compile(r"(?<![\w/-])(?:(?:alpha|beta|gamma|delta)-(?:hmac|key)|s3cret|test-api-key)\b"),
     "token": re.compile(r"\bld_[\w-]{20,}|/link/[\w-]{20,}|[Bb]earer (?!\[)\S"),
 }
 WORD = re.compile(r"[\w-]{20,}")
@@ -72,9 +73,12 @@ SCAN = Scan()
 
 
 def pytest_sessionstart() -> None:
-    """Django has set up its logging by now. `caplog` may raise the level of a logger, never that of this handler."""
-    logging.getLogger().addHandler(SCAN)
     secrets.token_urlsafe = SCAN.remember_tokens(secrets.token_urlsafe)  # type: ignore[assignment]
+
+
+def pytest_runtest_setup() -> None:
+    """For each test: importing `config.asgi` sets up the logging again, and a bridge's start takes all handlers off."""
+    logging.getLogger().addHandler(SCAN)  # once, however often
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

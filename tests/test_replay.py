@@ -168,15 +168,14 @@ def test_beside_the_sweep_and_other_people_each_event_is_applied_once(
     WebhookEvent.objects.update(state=State.FAILED, attempts=3)
     let_it_become_due()
 
-    def one(number: int) -> bool:
+    def one(number: int) -> None:
         try:
-            return inbox.retry(dead.pk, anew=number % 2 == 0)
+            inbox.retry(dead.pk, anew=True) if number % 2 else inbox.sweep()
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(one, range(16)))
-    assert done.count(True) == 1
+        list(pool.map(one, range(16)))
     assert account.transitions.filter(new=Status.CONNECTED).count() == 1
     dead.refresh_from_db()
     assert dead.state == State.APPLIED

@@ -113,8 +113,14 @@ def retry(event_pk: int, *, fields: dict[str, Any] | None = None, anew: bool = F
 
 @atomically
 def _claim(event: WebhookEvent, *, tries: int) -> bool:
-    """Take it as it was read. False: somebody else has it or is done with it, or it has had its tries."""
-    mine = WebhookEvent.objects.filter(pk=event.pk, attempts=event.attempts, state=event.state)
+    """Take it as it was read. False: somebody else has it or is done with it, or it has had its tries.
+
+    Locked by its key first: an UPDATE that asks for the state may go by the index of states, and deadlocks with T2.
+    """
+    current = WebhookEvent.objects.select_for_update().get(pk=event.pk)
+    if (current.state, current.attempts) != (event.state, event.attempts):
+        return False
+    mine = WebhookEvent.objects.filter(pk=event.pk)
     if tries >= MAX_ATTEMPTS:
         mine.update(state=State.DEAD, finished_at=timezone.now())
         return False
@@ -219,6 +225,7 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     return outcome or "applied"
 
 
+@atomically
 def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
     """Only the kind of the error is logged: its text may hold a phone number."""
     log.error("event #%s: %s in try %s", event_pk, type(error).__name__, attempt)
