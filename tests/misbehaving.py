@@ -12,8 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-PORTS = range(8400, 8500)  # the ones that these tests may take
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -37,9 +35,7 @@ class MisbehavingBridge(ThreadingHTTPServer):
         self.lists: Act = list_sessions
         self._acts: deque[Act] = deque([well])
         self._turn = threading.Lock()
-        super().__init__(("127.0.0.1", 0), Conversation, bind_and_activate=False)
-        self._take_a_port()
-        self.server_activate()
+        super().__init__(("127.0.0.1", 0), Conversation)
 
     @property
     def url(self) -> str:
@@ -60,13 +56,6 @@ class MisbehavingBridge(ThreadingHTTPServer):
 
     def handle_error(self, *_: Any) -> None:
         """A caller that hung up is what some of these acts are about."""
-
-    def _take_a_port(self) -> None:
-        for port in PORTS:
-            with contextlib.suppress(OSError):
-                self.server_address = ("127.0.0.1", port)
-                return self.server_bind()
-        raise RuntimeError(f"no free port in {PORTS}")
 
 
 class Conversation(BaseHTTPRequestHandler):

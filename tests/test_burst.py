@@ -4,7 +4,6 @@ import base64
 import http.client
 import itertools
 import os
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from accounts.models import LinkSession, Message
-from tests.misbehaving import PORTS
 from tests.servers import portal as running_portal
 from tests.signing import signed_headers
 from webhooks.models import WebhookEvent
@@ -26,17 +24,9 @@ SOCKETS = 10  # as many as the bridge opens
 BURST = 200
 
 
-def free_port() -> int:
-    for port in PORTS:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise RuntimeError(f"no free port in {PORTS}")
-
-
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with running_portal(port=free_port(), LINKDESK_DATA_DIR=str(tmp_path), LINKDESK_LIMIT_QR="1000") as address:
+    with running_portal(LINKDESK_DATA_DIR=str(tmp_path), LINKDESK_LIMIT_QR="1000") as address:
         yield address
 
 
