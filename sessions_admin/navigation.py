@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
@@ -62,6 +63,9 @@ TITLES: dict[type[Model], Any] = {
     WorkspaceToken: _("Tokens"),
 }
 
+# The usual names of an environment; any other is shown as it was set.
+ENVIRONMENTS = [gettext_noop("local"), gettext_noop("staging")]
+
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}
@@ -73,7 +77,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 def environment(request: HttpRequest) -> tuple[str, str] | None:
     """A label wherever a mistake is not yet an accident."""
-    return None if settings.ENVIRONMENT == "production" else (settings.ENVIRONMENT, "warning")
+    return None if settings.ENVIRONMENT == "production" else (gettext(settings.ENVIRONMENT), "warning")
 
 
 def _seen(request: HttpRequest, entries: list[tuple[type[Model], str]]) -> list[tuple[type[Model], str]]:

@@ -2,6 +2,9 @@
 
 python manage.py makemessages -l id --no-obsolete --add-location file -i .venv -i var -i tests -i bridge
 (fill in what is empty in locale/id/LC_MESSAGES/django.po), then: pybabel compile -d locale -D django
+
+Unfold ships no Indonesian. Its words stay in our catalogue because sessions_admin/unfold_words.py lists them; a test
+below finds what a new version of unfold adds.
 """
 
 import io
@@ -9,7 +12,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import django
 import pytest
+import unfold
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract
 from babel.messages.mofile import read_mo
@@ -19,7 +24,12 @@ from django.utils.translation.template import templatize
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "locale" / "id" / "LC_MESSAGES" / "django.po"
 APPS = ("accounts", "api", "config", "linking", "sessions_admin", "webhooks")
-KEYWORDS = DEFAULT_KEYWORDS | {"gettext_lazy": None, "ngettext_lazy": (1, 2), "pgettext_lazy": ((1, "c"), 2)}
+KEYWORDS = DEFAULT_KEYWORDS | {
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext_lazy": (1, 2),
+    "pgettext_lazy": ((1, "c"), 2),
+}
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}|</?\w+[^>]*>")
 
 
@@ -32,10 +42,25 @@ def of_python() -> Iterator[str]:
 def of_templates() -> Iterator[str]:
     for folder in ("templates", *(f"{app}/templates" for app in APPS)):
         for file in sorted((ROOT / folder).rglob("*.*")):
-            # The calls that makemessages would see; what stands around them is crossed out, and not Python.
-            source = templatize(file.read_text(), origin=str(file))
-            calls = re.findall(r"\b\w*gettext\(.*?['\"]\s*(?:,\s*count)?\)", source, re.DOTALL)
-            yield from ids("\n".join(calls).encode())
+            yield from of_template(file)
+
+
+def of_template(file: Path) -> Iterator[str]:
+    # The calls that makemessages would see; what stands around them is crossed out, and not Python.
+    source = templatize(file.read_text(), origin=str(file))
+    calls = re.findall(r"\b\w*gettext\(.*?['\"]\s*(?:,\s*count)?\)", source, re.DOTALL)
+    yield from ids("\n".join(calls).encode())
+
+
+def of_unfold() -> Iterator[str]:
+    """Without the parts that we do not install."""
+    folder = Path(unfold.__file__).parent
+    for file in sorted(folder.rglob("*.*")):
+        if not {"contrib", "unfold_crispy"} & set(file.relative_to(folder).parts):
+            if file.suffix == ".py":
+                yield from ids(file.read_bytes())
+            elif file.suffix == ".html":
+                yield from of_template(file)
 
 
 def ids(source: bytes) -> Iterator[str]:
@@ -64,6 +89,17 @@ def test_every_word_is_translated(catalog: Catalog, source: object) -> None:
     known = {forms(message.id)[0] for message in messages(catalog) if all(forms(message.string))}
     assert len(found) > 40
     assert sorted(found - known) == []
+
+
+def test_every_word_of_unfold_is_translated(catalog: Catalog) -> None:
+    known = {forms(message.id)[0] for message in messages(catalog)}
+    listed = set(ids((ROOT / "sessions_admin" / "unfold_words.py").read_bytes()))
+    found = set(of_unfold())
+    for part in ("conf", "contrib/admin", "contrib/auth"):
+        with (Path(django.__file__).parent / part / "locale/id/LC_MESSAGES/django.mo").open("rb") as file:
+            known |= {forms(message.id)[0] for message in messages(read_mo(file))}
+    assert sorted(found - known) == []
+    assert sorted(listed - found) == []
 
 
 def test_nothing_is_guessed_or_left_over(catalog: Catalog) -> None:
