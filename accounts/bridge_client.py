@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -41,21 +40,13 @@ def stop(session: LinkSession, *, logout: bool) -> None:
     _command(session.bridge, "DELETE", f"/api/sessions/{session.session_id}", {"logout": True} if logout else {})
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A session as the bridge lists it; `phone` is digits, or empty."""
-
-    status: str
-    phone: str
-
-
-def running_sessions(bridge: Bridge) -> dict[str, Listed]:
-    """The sessions it runs now, by id. Its /status is no evidence: it answers for dead ones too."""
+def running_sessions(bridge: Bridge) -> dict[str, str]:
+    """The sessions it runs now: id -> status, in its own words. Its /status is no evidence: it answers for the dead."""
     rows = _command(bridge, "GET", "/api/sessions", {}, within=LIST_WITHIN).get("sessions")
     if not isinstance(rows, list):
         raise BridgeError("the session list has no sessions")
     named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("session_id"), str)]
-    return {row["session_id"]: Listed(str(row.get("status")), str(row.get("phone_number") or "")) for row in named}
+    return {row["session_id"]: str(row.get("status")) for row in named}
 
 
 def _owner(session: LinkSession) -> dict[str, int]:

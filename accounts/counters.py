@@ -10,6 +10,13 @@ from accounts.locking import atomically
 
 
 @atomically
+def count_known(model: type[Model], **key: Any) -> bool:
+    """One more of `key` if it has a row; False if it has none."""
+    rows = model._default_manager.filter(**key)
+    return bool(rows.update(count=F("count") + 1, last_at=timezone.now()))
+
+
+@atomically
 def count(model: type[Model], **key: Any) -> None:
     """One more of `key`, in the model's row for it; the model has a unique constraint on it, `count` and `last_at`."""
     rows = model._default_manager.filter(**key)

@@ -5,7 +5,6 @@ Evidence is conservative. A list is one moment of one process: a client that is 
 """
 
 from accounts import orders
-from accounts.bridge_client import Listed
 from accounts.bridge_reports import Outcome, lock_session, lose, note_seen
 from accounts.endings import end
 from accounts.lifecycle import EndReason, Status
@@ -15,24 +14,24 @@ from accounts.models import BridgeOrder
 Why = BridgeOrder.Why
 
 
-def weigh(order: BridgeOrder, listed: dict[str, Listed]) -> Outcome:
+def weigh(order: BridgeOrder, listed: dict[str, str]) -> Outcome:
     """Apply the list to the session that was asked about."""
     session = order.session
     found = listed.get(session.session_id)
     if found is None:
         # Only where somebody waits for it: elsewhere one absence is no proof (rule 12).
         return _found_missing(session.pk) if order.why == Why.PAIR else Outcome.NO_CHANGE
-    if found.status == "connected":
-        return _found_connected(session.pk, phone=found.phone)
-    if found.status in {"disconnected", "error"}:
+    if found == "connected":
+        return _found_connected(session.pk)
+    if found in {"disconnected", "error"}:
         return _found_lost(session.pk)
-    if found.status == "qr_scanning" and order.why == Why.LATE_QR:
+    if found == "qr_scanning" and order.why == Why.LATE_QR:
         return _found_logged_out(session.pk)
     return Outcome.NO_CHANGE
 
 
 @atomically
-def _found_connected(session_pk: int, *, phone: str) -> Outcome:
+def _found_connected(session_pk: int) -> Outcome:
     """The bridge lists it as connected, whatever we missed."""
     account, session = lock_session(session_pk)
     if not session.is_open or account.status == Status.CONNECTED or not session.ever_linked:
@@ -63,7 +62,7 @@ def _found_logged_out(session_pk: int) -> Outcome:
 def _found_missing(session_pk: int) -> Outcome:
     """The bridge does not run what the record calls connected: start it again, with its stored login."""
     account, session = lock_session(session_pk)
-    if not session.is_open or account.status != Status.CONNECTED:
+    if not session.is_open or account.status != Status.CONNECTED or session.is_quiet:
         return Outcome.NO_CHANGE
     account.move(Status.DISCONNECTED, trigger="check", session=session, reason="The bridge does not run it.")
     orders.order(session, orders.Kind.START)

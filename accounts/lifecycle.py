@@ -11,6 +11,7 @@ SCAN_WITHIN = 120  # rule 5: from the first QR
 READY_WITHIN = 90  # rule 5: from authentication
 ACTION_WITHIN = 300  # what the phone asks for needs a person
 SOFT_STOP_AFTER = 15  # rule 6: time for an authentication that was under way
+QUIET_AFTER = 120  # rule 7: from authentication; two sockets on one fresh login get it logged out
 PROVEN_AFTER = 120  # rule 9: a phone that dislikes the device throws it out by then
 
 

@@ -1,8 +1,10 @@
 """What people start: a pairing, a new QR code, a reset; and the moment when an attempt lapses."""
 
+from datetime import timedelta
 from math import ceil
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -11,6 +13,7 @@ from accounts.endings import end
 from accounts.lifecycle import (
     FIRST_QR_WITHIN,
     PAIRING,
+    READY_WITHIN,
     UNSCANNED,
     EndReason,
     Status,
@@ -159,8 +162,10 @@ def being_restored(account: Account) -> LinkSession | None:
     session = account.current_session
     if session is None or not session.is_open or not session.ever_linked or account.status != Status.DISCONNECTED:
         return None
-    starts = session.orders.filter(kind=orders.Kind.START, state__in=BridgeOrder.UNDER_WAY)
-    return session if starts.filter(created_at__gt=session.connected_at).exists() else None
+    starts = session.orders.filter(kind=orders.Kind.START, created_at__gt=session.connected_at)
+    lately = timezone.now() - timedelta(seconds=READY_WITHIN)  # started, and not ready yet
+    under_way = Q(state__in=BridgeOrder.UNDER_WAY) | Q(state=BridgeOrder.State.CONFIRMED, created_at__gt=lately)
+    return session if starts.filter(under_way).exists() else None
 
 
 @atomically

@@ -31,9 +31,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REDIS_PATIENCE = 0.5  # seconds for one answer
+VOUCHED_FOR = 300.0  # seconds in which an address that has shown a good credential is not refused
+VOUCHED_AT_MOST = 10_000  # addresses
 TRY_REDIS_AGAIN = 5.0  # seconds; waiting for a dead one in every request would make us as dead
 
 _redis_down_until = 0.0
+_vouched: dict[str, float] = {}  # until when, by owner of the budget
 _one_at_a_time = threading.Lock()
 
 
@@ -72,21 +75,33 @@ def spend_or_refuse(budget: Budget) -> None:
 
 
 def guarded(authenticate: Callable[[Any, Request], T]) -> Callable[[Any, Request], T]:
-    """Around an authentication: an address that keeps failing is refused before any work."""
+    """Around an authentication: an address that keeps failing is refused before any work.
+
+    Each kind of credential has a budget of its own, and an address that has lately shown a good one is not refused:
+    a bridge whose cleanup has no token, or that stands behind one router with a guesser, keeps its webhooks.
+    """
 
     @wraps(authenticate)
     def run(self: Any, request: Request) -> T:
-        budget = _of_stranger(request._request)
-        if budget and not _has_left(budget):
-            raise ApiError(429, "RATE_LIMITED", "Too many failed requests from this address.", retry_after=60)
+        budget = _of_stranger(request._request, kind=type(self).__name__)
+        if budget and not _is_vouched(budget) and not _has_left(budget):
+            _refuse(budget, retry_after=60)
         try:
-            return authenticate(self, request)
+            found = authenticate(self, request)
         except ApiError as error:
             if budget and error.status_code == 401:
                 _take(budget)
             raise
+        if budget:
+            _vouch(budget)
+        return found
 
     return run
+
+
+def passes(budget: Budget) -> bool:
+    """Take one where nobody is to be told: False when none was left."""
+    return _take(budget) is None
 
 
 def address_of(request: HttpRequest) -> str:
@@ -96,18 +111,38 @@ def address_of(request: HttpRequest) -> str:
     return forwarded if forwarded and _is_in(address, settings.LINKDESK_TRUSTED_PROXIES) else address
 
 
-def _of_stranger(request: HttpRequest) -> Budget | None:
+def _of_stranger(request: HttpRequest, *, kind: str) -> Budget | None:
     address = address_of(request)
     if _is_in(address, settings.LINKDESK_TRUSTED_NETWORKS):
         return None
-    return Budget("strangers", f"address {address}", settings.LINKDESK_LIMIT_STRANGERS)
+    return Budget("strangers", f"{kind} from {network_of(address)}", settings.LINKDESK_LIMIT_STRANGERS)
+
+
+def network_of(address: str) -> str:
+    """The address, and of IPv6 its /64: one visitor has that many."""
+    try:
+        return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+    except ValueError:
+        return address
+
+
+def _is_vouched(budget: Budget) -> bool:
+    return _vouched.get(budget.owner, 0.0) > time.monotonic()
+
+
+def _vouch(budget: Budget) -> None:
+    if len(_vouched) > VOUCHED_AT_MOST:
+        _vouched.clear()
+    _vouched[budget.owner] = time.monotonic() + VOUCHED_FOR
 
 
 def _is_in(address: str, networks: list[str]) -> bool:
+    """The networks were read at start; what a proxy or a test sends as an address need not be one."""
     try:
-        return any(ip_address(address) in ip_network(network) for network in networks)
-    except ValueError:  # what a proxy or a test sends as an address need not be one
+        known = ip_address(address)
+    except ValueError:
         return False
+    return any(known in ip_network(network) for network in networks)
 
 
 class _Down:
@@ -124,11 +159,15 @@ def _take(budget: Budget) -> int | None:
 
 
 def _take_from_redis(budget: Budget) -> int | _Down | None:
+    return _ask_redis(lambda limiter: _take_from(limiter, budget))
+
+
+def _ask_redis(work: Callable[[MovingWindowRateLimiter], T]) -> T | _Down:
     global _redis_down_until
     if time.monotonic() < _redis_down_until:
         return _DOWN
     try:
-        return _take_from(_shared(settings.REDIS_URL), budget)
+        return work(_shared(settings.REDIS_URL))
     except StorageError:
         _redis_down_until = time.monotonic() + TRY_REDIS_AGAIN
         log.error("Redis does not answer: budgets are kept by this process alone")
@@ -150,11 +189,12 @@ def _take_from(limiter: MovingWindowRateLimiter, budget: Budget) -> int | None:
 
 def _has_left(budget: Budget) -> bool:
     item = RateLimitItemPerMinute(budget.per_minute)
-    try:
-        limiter = _shared(settings.REDIS_URL) if settings.REDIS_URL else _local()
+
+    def look(limiter: MovingWindowRateLimiter) -> bool:
         return limiter.test(item, budget.name, budget.owner)
-    except StorageError:
-        return _local().test(item, budget.name, budget.owner)
+
+    left = _ask_redis(look) if settings.REDIS_URL else _DOWN
+    return look(_local()) if isinstance(left, _Down) else left
 
 
 @lru_cache(maxsize=1)
@@ -172,6 +212,7 @@ def forget() -> None:
     """Fill all budgets again."""
     global _redis_down_until
     _redis_down_until = 0.0
+    _vouched.clear()
     _local.cache_clear()
     if settings.REDIS_URL:
         _shared(settings.REDIS_URL).storage.reset()

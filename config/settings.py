@@ -1,5 +1,6 @@
 """Every setting of Linkdesk, from the environment (a .env file is read when present)."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,16 @@ from config.embedded import load_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+
+
+def networks(name: str) -> list[str]:
+    """Networks or addresses with commas between them. A bad one stops the start: left out, it would trust nobody."""
+    try:
+        return [str(ip_network(each.strip(), strict=False)) for each in env.list(name, default=[])]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}. Write it as 10.0.0.0/8 or 10.0.0.5.") from error
+
+
 if (BASE_DIR / ".env").exists():  # a missing one would be a line in the log before it has its format
     env.read_env(BASE_DIR / ".env")
 
@@ -116,15 +127,18 @@ TIME_ZONE = "UTC"
 
 # --- database -------------------------------------------------------------------------------------
 SQLITE_OPTIONS = {
-    "timeout": 20,
+    "timeout": 7,  # seconds; a bridge waits 10, and is told to come again before that
     "transaction_mode": "IMMEDIATE",  # a deferred one fails at its first write instead of waiting
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: an acknowledged event survives
 }
 MYSQL_OPTIONS = {
     "charset": "utf8mb4",
     "isolation_level": "read committed",
-    # innodb_lock_wait_timeout is 50 s by default: longer than any bridge waits.
-    "init_command": "SET SESSION innodb_lock_wait_timeout=5, sql_mode='STRICT_TRANS_TABLES'",
+    # Seconds; the defaults (50 for a lock, none for the line) are longer than any bridge waits.
+    "connect_timeout": 3,
+    "read_timeout": 30,
+    "write_timeout": 30,
+    "init_command": "SET SESSION innodb_lock_wait_timeout=3, sql_mode='STRICT_TRANS_TABLES'",
 }
 _database = env.db_url_config(DATABASE_URL or f"sqlite:///{DATA_DIR / 'linkdesk.sqlite3'}")
 _sqlite = _database["ENGINE"].endswith("sqlite3")
@@ -214,8 +228,8 @@ LINKDESK_LIMIT_QR = env.int("LINKDESK_LIMIT_QR", default=20)  # a minute and ses
 LINKDESK_LIMIT_OTHERS = env.int("LINKDESK_LIMIT_OTHERS", default=300)  # a minute, per workspace and per bridge
 LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # failed requests a minute and address
 LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
-LINKDESK_TRUSTED_NETWORKS = env.list("LINKDESK_TRUSTED_NETWORKS", default=[])  # whose failures are not counted
-LINKDESK_TRUSTED_PROXIES = env.list("LINKDESK_TRUSTED_PROXIES", default=[])  # whose X-Forwarded-For is believed
+LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # whose failures are not counted
+LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
 LINKDESK_INVITATION_DAYS = env.int("LINKDESK_INVITATION_DAYS", default=7)
 
 # --- Linkdesk: how long things are kept (days; 0: for ever) ----------------------------------------

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from api.errors import ApiError
-from api.limits import Budget, address_of, spend_or_refuse
+from api.limits import Budget, address_of, network_of, spend_or_refuse
 
 PATH = "/admin/login/"
 
@@ -20,7 +20,10 @@ class LoginLimit:
         if request.method != "POST" or request.path != PATH:
             return self.get_response(request)
         try:
-            for owner in (f"address {address_of(request)}", f"name {request.POST.get('username', '')[:64].lower()}"):
+            for owner in (
+                f"address {network_of(address_of(request))}",
+                f"name {request.POST.get('username', '')[:64].lower()}",
+            ):
                 spend_or_refuse(Budget("logins", owner, settings.LINKDESK_LIMIT_LOGINS))
         except ApiError as error:
             page = render(request, "sessions_admin/no_login.html", {"busy": error.status_code == 503})

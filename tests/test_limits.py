@@ -16,7 +16,8 @@ from api import limits
 from api.errors import ApiError
 from api.limits import Budget, spend
 from api.models import RateLimitCount
-from tests.conftest import PHONE, Portal
+from tests.conftest import PHONE, Portal, make_bridge
+from webhooks.models import UnmatchedTraffic
 
 QR = {"qr_text": "2@abc", "expires_in": 60}
 
@@ -140,6 +141,40 @@ class TestStrangers:
         answers = [stranger.post("session_ready", session, phone_number=PHONE) for _ in range(5)]
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
         assert "Retry-After" in answers[-1].headers
+
+    def test_a_bridge_whose_cleanup_has_no_token_keeps_its_webhooks(
+        self, portal: Portal, client: Client, settings: Any, account: Account, session: LinkSession
+    ) -> None:
+        """No shipped configuration of the Node bridge sets API_TOKEN: it sends `Bearer undefined`, for each session."""
+        settings.LINKDESK_LIMIT_STRANGERS = 3
+        portal.post("session_authenticated", session)
+        for _ in range(9):
+            client.get("/api/whatsapp/accounts-for-cleanup", headers={"Authorization": "Bearer undefined"})
+        assert portal.post("session_ready", session, phone_number=PHONE).json()["outcome"] == "applied"
+
+    def test_an_address_that_has_shown_a_good_signature_is_not_refused(
+        self, portal: Portal, settings: Any, session: LinkSession
+    ) -> None:
+        settings.LINKDESK_LIMIT_STRANGERS = 2
+        portal.post("session_authenticated", session)
+        for _ in range(5):
+            assert Portal("guessed").post("session_ready", session, phone_number=PHONE).status_code == 401
+        assert portal.post("session_ready", session, phone_number=PHONE).status_code == 200
+
+    def test_made_up_session_ids_fill_no_table(self, portal: Portal, settings: Any) -> None:
+        settings.LINKDESK_LIMIT_OTHERS = 3
+        for number in range(8):
+            portal.post("session_ready", f"nobody-{number}", phone_number=PHONE)
+        assert UnmatchedTraffic.objects.count() == 3
+
+    def test_another_bridges_traffic_is_not_charged_to_the_workspace(
+        self, portal: Portal, settings: Any, session: LinkSession
+    ) -> None:
+        settings.LINKDESK_LIMIT_OTHERS = 2
+        make_bridge("beta")
+        for _ in range(4):
+            Portal("beta-hmac").post("typing_indicator", session)
+        assert portal.post("typing_indicator", session).status_code == 200
 
     def test_trusted_networks_are_exempt(self, settings: Any, db: None) -> None:
         settings.LINKDESK_LIMIT_STRANGERS = 1

@@ -57,6 +57,23 @@ class TestOrder:
         portal.send(body, **{"X-Bridge-Boot": "b2", "X-Bridge-Sequence": "1", "X-Event-Id": "f1"})
         assert status_of(account) == Status.CONNECTED
 
+    def test_what_says_nothing_makes_nothing_stale(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        """A ready that failed once must still link when it is tried again, after events that moved nothing."""
+        numbered(portal, 1, "session_authenticated", session)
+        numbered(portal, 3, "session_reconnected", session)
+        assert numbered(portal, 2, "session_ready", session, **READY) == "applied"
+        assert status_of(account) == Status.CONNECTED
+
+    def test_a_scan_that_was_overtaken_is_asked_about(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        numbered(portal, 1, "session_authenticated", session)
+        numbered(portal, 4, "session_disconnected", session, reason="NAVIGATION")
+        assert numbered(portal, 3, "session_ready", session, **READY) == "stale"
+        assert session.orders.filter(kind=CHECK, why="overtaken").exists()
+
 
 class TestQuestions:
     def linked(self, portal: Portal, session: LinkSession, node: MisbehavingBridge, status: str) -> None:

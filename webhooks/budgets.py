@@ -18,6 +18,8 @@ PER_OPEN_SESSION = 10  # lifecycle events: a restart brings two for each session
 
 def charge(session: LinkSession, event: str) -> None:
     """Take one from the session's budget for this event. Raises ApiError 429."""
+    if not session.is_open:
+        return charge_stray(session.bridge_id)
     workspace = session.account.workspace
     if event == "qr_code_generated":
         own = workspace.qr_per_minute or settings.LINKDESK_LIMIT_QR

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.bridge_reports import Outcome
 from accounts.lifecycle import Status
+from accounts.locking import atomically
 from accounts.models import BridgeOrder, LinkSession
 from accounts.orders import ask
-from webhooks.handlers import DEMOTING, LOSING
+from webhooks.handlers import DEMOTING, LOSING, REOPENING
 from webhooks.models import WebhookEvent
 
 REPEATED_WITHIN = 60  # seconds
@@ -27,6 +29,18 @@ def advance(event: WebhookEvent) -> None:
     newest = LinkSession.objects.filter(not_older, pk=event.session_id)
     if not newest.update(applied_boot=event.boot, applied_sequence=event.sequence):
         raise Overtaken
+
+
+@atomically
+def set_aside(event_pk: int, *, attempt: int) -> None:
+    """Mark it stale. Of a scan that was overtaken the bridge is asked: it may be linked all the same."""
+    event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
+    if event.state != WebhookEvent.State.RECEIVED or event.attempts != attempt:
+        return
+    event.state, event.reason, event.finished_at = WebhookEvent.State.IGNORED, Outcome.STALE, timezone.now()
+    event.save(update_fields=["state", "reason", "finished_at"])
+    if event.event in REOPENING and event.session.is_open:
+        _ask(event, BridgeOrder.Why.OVERTAKEN)
 
 
 def doubt(event: WebhookEvent, *, attempt: int) -> Outcome | None:

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.bridge_reports import Outcome
-from accounts.counters import count
+from accounts.counters import count, count_known
 from accounts.lifecycle import SOFT_ENDS
 from accounts.locking import atomically
 from accounts.logs import about
 from accounts.models import LinkSession
 from accounts.orders import stop_resurrected
 from webhooks import budgets
-from webhooks.doubts import Overtaken, advance, doubt
+from webhooks.doubts import Overtaken, advance, doubt, set_aside
 from webhooks.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING, SECRETS
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
@@ -52,22 +52,23 @@ class Delivery:
     sequence: int | None = None
 
 
-def receive(delivery: Delivery) -> str:
-    """Keep the event, apply it, and say what became of it in one word. Raises OperationalError: nothing was kept."""
+def receive(delivery: Delivery, *, charge: bool = True) -> str:
+    """Keep the event, apply it, and say what became of it in one word. Raises OperationalError: nothing was kept.
+
+    `charge`: take it from its budget; not again for an event whose first try met a database in trouble.
+    """
     known = LinkSession.objects.select_related("account__workspace")
     session = known.filter(session_id=delivery.session_id).first()
     unmatched = _why_unmatched(delivery, session)
     if unmatched is not None:
-        # One row, however often: a bridge sends QR codes for a logged-out session for ever.
-        key = {"bridge_id": delivery.bridge_id, "session_id": delivery.session_id, "event": delivery.event}
-        count(UnmatchedTraffic, **key, reason=unmatched)
-        _charge_unmatched(delivery, session, unmatched)
+        _count_and_charge(delivery, session, unmatched, charge=charge)
         if unmatched == Reason.ENDED:
             _stop_if_it_runs(delivery)
         # Another bridge's session is answered as none: an answer must not tell that it is there.
         return str(Reason.UNKNOWN_SESSION if unmatched == Reason.NOT_OWNER else unmatched)
     assert session is not None
-    budgets.charge(session, delivery.event)
+    if charge:
+        budgets.charge(session, delivery.event)
     fields = _fields(delivery.event, delivery.data)
     if delivery.event in MESSAGES:
         outcome = MESSAGES[delivery.event].apply(session.pk, fields)
@@ -80,17 +81,37 @@ def receive(delivery: Delivery) -> str:
     return _apply(event_pk, fields, attempt=1)
 
 
-def _charge_unmatched(delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason) -> None:
-    if session is not None and reason in {Reason.DROPPED, Reason.UNKNOWN_EVENT} and session.is_open:
+def _count_and_charge(
+    delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason, *, charge: bool
+) -> None:
+    """One row, however often: a bridge sends QR codes for a logged-out session for ever.
+
+    A row that is there is counted first; a new one is made only within the budget, so that a bridge that makes up
+    session ids fills no table.
+    """
+    key = {"bridge_id": delivery.bridge_id, "session_id": delivery.session_id, "event": delivery.event}
+    is_known = count_known(UnmatchedTraffic, **key, reason=reason)
+    if charge and session is not None and session.bridge_id == delivery.bridge_id:
         budgets.charge(session, delivery.event)
-    else:
+    elif charge:
         budgets.charge_stray(delivery.bridge_id)
+    if not is_known:
+        count(UnmatchedTraffic, **key, reason=reason)
 
 
 def sweep() -> int:
     """Try again what failed, and what somebody died over. Gives how many events were tried."""
     due = WebhookEvent.objects.filter(state__in=[State.RECEIVED, State.FAILED], due_at__lte=timezone.now())
-    return sum(retry(pk) for pk in due.order_by("pk").values_list("pk", flat=True)[:200])
+    return sum(_retry_safely(pk) for pk in due.order_by("pk").values_list("pk", flat=True)[:200])
+
+
+def _retry_safely(event_pk: int) -> bool:
+    """One whose row a hung request holds must not hold up those behind it."""
+    try:
+        return retry(event_pk)
+    except OperationalError as error:
+        log.warning("event #%s could not be taken: %s", event_pk, type(error).__name__)
+        return False
 
 
 def retry(event_pk: int, *, fields: dict[str, Any] | None = None, anew: bool = False) -> bool:
@@ -202,7 +223,7 @@ def _apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str
         try:
             return _apply_and_mark(event_pk, fields, attempt=attempt)
         except Overtaken:
-            _mark_stale(event_pk, attempt=attempt)
+            set_aside(event_pk, attempt=attempt)
             return Outcome.STALE
         except Exception as error:  # whatever a handler does, the event is kept and the answer is 2xx
             _mark_failed(event_pk, error, attempt=attempt)
@@ -218,7 +239,8 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     if outcome is None:
         handler = LIFECYCLE[event.event]
         outcome = handler.apply(event.session_id, _fields(event.event, event.payload) if fields is None else fields)
-        advance(event)
+        if not outcome or event.event in REOPENING:  # what says nothing must not make others stale
+            advance(event)
     event.state = State.IGNORED if outcome else State.APPLIED
     event.reason, event.error, event.finished_at = outcome, "", timezone.now()
     event.save(update_fields=["state", "reason", "error", "finished_at"])
@@ -242,12 +264,6 @@ def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
 def _storable(text: str) -> str:
     """An error may quote half of a surrogate pair, which the database refuses: that would be a second error."""
     return text.encode("utf-8", "replace").decode()
-
-
-@atomically
-def _mark_stale(event_pk: int, *, attempt: int) -> None:
-    mine = WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED)
-    mine.update(state=State.IGNORED, reason=Outcome.STALE, finished_at=timezone.now())
 
 
 def _fields(event: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from accounts.retention import limit, older_than, prune
+from api.models import RateLimitCount
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 State = WebhookEvent.State
@@ -30,5 +31,5 @@ def _unmatched() -> int:
     before = limit(settings.LINKDESK_KEEP_UNMATCHED_DAYS)
     if before is None:
         return 0
-    counted = (UnmatchedTraffic, UnsignedTraffic, StoredReport)
+    counted = (UnmatchedTraffic, UnsignedTraffic, StoredReport, RateLimitCount)
     return sum(prune(model.objects.filter(last_at__lt=before)) for model in counted)

@@ -17,6 +17,7 @@ from accounts.lifecycle import (
     ACTION_WITHIN,
     FIRST_QR_WITHIN,
     PROVEN_AFTER,
+    QUIET_AFTER,
     READY_WITHIN,
     SCAN_WITHIN,
     SOFT_ENDS,
@@ -110,6 +111,12 @@ class LinkSession(models.Model):
     def is_proven(self) -> bool:
         """Rule 9: still there two minutes after it connected."""
         return self.connected_at is not None and self.connected_at < timezone.now() - timedelta(seconds=PROVEN_AFTER)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Rule 7: so soon after the scan nothing is ordered that opens a second socket beside the link's."""
+        quiet_until = timezone.now() - timedelta(seconds=QUIET_AFTER)
+        return self.authenticated_at is not None and self.authenticated_at > quiet_until
 
     @property
     def ever_linked(self) -> bool:

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from accounts import cleanup
 from accounts.cleanup_lists import for_cleanup, stats_of
-from webhooks import reports
+from webhooks import budgets, reports
 from webhooks.account_rows import account_row
 from webhooks.authentication import bridge_of
 from webhooks.credentials import BridgeOrToken
@@ -30,6 +30,7 @@ class CleanupLogs(BridgeView):
 
     def post(self, request: Request) -> Response:
         log = self.fields(request, CleanupLog)
+        budgets.charge_stray(bridge_of(request))
         reports.keep(bridge_of(request), StoredReport.Kind.CLEANUP, raw=request.body, payload=log)
         return Response({"success": True})
 

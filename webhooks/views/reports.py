@@ -1,13 +1,14 @@
 """What is kept, or only counted, and moves nothing."""
 
+from django.conf import settings
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from api.limits import address_of
+from api.limits import Budget, address_of, network_of, passes
 from api.strict_json import parse_object
-from webhooks import reports
+from webhooks import budgets, reports
 from webhooks.authentication import BridgeSignature, bridge_of
 from webhooks.models import StoredReport
 
@@ -18,6 +19,7 @@ class ChatsSync(APIView):
     authentication_classes = [BridgeSignature]
 
     def post(self, request: Request) -> Response:
+        budgets.charge_stray(bridge_of(request))
         chats = parse_object(request.body)
         is_new = reports.keep(bridge_of(request), StoredReport.Kind.CHATS, raw=request.body, payload=chats)
         return Response({"success": True, "outcome": "stored" if is_new else "duplicate"})
@@ -30,5 +32,7 @@ class MobileActivity(APIView):
     permission_classes = [AllowAny]
 
     def post(self, request: Request) -> Response:
-        reports.count_stranger(address_of(request._request))
+        address = address_of(request._request)
+        if passes(Budget("unsigned", f"address {network_of(address)}", settings.LINKDESK_LIMIT_OTHERS)):
+            reports.count_stranger(address)
         return Response({"success": True}, status=202)
