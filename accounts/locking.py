@@ -41,7 +41,7 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
             except OperationalError as error:
                 if not tries_left or not is_contention(error) or 2 * time.monotonic() - began > give_up:
                     raise
-                time.sleep(random.uniform(0.01, 0.1) * (TRIES - tries_left))  # noqa: S311  # jitter, no secret
+                time.sleep(random.uniform(0.01, 0.1) * (TRIES - tries_left))  # jitter
         raise AssertionError("unreachable")
 
     return run

@@ -252,7 +252,7 @@ def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
     """Only the kind of the error is logged: its text may hold a phone number."""
     log.error("event #%s: %s in try %s", event_pk, type(error).__name__, attempt)
     dead = attempt >= MAX_ATTEMPTS
-    delay = min(5 * 2**attempt, 600) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
+    delay = min(5 * 2**attempt, 600) * random.uniform(0.8, 1.2)  # jitter
     WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED).update(
         state=State.DEAD if dead else State.FAILED,
         error=_storable(f"{type(error).__name__}: {error}")[:300],

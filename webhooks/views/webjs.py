@@ -85,4 +85,4 @@ def _patiently(delivery: inbox.Delivery) -> str:
             if 2 * time.monotonic() - began > give_up:  # another try would take as long
                 raise
             charge = False
-            time.sleep(random.uniform(0.2, 0.6))  # noqa: S311  # jitter, no secret
+            time.sleep(random.uniform(0.2, 0.6))  # jitter
