@@ -47,6 +47,16 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
+def wait_at_most(seconds: float) -> None:
+    """For this connection, which ends with its request: how long SQLite waits for whoever writes.
+
+    MariaDB waits 3 s for a lock whoever asks (config/settings.py).
+    """
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
 def is_contention(error: OperationalError) -> bool:
     """Whether the database refused only because somebody else was there."""
     code = error.args[0] if error.args else None

@@ -127,7 +127,7 @@ TIME_ZONE = "UTC"
 
 # --- database -------------------------------------------------------------------------------------
 SQLITE_OPTIONS = {
-    "timeout": 7,  # seconds; a bridge waits 10, and is told to come again before that
+    "timeout": 20,  # seconds; it serves nobody in turn. A webhook waits less (accounts/locking.py)
     "transaction_mode": "IMMEDIATE",  # a deferred one fails at its first write instead of waiting
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: an acknowledged event survives
 }

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.locking import wait_at_most
 from accounts.logs import about
 from api.errors import ApiError
 from api.strict_json import parse_object
@@ -76,6 +77,7 @@ def _sequence(request: Request) -> int | None:
 
 def _patiently(delivery: inbox.Delivery) -> str:
     """Most bridges lose what gets a 5xx: a short outage of the database is waited out in here."""
+    wait_at_most(PATIENCE - 1)
     give_up, charge = time.monotonic() + PATIENCE, True
     while True:
         began = time.monotonic()
