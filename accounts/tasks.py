@@ -38,14 +38,3 @@ def expire_overdue() -> None:
 
 def clean_up() -> None:
     cleanup.clean_on_schedule()
-
-
-__all__ = [
-    "clean_up",
-    "deliver_order",
-    "expire_overdue",
-    "expire_session",
-    "order_failed",
-    "settle_order",
-    "sweep_orders",
-]
