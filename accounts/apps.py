@@ -10,7 +10,9 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import checks  # noqa: F401  # registers them
+        from accounts.progress import tell_watchdog
 
+        tell_watchdog()
         post_migrate.connect(synchronise_schedules, sender=self)
 
 

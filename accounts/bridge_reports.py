@@ -10,11 +10,13 @@ from enum import StrEnum
 
 from django.utils import timezone
 
-from accounts import identity, orders
+from accounts import failures, identity, incidents, orders
 from accounts.endings import end, may_reopen, reopen
 from accounts.lifecycle import (
     ACTION_WITHIN,
+    PAIRING,
     READY_WITHIN,
+    RECOVER_AFTER,
     SCAN_WITHIN,
     UNSCANNED,
     EndReason,
@@ -39,18 +41,6 @@ class Outcome(StrEnum):
     REPEATED = "repeated"
 
 
-# Reasons of session_disconnected that end the link (docs/bridge-api.md, "Events"); all others may come back.
-_ENDING_REASONS = {
-    "LOGOUT": EndReason.LOGGED_OUT,
-    "UNPAIRED": EndReason.LOGGED_OUT,
-    "UNPAIRED_IDLE": EndReason.LOGGED_OUT,
-    "DEPRECATED_VERSION": EndReason.REFUSED,
-    "PROXYBLOCK": EndReason.REFUSED,
-    "SMB_TOS_BLOCK": EndReason.REFUSED,
-    "TOS_BLOCK": EndReason.REFUSED,
-}
-
-
 @atomically
 def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     """A fresh code. It never demotes an account that was scanned (rule 2)."""
@@ -59,7 +49,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
         return _still_talks(session)
     # Also while the phone asks for more after its scan (action_required).
     if account.status not in UNSCANNED or session.authenticated_at is not None:
-        return _doubt_late_qr(session)
+        return _doubt_late_qr(account, session)
     now = timezone.now()
     if session.first_qr_at is None:
         session.first_qr_at = now
@@ -90,12 +80,12 @@ def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcom
 
 
 @atomically
-def authenticated(session_pk: int, *, device_jid: str) -> Outcome:
+def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_authenticated") -> Outcome:
     """Scanned, and not usable yet. Also told at every restart with a stored login."""
     account, session = lock_session(session_pk)
-    trigger = "session_authenticated"
     if not session.is_open:
-        if not may_reopen(session, account=account):
+        # Of one that had told so before it is no news: only `ready` takes such an end back.
+        if session.authenticated_at is not None or not may_reopen(session, account=account):
             return _still_talks(session)
         reopen(session, account=account, trigger=trigger)
     identity.flag_second_device(session, account=account, device_jid=device_jid)
@@ -126,6 +116,8 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
     if keeper is None:
         return Outcome.APPLIED
     identity.flag_second_device(session, account=keeper, device_jid=device_jid)
+    if not session.ever_linked:
+        enqueue("advance_line", session.bridge_id)  # its place is free
     session.connected_at = session.connected_at or timezone.now()
     session.platform = platform or session.platform
     facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at")
@@ -143,23 +135,14 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
 def disconnected(session_pk: int, *, reason: str) -> Outcome:
     """Lost, and expected back, unless the reason says that it is over (rule 10)."""
     account, session = lock_session(session_pk)
-    if not session.is_open:
-        return Outcome.ENDED
-    why = _ENDING_REASONS.get(reason)
-    if why is None:
-        return lose(account, session, trigger="session_disconnected", reason=reason)
-    why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
-    end(session, why, account=account, trigger="session_disconnected", detail=reason)
-    return Outcome.APPLIED
+    return _lose_or_end(account, session, trigger="session_disconnected", reason=reason)
 
 
 @atomically
 def restore_failed(session_pk: int, *, reason: str) -> Outcome:
-    """The bridge could not start it again after its own restart. `reason` is its error text."""
+    """The bridge could not start it again after its own restart. `reason` is its error text, or WhatsApp's word."""
     account, session = lock_session(session_pk)
-    if not session.is_open:
-        return Outcome.ENDED
-    return lose(account, session, trigger="mark_disconnected", reason=reason)
+    return _lose_or_end(account, session, trigger="mark_disconnected", reason=reason)
 
 
 @atomically
@@ -223,7 +206,22 @@ def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | No
 def lose(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
     if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
         return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
+    if account.status in PAIRING:
+        enqueue("advance_line", session.bridge_id)  # its place is free
     account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
+    enqueue("recover_bridge", session.bridge_id, delay=RECOVER_AFTER + 1)
+    return Outcome.APPLIED
+
+
+def _lose_or_end(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+    if not session.is_open:
+        return Outcome.ENDED
+    told = failures.of(reason)
+    why = told.ends or (None if session.ever_linked else told.ends_attempt)
+    if why is None:
+        return lose(account, session, trigger=trigger, reason=reason)
+    why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
+    end(session, why, account=account, trigger=trigger, detail=reason)
     return Outcome.APPLIED
 
 
@@ -243,10 +241,13 @@ def _still_talks(session: LinkSession) -> Outcome:
     return Outcome.ENDED
 
 
-def _doubt_late_qr(session: LinkSession) -> Outcome:
+def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:
     """Encoded just before the scan, it is only late; a minute after it, perhaps the login is gone (rule 0)."""
     scanned_before = timezone.now() - timedelta(seconds=LATE_QR)
-    if session.authenticated_at is not None and session.authenticated_at < scanned_before:
+    if session.authenticated_at is None or session.authenticated_at > scanned_before:
+        return Outcome.QR_AFTER_SCAN
+    known = account.status == Status.DISCONNECTED and incidents.Kind.NO_LOGINS in incidents.open_of(session.bridge_id)
+    if not known:  # else codes come for ever, and the bridge's next list is soon enough
         orders.ask(session, BridgeOrder.Why.LATE_QR)
     return Outcome.QR_AFTER_SCAN
 

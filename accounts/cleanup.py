@@ -5,6 +5,7 @@ ready of the very session that is cleaned up, a new attempt, staff, another clea
 of its own, and is looked at again under its lock.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,17 +13,18 @@ from datetime import timedelta
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from accounts import fleet
+from accounts import fleet, reconcile
 from accounts.endings import end
 from accounts.lifecycle import UNSCANNED, EndReason, Status
 from accounts.locking import atomically
 from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession
 from accounts.models.account import AccountQuerySet
 from accounts.pairing import lapse
+from accounts.sweeps import safely
 
 CLEANABLE = (Status.QR_SCANNING, Status.QR_EXPIRED, Status.FAILED, Status.DISCONNECTED, Status.LOGGED_OUT)
 TRIGGER = "cleanup"  # in the history
-TOO_YOUNG = timedelta(minutes=10)  # docs/bridge-api.md: a younger attempt is never touched
+TOO_YOUNG = timedelta(minutes=10)  # a younger attempt is never touched (docs/bridge-contract.md, 5.1)
 AT_ONCE = 200  # accounts for each call: a bridge waits 10 s for the answer
 
 # The schedule asks nobody, so it waits for longer. A bridge keeps what it could not deliver for 24 h: until then a
@@ -36,6 +38,7 @@ BRIDGE_STEADY = timedelta(hours=1)  # up for so long, it has delivered what it h
 class Cleaned:
     attempts: int
     links: int
+    failed: int
 
 
 def of_bridge(bridge_id: int) -> AccountQuerySet:
@@ -46,7 +49,7 @@ def of_bridge(bridge_id: int) -> AccountQuerySet:
 def clean(accounts: AccountQuerySet, *, statuses: Collection[str], phone: str | None = None) -> int:
     """Clean up those in one of `statuses` (of CLEANABLE), as somebody asked. Gives how many; safe to ask for again."""
     asked = accounts.live().filter(status__in=statuses)
-    return _clean_each(asked.filter(phone_number=phone) if phone else asked)
+    return _clean_each(asked.filter(phone_number=phone) if phone else asked)[True]
 
 
 def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_after: timedelta) -> Cleaned:
@@ -54,15 +57,18 @@ def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_a
     now = timezone.now()
     attempts = _attempts(accounts).filter(current_session__started_at__lt=now - attempts_after)
     links = _lost(accounts, since=links_after)
-    return Cleaned(attempts=_clean_each(attempts), links=_clean_each(links))
+    return _sum_up(_clean_each(attempts), _clean_each(links))
 
 
-def clean_on_schedule() -> Cleaned:
+def clean_on_schedule() -> Cleaned | str:
     """As `clean_stale`, for everybody, and only where no event can be on its way that says otherwise.
 
     After an outage of ours the attempts of that time end now, so that they wait for another 24 h; so do those
     whose stop could not be delivered. An account to which somebody is invited waits for him.
+    None while we only observe (LINKDESK_RECONCILE): what a restored backup calls lost may have linked since.
     """
+    if reconcile.is_observing():
+        return "nothing: it only observes"
     before = timezone.now() - SETTLED_AFTER
     unsettled = BridgeOrder.objects.filter(
         Q(state__in=BridgeOrder.UNDER_WAY) | Q(closed_at__gte=before), session__account=OuterRef("pk")
@@ -72,7 +78,7 @@ def clean_on_schedule() -> Cleaned:
     attempts = _attempts(everybody).filter(~Exists(unsettled), ~Exists(invited), current_session__ended_at__lt=before)
     steady = timezone.now() - BRIDGE_STEADY
     links = _lost(everybody, since=LOST_AFTER).filter(current_session__bridge__heard_since__lt=steady)
-    return Cleaned(attempts=_clean_each(attempts), links=_clean_each(links))
+    return _sum_up(_clean_each(attempts), _clean_each(links))
 
 
 @atomically
@@ -105,9 +111,14 @@ def _lost(accounts: AccountQuerySet, *, since: timedelta) -> AccountQuerySet:
     )
 
 
-def _clean_each(candidates: AccountQuerySet) -> int:
+def _clean_each(candidates: AccountQuerySet) -> Counter[bool | None]:
+    """How many were cleaned up (True), were no candidates any more (False), or failed (None)."""
     grown = candidates.exclude(current_session__started_at__gte=timezone.now() - TOO_YOUNG)
-    return sum(_clean(pk, grown) for pk in grown.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    return Counter(safely(_clean, pk, grown) for pk in grown.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+
+
+def _sum_up(attempts: Counter[bool | None], links: Counter[bool | None]) -> Cleaned:
+    return Cleaned(attempts=attempts[True], links=links[True], failed=attempts[None] + links[None])
 
 
 @atomically

@@ -4,13 +4,15 @@ Who else could be there: a second hint for the same order, the sweep, a webhook 
 POST is still open, staff ending the session in between. Every step is a compare-and-set on the order's state.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts import bridge_client, evidence
-from accounts.bridge_client import BridgeError
+from accounts import admission, bridge_client, evidence, lines, orders, pairing_codes, proving, setbacks, unclear
+from accounts.bridge_client import SCANNED, BridgeError, Running
+from accounts.lifecycle import FIRST_QR_WITHIN
 from accounts.locking import atomically
 from accounts.models import BridgeOrder, LinkSession
 from accounts.orders import Kind, State
@@ -18,46 +20,47 @@ from accounts.queue import enqueue
 
 # Seconds; above what one delivery may take: a look at the list, then the command (bridge_client has both).
 LEASE = 25
-LOOK_AGAIN = 5  # seconds between the first looks for evidence; a quarter of the order's age later on
-LOOK_SELDOM = 300  # seconds at the most: a hung bridge must not keep the workers from the others
-CHECK_TRIES = 5
-STOPS_KEPT = timedelta(hours=24)  # how long a bridge that is away is told to stop a session
+
+log = logging.getLogger(__name__)
 
 _CARRY_OUT: dict[str, Callable[[BridgeOrder], object]] = {
-    Kind.START: lambda order: bridge_client.start(order.session),
-    Kind.RECONNECT: lambda order: bridge_client.reconnect(order.session),
-    Kind.STOP: lambda order: bridge_client.stop(order.session, logout=order.logout),
-    Kind.CHECK: lambda order: evidence.weigh(order, bridge_client.running_sessions(order.session.bridge)),
+    Kind.START: lambda order: bridge_client.start(order.bridge, order.session),
+    Kind.RECONNECT: lambda order: bridge_client.reconnect(order.bridge, order.session),
+    Kind.STOP: lambda order: bridge_client.stop(order.bridge, order.session, logout=order.logout),
+    Kind.CHECK: evidence.look,
+    Kind.PAIRING_CODE: pairing_codes.fetch,
+    Kind.TEST_MESSAGE: proving.send,
 }
 
 
 def deliver(order_id: int) -> None:
-    """Carry the order out if it is due, wanted, and nobody else has it."""
+    """Carry the order out if it is due, wanted, its bridge's turn has come, and nobody else has it."""
     claimed = _claim(order_id)
     if claimed is None:
         return
-    if not _is_wanted(claimed):
-        _close(claimed, State.CANCELLED)
-        return
     try:
-        if not _runs_already(claimed):
-            BridgeOrder.objects.filter(pk=claimed.pk).update(posted_at=timezone.now())
-            _CARRY_OUT[claimed.kind](claimed)
+        _carry_out(claimed)
     except BridgeError as error:
-        _not_done(claimed, error)
-    else:
-        _close(claimed, State.CONFIRMED)
+        setbacks.note_answer(claimed, error)
+        setbacks.not_done(claimed, error)
+    except Exception as error:  # ours, or an answer that nobody thought of: it is not tried for ever either
+        kind = type(error).__name__
+        log.error("order %s (%s): %s", claimed.pk, claimed.kind, kind)  # its text may hold a number
+        setbacks.not_done(claimed, BridgeError(f"an error of ours ({kind})", unclear=_has_gone_out(claimed)))
+    finally:
+        _leave_line(claimed)
 
 
 def settle(order_id: int) -> None:
     """Bring an order to an end whose delivery was cut short or got no clear answer."""
-    order = BridgeOrder.objects.select_related("session__bridge").filter(pk=order_id).first()
+    order = BridgeOrder.objects.select_related("session__account", "bridge").filter(pk=order_id).first()
     if order is None:
         return
     if order.state == State.CLAIMED and order.due_at <= timezone.now():
-        _release(order)
-    elif order.state == State.UNCLEAR and _has_the_next_look(order):
-        _look_for_evidence(order)
+        setbacks.release(order)
+    elif order.state == State.UNCLEAR and unclear.has_the_next_look(order):
+        unclear.look_for_evidence(order)
+        _leave_line(order)
 
 
 def sweep() -> int:
@@ -75,119 +78,132 @@ def sweep() -> int:
 
 @atomically
 def _claim(order_id: int) -> BridgeOrder | None:
-    """Take the order, under the session's lock: two orders of one session are never on the wire together."""
+    """Take the order, under the session's lock: two orders of one session are never on the wire together.
+
+    With it goes the place in its bridge's line. Whoever must wait comes again, and that is not counted as a try.
+    """
     session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
     if session_pk is None:
         return None
     LinkSession.objects.select_for_update().get(pk=session_pk)
+    order = BridgeOrder.objects.select_related("session__account", "bridge").get(pk=order_id)
     now = timezone.now()
-    if BridgeOrder.objects.filter(session_id=session_pk, state=State.CLAIMED, due_at__gt=now).exists():
-        enqueue("deliver_order", order_id, delay=2)
-        return None
-    order = BridgeOrder.objects.select_related("session__account", "session__bridge").get(pk=order_id)
     if order.state != State.PENDING or order.due_at > now:
         return None
-    order.state, order.attempts, order.due_at = (
-        State.CLAIMED,
-        order.attempts + 1,
-        now + timedelta(seconds=LEASE),
-    )
+    if wait := _must_wait(order):
+        BridgeOrder.objects.filter(pk=order.pk).update(due_at=now + timedelta(seconds=wait))
+        enqueue("deliver_order", order.pk, delay=wait)
+        return None
+    order.state, order.attempts, order.due_at = State.CLAIMED, order.attempts + 1, now + timedelta(seconds=LEASE)
     order.save(update_fields=["state", "attempts", "due_at"])
     enqueue("settle_order", order.pk, delay=LEASE + 1)  # for when this worker dies with it
+    if order.kind == Kind.START and order.attempts == 1:
+        enqueue("expire_session", order.session_id, delay=FIRST_QR_WITHIN + 1)
     return order
 
 
-def _is_wanted(order: BridgeOrder) -> bool:
-    """A stop of a session that was reopened must not go out, nor anything else of one that has ended."""
-    return order.session.is_open != (order.kind == Kind.STOP)
+def _must_wait(order: BridgeOrder) -> float:
+    """Seconds; 0: it is its turn, and it stands in its bridge's line."""
+    if pause := lines.pause(order.bridge):
+        return pause
+    others = order.session.orders.filter(state=State.CLAIMED, due_at__gt=timezone.now())
+    if others.exists() or (lines.is_start(order) and _is_being_stopped(order)):
+        return 2
+    if order.kind == Kind.START and not order.attempts and order.bridge.failing_since is None:
+        admission.asks_for_its_turn(order)
+    return 0 if lines.enter(order, lines.name_of(order), seconds=LEASE) else lines.turn(order)
+
+
+def _is_being_stopped(order: BridgeOrder) -> bool:
+    """By a stop that the bridge may carry out yet, after it has listed the session as running."""
+    stops = order.session.orders.filter(kind=Kind.STOP, bridge=order.bridge_id)
+    return stops.filter(state__in=[State.CLAIMED, State.UNCLEAR], posted_at__gt=lines.busy_since()).exists()
+
+
+def _leave_line(order: BridgeOrder) -> None:
+    """The bridge of a start without a clear answer may be busy with it still; the line's time will be over."""
+    state = BridgeOrder.objects.filter(pk=order.pk).values_list("state", flat=True).first()
+    if state == State.UNCLEAR and lines.is_start(order):
+        lines.free_worker(order)
+    elif state != State.CLAIMED:
+        lines.leave(order, lines.name_of(order))
+
+
+def _carry_out(order: BridgeOrder) -> None:
+    _look_for_a_scan(order)
+    if orders.is_wanted(order) and _runs_already(order):
+        orders.close(order, State.CONFIRMED)
+    elif not _is_still_wanted(order):
+        late = lines.is_start(order) and unclear.may_have_arrived(order)
+        orders.close(order, State.UNCLEAR if late else State.CANCELLED, error=order.error)
+    elif not lines.stay(order):
+        setbacks.stand_in_line_again(order)
+    elif _is_still_mine(order):
+        _CARRY_OUT[order.kind](order)
+        lines.answered(order.bridge)
+        orders.close(order, State.CONFIRMED)
+        _look_back(order)
+
+
+def _look_for_a_scan(order: BridgeOrder) -> None:
+    """Before the stop of a soft end: where the events of a scan were lost, the list still shows it (rule 6)."""
+    soft = order.kind == Kind.STOP and order.session.ended_softly and not order.logout
+    if not soft or order.bridge_id != order.session.bridge_id:
+        return
+    running = _list_of(order).get(order.session.session_id)
+    if running is not None and running.status in SCANNED:
+        evidence.found_scanned(order.session_id, running)
+
+
+def _is_still_wanted(order: BridgeOrder) -> bool:
+    """The session as it is now: somebody may have ended it since the claim, or while the list was read."""
+    order.session.refresh_from_db(fields=["ended_at", "bridge"])
+    return orders.is_wanted(order)
+
+
+def _is_still_mine(order: BridgeOrder) -> bool:
+    """The last step before the POST. A session that talks meanwhile has confirmed its start: no second one.
+
+    In the row alone: `order` goes on to say whether an earlier try may have arrived.
+    """
+    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts)
+    return bool(mine.update(posted_at=timezone.now()))
+
+
+def _has_gone_out(order: BridgeOrder) -> bool:
+    """By this try: `order` has the moment of the one before."""
+    return not BridgeOrder.objects.filter(pk=order.pk, posted_at=order.posted_at).exists()
+
+
+def _look_back(order: BridgeOrder) -> None:
+    """And the look after it: what ended while its POST was open runs at the bridge now, whatever was stopped before."""
+    if lines.is_start(order) and not _is_still_wanted(order):
+        orders.stop_again(order)
 
 
 def _runs_already(order: BridgeOrder) -> bool:
-    """Whatever may have been started before asks first: started twice, a Node bridge runs two clients."""
-    before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
-    if order.kind != Kind.START or (order.posted_at is None and not before.exists()):
+    """Whatever may have been started before asks first: started twice, a Node bridge runs two clients.
+
+    So does a link, which the bridge restores by itself as well: what told it to start is not kept for ever, and what
+    was adopted nobody here has started.
+    """
+    if not lines.is_start(order) or not _may_run(order):
         return False
+    running = _list_of(order).get(order.session.session_id)
+    return running is not None and (order.kind == Kind.START or running.status in SCANNED)
+
+
+def _may_run(order: BridgeOrder) -> bool:
+    if order.posted_at is not None or order.kind != Kind.START:
+        return order.posted_at is not None
+    # Written down some time ago, it may have gone out since: from the database that this one is a backup of.
+    is_late = order.created_at < timezone.now() - timedelta(seconds=FIRST_QR_WITHIN)
+    before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
+    return is_late or order.session.authenticated_at is not None or before.exists()
+
+
+def _list_of(order: BridgeOrder) -> dict[str, Running]:
     try:
-        return order.session.session_id in bridge_client.running_sessions(order.session.bridge)
+        return bridge_client.running_sessions(order.bridge)
     except BridgeError as error:  # whatever is wrong with the list, nothing was ordered yet
-        raise BridgeError(f"its list: {error}") from error
-
-
-def _not_done(order: BridgeOrder, error: BridgeError) -> None:
-    if error.unclear and order.kind != Kind.CHECK:
-        _close(order, State.UNCLEAR, error=str(error))
-        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)
-    elif error.permanent or _is_given_up(order):
-        _close(order, State.FAILED, error=str(error))
-        enqueue("order_failed", order.pk)
-    else:
-        _put_back(order, error)
-
-
-def _is_given_up(order: BridgeOrder) -> bool:
-    """A start is tried until its session lapses; a stop for a day; a question is soon out of date."""
-    if order.kind == Kind.STOP:
-        return timezone.now() - order.created_at > STOPS_KEPT
-    return order.kind == Kind.CHECK and order.attempts >= CHECK_TRIES
-
-
-def _put_back(order: BridgeOrder, error: BridgeError) -> None:
-    """Refused: 1, 2, 4, 8 s, then every 15 s; a stop more and more seldom, every 10 min at last."""
-    delay = min(2.0 ** (order.attempts - 1), 600 if order.kind == Kind.STOP else 15)
-    put_back = BridgeOrder.objects.filter(
-        pk=order.pk, state=State.CLAIMED, attempts=order.attempts
-    ).update(
-        state=State.PENDING,
-        due_at=timezone.now() + timedelta(seconds=delay),
-        posted_at=order.posted_at,  # as before this try: what may have arrived then may still have
-        error=str(error)[:300],
-    )
-    if put_back:
-        enqueue("deliver_order", order.pk, delay=delay)
-
-
-def _close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> bool:
-    """From claimed to `state`, unless a webhook has confirmed the order meanwhile."""
-    open_still = BridgeOrder.objects.filter(pk=order.pk, state__in=[State.CLAIMED, State.UNCLEAR])
-    now = timezone.now()
-    when = {"due_at": now + timedelta(seconds=LOOK_AGAIN)} if state == State.UNCLEAR else {"closed_at": now}
-    return bool(open_still.update(state=state, error=error[:300], **when))
-
-
-def _release(order: BridgeOrder) -> None:
-    """Its worker died, with `posted_at` around the POST: deliver it again, with a look at the list first."""
-    dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
-    if dead.update(state=State.PENDING, due_at=timezone.now(), error="the worker died with it"):
-        enqueue("deliver_order", order.pk)
-
-
-def _has_the_next_look(order: BridgeOrder) -> bool:
-    """One look at a time: each asks for the next one, and every sweep would add a chain of its own."""
-    now = timezone.now()
-    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR, due_at=order.due_at)
-    return order.due_at <= now and bool(mine.update(due_at=now + timedelta(seconds=_pause(order))))
-
-
-def _pause(order: BridgeOrder) -> float:
-    age = (timezone.now() - order.created_at).total_seconds()
-    return min(max(LOOK_AGAIN, age / 4), LOOK_SELDOM)
-
-
-def _look_for_evidence(order: BridgeOrder) -> None:
-    """The session list says whether it runs. A start is never repeated: a slow create would make two clients."""
-    if not _is_wanted(order):
-        _close(order, State.CANCELLED, error=order.error)
-        return
-    try:
-        runs = order.session.session_id in bridge_client.running_sessions(order.session.bridge)
-    except BridgeError:
-        runs = None
-    if runs is not None and runs == (order.kind != Kind.STOP):
-        _close(order, State.CONFIRMED)
-    elif runs and order.kind == Kind.STOP:  # stopping twice harms nobody
-        BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR).update(state=State.PENDING, due_at=timezone.now())
-        enqueue("deliver_order", order.pk)
-    elif order.kind == Kind.STOP and _is_given_up(order):
-        _close(order, State.FAILED, error=order.error)
-    else:
-        enqueue("settle_order", order.pk, delay=_pause(order))
+        raise BridgeError(f"its list: {error}", code=error.code) from error

@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from accounts import orders
 from accounts.lifecycle import (
-    SOFT_ENDS,
+    SCANNABLE_ENDS,
     SOFT_STOP_AFTER,
     STATUS_AFTER,
     UNLINKING_ENDS,
@@ -12,6 +12,7 @@ from accounts.lifecycle import (
     Status,
 )
 from accounts.models import Account, LinkSession, User
+from accounts.queue import enqueue
 
 
 def end(
@@ -26,19 +27,22 @@ def end(
 ) -> None:
     """End an open session and order its stop; the account follows when this is its current session.
 
-    `detail` is what the bridge said; `reason` is what stands in the history.
+    `detail` is what the bridge said; `reason` is what stands in the history, where that is more than these two.
     """
     session.ended_at, session.end_reason, session.end_detail = timezone.now(), why, detail[:191]
     session.save(update_fields=["ended_at", "end_reason", "end_detail", *session.forget_qr()])
-    delay = SOFT_STOP_AFTER if why in SOFT_ENDS else 0
-    orders.order(session, orders.Kind.STOP, delay=delay, logout=why in UNLINKING_ENDS)
+    if session.admitted_at is not None:  # else nothing was ever ordered
+        delay = SOFT_STOP_AFTER if why in SCANNABLE_ENDS else 0
+        orders.order(session, orders.Kind.STOP, delay=delay, logout=why in UNLINKING_ENDS)
+    if not session.ever_linked:
+        enqueue("advance_line", session.bridge_id)  # it had a place there
     if why in STATUS_AFTER and account.current_session_id == session.pk:
         account.move(
             STATUS_AFTER[why],
             trigger=trigger,
             session=session,
             actor=actor,
-            reason=reason or why,
+            reason=reason or (f"{why}: {session.end_detail}" if detail else why),
         )
 
 

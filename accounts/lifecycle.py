@@ -6,12 +6,14 @@ Times are in seconds. The rules are numbered as in docs/architecture.md ("Rules 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-FIRST_QR_WITHIN = 60  # rule 5: no QR by then, and the bridge is not working
+LINE_WITHIN = 600  # nobody waits longer for a bridge that is busy
+FIRST_QR_WITHIN = 60  # rule 5: no QR by then, from admission, and the bridge is not working
 SCAN_WITHIN = 120  # rule 5: from the first QR
 READY_WITHIN = 90  # rule 5: from authentication
 ACTION_WITHIN = 300  # what the phone asks for needs a person
 SOFT_STOP_AFTER = 15  # rule 6: time for an authentication that was under way
 QUIET_AFTER = 120  # rule 7: from authentication; two sockets on one fresh login get it logged out
+RECOVER_AFTER = 15  # rule 10: after a loss; the bridge tries by itself after 5
 PROVEN_AFTER = 120  # rule 9: a phone that dislikes the device throws it out by then
 
 
@@ -44,7 +46,19 @@ class EndReason(TextChoices):
     CLEANED_UP = "cleaned_up", _("cleaned up")
 
 
-SOFT_ENDS = frozenset({EndReason.QR_EXPIRED, EndReason.RENEWED})  # rule 6; all others are hard
+# Rule 6; all others are hard. But for `renewed` our clock alone gives them: the phone may be slow, events late or lost,
+# the record a restored backup. Nobody who scanned is thrown out.
+SOFT_ENDS = frozenset(
+    {
+        EndReason.QR_EXPIRED,
+        EndReason.RENEWED,
+        EndReason.NEVER_READY,
+        EndReason.BRIDGE_UNAVAILABLE,
+        EndReason.ACTION_NOT_TAKEN,
+    }
+)
+# Of these a code was shown, so that a scan may be under way: the stop waits for it, and it keeps its place until then.
+SCANNABLE_ENDS = SOFT_ENDS - {EndReason.BRIDGE_UNAVAILABLE}
 UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.SUPERSEDED})  # rule 11
 REMOVED_ON_THE_PHONE = frozenset({EndReason.LOGGED_OUT, EndReason.DEVICE_REMOVED})
 PAIRING = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED, Status.AUTHENTICATED})

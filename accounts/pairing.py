@@ -7,21 +7,14 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from accounts import fleet, orders
+from accounts import admission, fleet, orders
 from accounts.endings import end
-from accounts.lifecycle import (
-    FIRST_QR_WITHIN,
-    PAIRING,
-    READY_WITHIN,
-    UNSCANNED,
-    EndReason,
-    Status,
-)
+from accounts.lifecycle import PAIRING, READY_WITHIN, UNSCANNED, EndReason, Status
 from accounts.locking import atomically
-from accounts.models import Account, BridgeOrder, LinkSession, User, Workspace
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.models.session import new_session_id
-from accounts.queue import enqueue
 
 
 class PairingRefused(Exception):
@@ -42,34 +35,43 @@ def start(
     reason: str = "",
     force: bool = False,
     may_interrupt: bool = False,
+    override: bool = False,
+    bridge: Bridge | None = None,
 ) -> LinkSession:
-    """Begin an attempt to link. The order to the bridge is committed with it and goes out afterwards.
+    """Begin an attempt to link, or let it wait in its bridge's line (`waits_in_line`).
 
-    `force` replaces an attempt that waits for its scan; `may_interrupt` (staff) also one that has been scanned.
-    Raises PairingRefused: PAIRING_IN_PROGRESS, ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE,
+    On `bridge`, which the caller has checked, or the best one; the order to it is committed with the attempt and goes
+    out afterwards. `force` replaces an attempt that waits for its scan; `may_interrupt` (staff) also one that has been
+    scanned. `override`: `actor` takes the risk, for `reason` (admission.risk_of), of passing the cooldown, and with
+    `force` the quiet time; with `force` it also leaves a place in line. Raises ValueError without both, and
+    PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN, ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE,
     ACCOUNT_INACTIVE.
     """
+    if override and (actor is None or not reason.strip()):
+        raise ValueError("An override says who takes the risk, and why.")
     # The workspace first: the count of placeholders must hold against other accounts' starts, and `ready` takes
     # the same order.
     workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
     workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
     # Nobody merges under this lock; before it, a merge may have come after the caller's look.
     account = Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
-    _make_room(account, trigger=trigger, actor=actor, reason=reason, force=force, may_interrupt=may_interrupt)
+    replaced = _make_room(
+        account, trigger, actor=actor, reason=reason, force=force, may_interrupt=may_interrupt, override=override
+    )
     _check_placeholders(account)
-    try:
-        bridge = fleet.choose(workspace)
-    except fleet.NoBridgeAvailable as error:
-        text = _("Everything is busy at the moment. Try again in half a minute.")
-        raise PairingRefused("NO_BRIDGE_AVAILABLE", text, retry_after=30) from error
+    _check_cooldown(account, trigger, actor=actor, reason=reason, override=override)
+    bridge = admission.lock(bridge.pk) if bridge else _choose_and_lock(workspace)
     session = LinkSession.objects.create(
-        session_id=new_session_id(workspace.pk), account=account, bridge=bridge, started_by=actor
+        session_id=new_session_id(workspace.pk),
+        account=account,
+        bridge=bridge,
+        started_by=actor,
+        admitted_at=admission.admit_now(bridge, instead_of=replaced),
     )
     account.current_session = session
     account.touch("current_session")
     account.move(Status.QR_SCANNING, trigger=trigger, session=session, actor=actor, reason=reason)
-    orders.order(session, orders.Kind.START)
-    enqueue("expire_session", session.pk, delay=FIRST_QR_WITHIN + 1)
+    admission.begin(session)
     return session
 
 
@@ -112,24 +114,90 @@ def lapse(account: Account, session: LinkSession) -> bool:
 
 
 def _make_room(
-    account: Account, *, trigger: str, actor: User | None, reason: str, force: bool, may_interrupt: bool
-) -> None:
-    """End what stands in the way of a new attempt, or refuse (the table of `pair` in docs/architecture.md)."""
+    account: Account,
+    trigger: str,
+    *,
+    actor: User | None,
+    reason: str,
+    force: bool,
+    may_interrupt: bool,
+    override: bool,
+) -> LinkSession | None:
+    """End what stands in the way of a new attempt, or refuse (the table of `pair` in docs/architecture.md).
+
+    Gives what was ended.
+    """
     if not account.is_active:
         raise PairingRefused("ACCOUNT_INACTIVE", _("This account is switched off. Ask our support."))
     session = account.current_session
-    if session is None or not session.is_open or lapse(account, session):
-        return
+    if session is None or not session.is_open:
+        return None
+    admission.lock(session.bridge_id)
+    if lapse(account, session):
+        return session
     status = Status(account.status)
+    if not (force and override):
+        _check_line(account, session)
+    if not (force and (may_interrupt or override)):
+        _check_quiet(account, session, force=force)
     if status == Status.CONNECTED:
         raise PairingRefused("ALREADY_CONNECTED", _("This account is connected. Reset it first to link another phone."))
-    if status == Status.DISCONNECTED:
-        end(session, EndReason.SUPERSEDED, account=account, trigger=trigger, actor=actor, reason=reason)
-    elif force and (status in UNSCANNED or may_interrupt):
-        end(session, EndReason.RENEWED, account=account, trigger=trigger, actor=actor, reason=reason)
-    else:
+    why = EndReason.SUPERSEDED if status == Status.DISCONNECTED else EndReason.RENEWED
+    end(session, why, account=account, trigger=trigger, actor=actor, reason=reason)
+    return session
+
+
+def _check_line(account: Account, session: LinkSession) -> None:
+    """There is no code yet that a new one could replace, and whoever began anew would go to the end of the line."""
+    if not session.waits_in_line:
+        return
+    text = _("It waits for its turn: place %(place)d in line. Its QR code comes by itself.")
+    place = {"place": admission.place_of(session)}
+    raise PairingRefused("PAIRING_IN_PROGRESS", text % place, retry_after=seconds_left(account, session))
+
+
+def _check_quiet(account: Account, session: LinkSession, *, force: bool) -> None:
+    """Refuse while an attempt runs, or was scanned just now (rules 5 and 7), and say until when."""
+    status = Status(account.status)
+    waits: int | None = None
+    if status == Status.AUTHENTICATED or (status in UNSCANNED and not force):
+        waits = seconds_left(account, session)
+    elif session.is_quiet:
+        lapses = session.deadline(status, account.status_changed_at) is not None
+        quiet = admission.quiet_left(session)
+        waits = min(quiet, seconds_left(account, session)) if lapses else quiet
+    if waits is not None:
         text = _("A pairing is in progress. Scan its QR code, or wait until it ends.")
-        raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=seconds_left(account, session))
+        raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=waits)
+
+
+def _check_cooldown(account: Account, trigger: str, *, actor: User | None, reason: str, override: bool) -> None:
+    waits = admission.cooldown_left(account)
+    if waits and override:
+        account.note(trigger="cooldown_overridden", actor=actor, reason=reason)
+    elif waits:
+        text = ngettext(
+            "Too many attempts have failed. Try again in a minute.",
+            "Too many attempts have failed. Try again in %(minutes)s minutes.",
+            minutes := ceil(waits / 60),
+        )
+        raise PairingRefused("PAIRING_COOLDOWN", text % {"minutes": minutes}, retry_after=waits)
+
+
+def _choose_and_lock(workspace: Workspace) -> Bridge:
+    """Another workspace's start may have taken the last place before we had the lock: then there is a next best."""
+    while True:
+        bridge = admission.lock(_choose(workspace).pk)
+        if not fleet.why_not(bridge):
+            return bridge
+
+
+def _choose(workspace: Workspace) -> Bridge:
+    try:
+        return fleet.choose(workspace)
+    except fleet.NoBridgeAvailable as error:
+        text = _("Everything is busy at the moment. Try again in half a minute.")
+        raise PairingRefused("NO_BRIDGE_AVAILABLE", text, retry_after=30) from error
 
 
 def seconds_left(account: Account, session: LinkSession) -> int:

@@ -2,6 +2,7 @@
 
 import re
 
+import phonenumbers
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +31,11 @@ def mask(digits: str | None) -> str:
 
 
 def group(digits: str) -> str:
-    """'6281116801641' -> '+62 811-1680-1641': readable, and the same grouping everywhere."""
-    country, rest = (digits[:1], digits[1:]) if digits[0] in "17" else (digits[:2], digits[2:])
-    parts = [rest[:3], *(rest[i : i + 4] for i in range(3, len(rest), 4))]
-    return f"+{country} " + "-".join(parts)
+    """'6281116801641' -> '+62 811-1680-1641': as its country writes it, and always the digits that are stored."""
+    try:
+        number = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:  # no country begins like this
+        return f"+{digits}"
+    grouped = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    # The library leaves out a trunk zero ("+62 0811 ..."): a form that is filled in with this must keep the number.
+    return grouped if re.sub(r"\D", "", grouped) == digits else f"+{digits}"

@@ -25,6 +25,7 @@ class Qr:
 
 
 def from_text(text: str) -> Qr:
+    """Drawn, as SVG. Raises BadQr."""
     if not 0 < len(text) <= MAX_TEXT:
         raise BadQr("the QR text is empty or too long")
     try:
@@ -38,7 +39,7 @@ def from_text(text: str) -> Qr:
 
 
 def from_data_url(url: str) -> Qr:
-    """Validated, because it is served as an image from our own address."""
+    """The PNG in it, validated, because it is served as an image from our own address. Raises BadQr."""
     if not url.startswith(DATA_URL) or len(url) > MAX_PNG * 4 // 3:
         raise BadQr("the QR code is not a PNG data URL of at most 64 KiB")
     try:

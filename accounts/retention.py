@@ -6,7 +6,7 @@ may go, so that a row that has changed meanwhile stays; a row that is gone alrea
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,23 +16,31 @@ from django.utils import timezone
 from django_q.models import Failure
 
 from accounts.locking import atomically
-from accounts.models import BridgeOrder, Message
+from accounts.models import BridgeOrder, Incident, Message, ReconcileRun, StraySession
 
 BATCH = 1_000  # rows a statement: locks are held for milliseconds
 MOST = 100_000  # rows a run, of one kind; the next run goes on
-PATIENCE = 10  # seconds a run, of one kind: the queue kills a task at 45
+PATIENCE = 6  # seconds a run, of one kind, of six: the queue kills a task at 45
 
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is as old
 CLOSED = [BridgeOrder.State.CONFIRMED, BridgeOrder.State.FAILED, BridgeOrder.State.CANCELLED]
 
 
 def run() -> dict[str, int]:
     """Delete what is older than the LINKDESK_KEEP_* settings say. Gives how many of each."""
-    return {"messages": _messages(), "orders": _orders(), "failures": _failures()}
+    return {
+        "messages": _messages(),
+        "orders": _orders(),
+        "failures": _failures(),
+        "runs": _runs(),
+        "strays": _strays(),
+        "incidents": _incidents(),
+    }
 
 
-def limit(days: int) -> datetime | None:
-    """Everything before it may go; None: kept for ever."""
-    return timezone.now() - timedelta(days=days) if days > 0 else None
+def limit(days: int) -> datetime:
+    """Everything before it may go; with 0 days that is nothing."""
+    return timezone.now() - timedelta(days=days) if days > 0 else BEFORE_ALL
 
 
 def prune(rows: QuerySet[Any], *, first: Callable[[list[Any]], None] | None = None) -> int:
@@ -65,10 +73,7 @@ def _delete(rows: QuerySet[Any]) -> int:
 
 
 def _messages() -> int:
-    before = limit(settings.LINKDESK_KEEP_MESSAGES_DAYS)
-    if before is None:
-        return 0
-    return prune(older_than(Message, "created_at", before), first=_delete_files)
+    return prune(older_than(Message, "created_at", limit(settings.LINKDESK_KEEP_MESSAGES_DAYS)), first=_delete_files)
 
 
 def _delete_files(keys: list[Any]) -> None:
@@ -86,11 +91,23 @@ def _delete_files(keys: list[Any]) -> None:
 
 def _orders() -> int:
     before = limit(settings.LINKDESK_KEEP_ORDERS_DAYS)
-    if before is None:
-        return 0
-    return prune(older_than(BridgeOrder, "created_at", before).filter(state__in=CLOSED, closed_at__lt=before))
+    old = older_than(BridgeOrder, "created_at", before).filter(state__in=CLOSED, closed_at__lt=before)
+    # Nothing else says that a device was unlinked: without them it would be asked for on the phone again.
+    return prune(old.exclude(kind=BridgeOrder.Kind.STOP, logout=True, state=BridgeOrder.State.CONFIRMED))
 
 
 def _failures() -> int:
-    before = limit(settings.LINKDESK_KEEP_FAILURES_DAYS)
-    return 0 if before is None else prune(Failure.objects.filter(stopped__lt=before))
+    return prune(Failure.objects.filter(stopped__lt=limit(settings.LINKDESK_KEEP_FAILURES_DAYS)))
+
+
+def _runs() -> int:
+    return prune(older_than(ReconcileRun, "at", limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
+
+
+def _strays() -> int:
+    """Settled ones. What runs still, or again, is listed anew."""
+    return prune(StraySession.objects.filter(settled_at__lt=limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
+
+
+def _incidents() -> int:
+    return prune(Incident.objects.filter(closed_at__lt=limit(settings.LINKDESK_KEEP_INCIDENTS_DAYS)))

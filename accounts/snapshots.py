@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from django.utils import timezone
 
-from accounts import phones
+from accounts import admission, failures, phones
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
 from accounts.models import Account, LinkSession
 
@@ -15,6 +15,7 @@ class View(StrEnum):
     """The faces of the linking page."""
 
     IDLE = "idle"
+    WAITING = "waiting"
     PREPARING = "preparing"
     SCAN = "scan"
     ACTION = "action"
@@ -34,13 +35,16 @@ class Snapshot(TypedDict):
     status: Status
     view: View
     reason: str  # EndReason of what went wrong, or empty
+    said: str  # by the bridge, where that tells more: a key of failures.BRIDGE_REASONS
     session_id: str
+    place: int  # in the line before the bridge; 1: next, 0: not in line
     expires_in: float | None  # seconds until the attempt lapses
     qr_svg: str
     qr_png: bool  # there is a QR code, but only as an image
     qr_expires_in: float | None  # seconds until the code shown now is no longer good
     qr_count: int
     pairing_code: str
+    can_ask_code: bool  # a code to type instead of the QR code
     action_message: str
     phone: str  # masked
     devices_left: int
@@ -67,7 +71,7 @@ def take(account_id: int) -> Snapshot:
     A deadline that has passed counts, whether or not the worker has got round to it: reading writes nothing.
     Raises Account.DoesNotExist.
     """
-    account = Account.objects.select_related("current_session", "merged_into").get(pk=account_id).resolve()
+    account = Account.objects.select_related("current_session__bridge", "merged_into").get(pk=account_id).resolve()
     session = account.current_session
     now = timezone.now()
     status, reason, expires_in = _derive(account, session, now)
@@ -75,19 +79,23 @@ def take(account_id: int) -> Snapshot:
     shows_code = (
         session is not None and status == Status.QR_SCANNING and _is_fresh(session.pairing_code_expires_at, now)
     )
+    place = admission.place_of(session) if session is not None and status == Status.QR_SCANNING else 0
     return Snapshot(
         version=account.version,
         account=str(account.uuid),
         status=status,
-        view=_view(status, reason, shows_qr=shows_qr),
+        view=_view(status, reason, shows_qr=shows_qr, waits=place > 0),
         reason=reason,
+        said=failures.word_for(EndReason(reason), session.end_detail) if session and reason else "",
         session_id=session.session_id if session else "",
+        place=place,
         expires_in=expires_in,
         qr_svg=session.qr_svg if session and shows_qr else "",
         qr_png=bool(session and shows_qr and session.qr_png),
         qr_expires_in=_seconds_until(session.qr_expires_at, now) if session and shows_qr else None,
         qr_count=session.qr_count if session else 0,
         pairing_code=session.pairing_code if session and shows_code else "",
+        can_ask_code=session is not None and shows_qr and not shows_code and session.bridge.offers_codes,
         action_message=session.action_message if session and status == Status.ACTION_REQUIRED else "",
         phone=phones.mask(account.phone_number),
         devices_left=account.devices_left() if status in {Status.FAILED, Status.INACTIVE, Status.LOGGED_OUT} else 0,
@@ -116,7 +124,9 @@ def _is_fresh(until: datetime | None, now: datetime) -> bool:
     return until is not None and until > now
 
 
-def _view(status: Status, reason: str, *, shows_qr: bool) -> View:
+def _view(status: Status, reason: str, *, shows_qr: bool, waits: bool) -> View:
+    if status == Status.QR_SCANNING and waits:
+        return View.WAITING
     if status == Status.QR_SCANNING:
         return View.SCAN if shows_qr else View.PREPARING
     if status == Status.FAILED:

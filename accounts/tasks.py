@@ -1,10 +1,15 @@
 """What django-q2 runs: each task is one call. All are safe when they run twice, at once, or late."""
 
+import time
+
 from django.db.models import Q
 
-from accounts import cleanup, delivery, pairing
+from accounts import admission, bridge_watch, cleanup, delivery, moving, pairing, polling, recovery, strays
 from accounts.lifecycle import PAIRING, Status
 from accounts.models import Account
+from accounts.sweeps import safely
+
+PATIENCE = 30  # seconds a run: the queue ends a task at 45
 
 
 def deliver_order(order_id: int) -> None:
@@ -23,18 +28,65 @@ def expire_session(session_pk: int) -> None:
     pairing.expire(session_pk)
 
 
-def sweep_orders() -> None:
-    delivery.sweep()
+def recover_bridge(bridge_id: int) -> None:
+    recovery.run(bridge_id)
 
 
-def expire_overdue() -> None:
+def recover_lost() -> int:
+    return recovery.sweep()
+
+
+def continue_move(session_pk: int) -> None:
+    moving.go_on(session_pk)
+
+
+def continue_moves() -> int:
+    return moving.sweep()
+
+
+def advance_line(bridge_id: int) -> None:
+    admission.advance(bridge_id)
+    admission.tell_those_in_line(bridge_id)
+
+
+def poll_bridges() -> int:
+    return polling.poll_all()
+
+
+def poll_bridge(bridge_id: int) -> None:
+    polling.poll(bridge_id)
+
+
+def watch_bridges() -> dict[str, int]:
+    return bridge_watch.watch()
+
+
+def stop_stray(stray_id: int) -> None:
+    strays.carry_out_stop(stray_id)
+
+
+def advance_lines() -> int:
+    """The lines whose own task was lost. Gives how many were admitted."""
+    return admission.sweep()
+
+
+def sweep_orders() -> int:
+    return delivery.sweep()
+
+
+def expire_overdue() -> dict[str, int]:
     """The attempts whose own expiry task was lost."""
     scanned_only = Q(status=Status.DISCONNECTED, current_session__connected_at__isnull=True)
     open_ones = Account.objects.filter(current_session__ended_at__isnull=True)
     waiting = open_ones.filter(scanned_only | Q(status__in=PAIRING))
+    looked, failed, give_up = 0, 0, time.monotonic() + PATIENCE
     for session_pk in waiting.order_by("status_changed_at").values_list("current_session_id", flat=True)[:1000]:
-        pairing.expire(session_pk)
+        if time.monotonic() > give_up:
+            break
+        failed += safely(pairing.expire, session_pk) is None
+        looked += 1
+    return {"looked at": looked, "failed": failed}
 
 
-def clean_up() -> None:
-    cleanup.clean_on_schedule()
+def clean_up() -> cleanup.Cleaned | str:
+    return cleanup.clean_on_schedule()

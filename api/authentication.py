@@ -24,7 +24,7 @@ PERMISSIONS = {
 
 
 class Caller:
-    """Somebody who has shown a credential; `request.auth` is that credential."""
+    """Somebody who has shown a credential. `request.auth` says which: the token, the user, the bridge's primary key."""
 
     is_authenticated = True
 

@@ -1,34 +1,46 @@
 """Whether the parts that linking needs are there, as seen from the tables and not from a process that may be gone."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypedDict
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, F, Min, Q
+from django.db.models import Count, Min, OuterRef
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from redis import RedisError
 
+from accounts import fleet
+from accounts.advisories import Level, advisory
 from accounts.checks import pending_migrations
 from accounts.lifecycle import PAIRING
-from accounts.models import Bridge, Workspace
+from accounts.models import Bridge, LinkSession, Pulse, Workspace
 from api.errors import envelope
+from api.shapes import WORKER_STATES
 
 # Jobs run each minute, the cluster looks at them every 30 s: an hour hand that is later than both has stopped.
 WORKER_LATE_AFTER = 90  # seconds
-BRIDGE_SILENT_AFTER = 300  # seconds; a Node bridge says nothing while nothing happens
+WORKER_STUCK_AFTER = 30  # seconds; its watchdog asks every 5 s
 
 _migrated = False
+
+
+class LaneState(TypedDict):
+    lane: str
+    state: str
+    seconds_silent: int | None
+    seconds_late: int
+    waiting: int
 
 
 class WorkerState(TypedDict):
     state: str
     seconds_late: int
     waiting: int
+    lanes: list[LaneState]
 
 
 class BridgeRow(TypedDict):
@@ -36,6 +48,7 @@ class BridgeRow(TypedDict):
     state: str
     library: str
     version: str
+    advisory: str
     draining: bool
     has_room: bool
     active_sessions: int
@@ -66,55 +79,79 @@ def examine(workspace: Workspace) -> Health:
     )
     checks = {
         "Redis does not answer.": parts["cache"] != "down",
-        "No worker takes tasks.": parts["worker"]["state"] == "up",
-        # A silent one may be idle: only an order shows whether it still answers.
+        _no_worker(parts["worker"]["lanes"]): parts["worker"]["state"] == "up",
         "No bridge may take a session.": any(bridge["has_room"] for bridge in parts["bridges"]),
     }
     return Health(parts, [text for text, holds in checks.items() if not holds])
 
 
+def _no_worker(lanes: list[LaneState]) -> str:
+    down = (f"{lane['lane']}: {lane['state']}" for lane in lanes if lane["state"] != "up")
+    return f"No worker takes tasks ({', '.join(down)})."
+
+
 def worker_state() -> WorkerState:
-    """From what is overdue: a cluster's own report lies in a cache that another process may not see."""
+    """Of all lanes; as bad as the worst one. A cluster's own report lies in a cache that we may not see."""
+    lanes = [_lane(key) for key in sorted(set(settings.LINKDESK_LANES.values()))]
+    return WorkerState(
+        state=max((lane["state"] for lane in lanes), key=WORKER_STATES.index),
+        seconds_late=max(lane["seconds_late"] for lane in lanes),
+        waiting=sum(lane["waiting"] for lane in lanes),
+        lanes=lanes,
+    )
+
+
+def _lane(key: str) -> LaneState:
     now = timezone.now()
-    due = OrmQ.objects.filter(lock__lte=now).aggregate(oldest=Min("lock"), waiting=Count("pk"))
-    next_run = Schedule.objects.exclude(repeats=0).aggregate(oldest=Min("next_run"))["oldest"]
-    overdue = [(now - moment).total_seconds() for moment in (due["oldest"], next_run) if moment]
-    late = max(0, *overdue, 0)
-    state = "late" if late > WORKER_LATE_AFTER else "up"
-    return WorkerState(state=state, seconds_late=int(late), waiting=due["waiting"])
+    due = OrmQ.objects.filter(key=key, lock__lte=now).aggregate(oldest=Min("lock"), waiting=Count("pk"))
+    next_run = Schedule.objects.filter(cluster=key).exclude(repeats=0).aggregate(oldest=Min("next_run"))["oldest"]
+    late = max(0, *((now - moment).total_seconds() for moment in (due["oldest"], next_run) if moment), 0)
+    answered = Pulse.objects.filter(lane=key, answered_at__isnull=False).values_list("answered_at", flat=True).first()
+    silent = None if answered is None else int((now - answered).total_seconds())
+    state = _state(silent, late=late)
+    return LaneState(lane=key, state=state, seconds_silent=silent, seconds_late=int(late), waiting=due["waiting"])
+
+
+def _state(silent: int | None, *, late: float) -> str:
+    if silent is None:
+        return "never_started"
+    if silent > WORKER_STUCK_AFTER:
+        return "stuck"
+    return "late" if late > WORKER_LATE_AFTER else "up"
 
 
 def bridges_of(workspace: Workspace) -> list[BridgeRow]:
     """Those that serve the workspace. How much others use them is not said."""
-    serving = Bridge.objects.filter(Q(workspaces=workspace) | Q(workspaces__isnull=True))
-    is_open = Q(sessions__ended_at__isnull=True)
-    counted = serving.annotate(
-        running=Count("sessions", filter=is_open, distinct=True),
-        ours=Count("sessions", filter=is_open & Q(sessions__account__workspace=workspace), distinct=True),
-    )
-    takes = {"draining": False, "weight__gt": 0, "running__lt": F("capacity")}  # as accounts.fleet chooses
-    roomy = set(counted.filter(**takes).values_list("pk", flat=True))
-    return [_row(bridge, has_room=bridge.pk in roomy) for bridge in counted.order_by("pk")]
+    ours = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True, account__workspace=workspace)
+    bridges = fleet.with_load(fleet.serving(workspace)).annotate(ours=fleet.count_of(ours))
+    return [_row(bridge) for bridge in bridges.order_by("pk")]
 
 
-def _row(bridge: Bridge, *, has_room: bool) -> BridgeRow:
+def _row(bridge: Bridge) -> BridgeRow:
     ours: int = bridge.ours  # type: ignore[attr-defined]  # annotated
     return BridgeRow(
         name=bridge.name,
-        state=_heard(bridge.last_heard_at),
+        state=_heard(bridge),
         library=bridge.library,
         version=bridge.version,
+        advisory=_advisory(bridge),
         draining=bridge.draining,
-        has_room=has_room,
+        has_room=not fleet.why_not(bridge),
         active_sessions=ours,
         last_heard_at=bridge.last_heard_at,
     )
 
 
-def _heard(at: datetime | None) -> str:
-    if at is None:
+def _heard(bridge: Bridge) -> str:
+    if bridge.last_heard_at is None:
         return "never_heard"
-    return "silent" if at < timezone.now() - timedelta(seconds=BRIDGE_SILENT_AFTER) else "heard"
+    return "heard" if fleet.is_up(bridge) else "silent"
+
+
+def _advisory(bridge: Bridge) -> str:
+    """What is known to be good needs no word."""
+    known = advisory(bridge.library, bridge.version)
+    return str(known.level) if known and known.level != Level.GOOD else ""
 
 
 def cache_state() -> str:

@@ -12,7 +12,16 @@ from api import shapes
 # Every code an answer may have, with its status and its words as an example.
 CODES = {
     "INVALID_FIELD": (400, "phone_number: Write the number with its country code and digits only."),
+    "INVALID_MEDIA": (400, "message.media.data is not valid base64."),
+    "INVALID_UTF8": (400, "The body is not valid UTF-8."),
     "INVALID_JSON": (400, "The body is not valid JSON."),
+    "NOT_AN_OBJECT": (400, "The body must be a JSON object."),
+    "DUPLICATE_KEY": (400, "An object has the same key twice."),
+    "TOO_DEEP": (400, "The body is nested deeper than 20 levels."),
+    "TOO_MANY_VALUES": (400, "The body has more than 250000 values."),
+    "NUMBER_OUT_OF_RANGE": (400, "A number is too large."),
+    "NUL_IN_TEXT": (400, "Text must not contain NUL characters."),
+    "LONE_SURROGATE": (400, "Text must not contain half of a surrogate pair."),
     "STATUS_NOT_ALLOWED": (400, "Only events of its session make an account connected."),
     "STATUS_NOT_CLEANABLE": (400, "Not cleaned up: connected."),
     "INVALID_HEADER": (400, "X-Event-Id must be at most 64 printable ASCII characters."),
@@ -27,12 +36,13 @@ CODES = {
     "CSRF_FAILED": (403, "Send the CSRF token of your login as X-CSRFToken, from a page of this site."),
     "NOT_FOUND": (404, "There is no such thing here, or it is not yours."),
     "NOT_PAIRING": (404, "No pairing is in progress for this account."),
+    "METHOD_NOT_ALLOWED": (405, 'Method "PUT" not allowed.'),
     "ACCOUNT_INACTIVE": (409, "This account is switched off. Ask our support."),
     "ALREADY_CONNECTED": (409, "This account is connected. Reset it first to link another phone."),
     "BODY_TOO_LARGE": (413, "The body is larger than 256 KiB."),
     "UNSUPPORTED_MEDIA_TYPE": (415, "Send JSON, as Content-Type: application/json."),
     "PAIRING_IN_PROGRESS": (429, "A pairing is in progress. Scan its QR code, or wait until it ends."),
-    "PAIRING_COOLDOWN": (429, "Too many attempts have failed. Wait before the next one."),
+    "PAIRING_COOLDOWN": (429, "Too many attempts have failed. Try again in 42 minutes."),
     "TOO_MANY_PAIRINGS": (429, "Too many pairings are waiting for a scan in this workspace. Try again in a minute."),
     "RATE_LIMITED": (429, "Too many failed requests from this address."),
     "NO_BRIDGE_AVAILABLE": (503, "Everything is busy at the moment. Try again in half a minute."),
@@ -41,7 +51,20 @@ CODES = {
 }
 WAITS = frozenset({429, 503})  # with Retry-After, and the same seconds in the body
 # What the reading of a body refuses, whatever it should have held (api/strict_json.py, api/sizes.py).
-BODY = ("INVALID_JSON", "INVALID_FIELD", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+JSON_BODY = (
+    "INVALID_UTF8",
+    "INVALID_JSON",
+    "NOT_AN_OBJECT",
+    "DUPLICATE_KEY",
+    "TOO_DEEP",
+    "TOO_MANY_VALUES",
+    "NUMBER_OUT_OF_RANGE",
+    "NUL_IN_TEXT",
+    "LONE_SURROGATE",
+    "INVALID_FIELD",
+    "BODY_TOO_LARGE",
+)
+BODY = (*JSON_BODY, "UNSUPPORTED_MEDIA_TYPE")  # of operators; what a bridge signs is JSON, whatever it is called
 
 
 class ErrorDetail(shapes.Shape):
@@ -62,7 +85,7 @@ class Unhealthy(Error):
 def answers(good: dict[int, Any], *codes: str) -> dict[int, Any]:
     """The responses of an operation: what it gives, and its errors, each code with an example."""
     examples: dict[int, list[OpenApiExample]] = defaultdict(list)
-    for code in codes:
+    for code in dict.fromkeys(codes):
         status, message = CODES[code]
         error = {"code": code, "message": message} | ({"retry_after": 30} if status in WAITS else {})
         examples[status].append(OpenApiExample(code, {"success": False, "error": error}, status_codes=[str(status)]))

@@ -3,7 +3,7 @@
 from typing import TypedDict
 from uuid import UUID
 
-from accounts import pairing
+from accounts import admission, pairing
 from accounts.lifecycle import PAIRING
 from accounts.locking import atomically
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
@@ -23,6 +23,7 @@ class Paired(TypedDict):
     session_id: str
     status: str
     expires_in: int  # seconds until the attempt lapses
+    place: int  # in the line before its bridge; 0: not in line
     link_url: str
 
 
@@ -53,7 +54,10 @@ def account_of(asker: Asker, account: UUID) -> Account:
 
 
 def reset(asker: Asker, *, account: UUID | None) -> int:
-    """End what one account has, or every pairing in progress in the workspace; gives how many were reset."""
+    """End what one account has, or every pairing in progress in the workspace; gives how many were reset.
+
+    Raises ApiError 404 for an account that is not theirs.
+    """
     if account is not None:
         pairing.force_reset(account_of(asker, account).pk, actor=asker.actor, reason=f"API: {asker.name}")
         return 1
@@ -96,6 +100,7 @@ def _answer(session: LinkSession, asker: Asker) -> Paired:
         session_id=session.session_id,
         status=account.status,
         expires_in=pairing.seconds_left(account, session),
+        place=admission.place_of(session),
         link_url=LinkInvitation.issue(account, created_by=asker.actor),
     )
 

@@ -12,7 +12,10 @@ from api.errors import ApiError
 from api.strict_json import MAX_INTEGER, parse_object
 
 Shape = serializers.Serializer[Any]
+PLACE = "In the line before a busy bridge: 1 is next, 0 is not in line. The QR code appears by itself."
 STATES = [status.value for status in Status]
+BRIDGE_STATES = ["heard", "silent", "never_heard"]
+WORKER_STATES = ["up", "late", "stuck", "never_started"]  # the worst one last
 PAIRING_STATES = [status.value for status in Status if status in PAIRING]
 
 
@@ -23,9 +26,14 @@ def read(shape: type[Shape], request: Request) -> dict[str, Any]:
     else:
         named = {name: request.query_params[name] for name in ["workspace_id"] if name in request.query_params}
         given = named | _body(request)
-    checked = shape(data=given)
-    checked.is_valid(raise_exception=True)
-    return dict(checked.validated_data)
+    return checked(shape, given)
+
+
+def checked(shape: type[Shape], data: Any) -> dict[str, Any]:
+    """What `shape` makes of the data. Raises ValidationError, and ApiError where a field has a code of its own."""
+    filled = shape(data=data)
+    filled.is_valid(raise_exception=True)
+    return dict(filled.validated_data)
 
 
 def _body(request: Request) -> dict[str, Any]:
@@ -43,7 +51,7 @@ def _workspace(**options: Any) -> serializers.IntegerField:
 
 
 class PhoneField(serializers.CharField):
-    """Gives E.164 digits."""
+    """E.164 digits; a plus sign, brackets, dashes and spaces are taken off."""
 
     def to_internal_value(self, data: Any) -> str:
         return phones.normalise(super().to_internal_value(data))
@@ -85,6 +93,7 @@ class PairedData(Shape):
     session_id = serializers.CharField()
     status = serializers.ChoiceField([*PAIRING_STATES, Status.DISCONNECTED])
     expires_in = serializers.IntegerField(min_value=1, help_text="Seconds until the attempt lapses.")
+    place = serializers.IntegerField(min_value=0, help_text=PLACE)
     link_url = serializers.CharField(help_text="The page to open on the screen that the phone scans.")
 
 
@@ -98,6 +107,7 @@ class PairingData(Shape):
     session_id = serializers.CharField()
     status = serializers.ChoiceField(PAIRING_STATES)
     expires_in = serializers.FloatField(allow_null=True, help_text="Seconds until the attempt lapses.")
+    place = serializers.IntegerField(min_value=0, help_text=PLACE)
     qr_svg = serializers.CharField(allow_blank=True, help_text="The QR code as SVG; empty while there is none.")
     qr_png_url = serializers.CharField(allow_blank=True, help_text="A data: URL, where the bridge sends only an image.")
     qr_expires_in = serializers.FloatField(allow_null=True, help_text="Seconds until this code is no longer good.")
@@ -122,19 +132,31 @@ class Reset(Shape):
 
 class BridgeRow(Shape):
     name = serializers.CharField()
-    state = serializers.ChoiceField(["heard", "silent", "never_heard"])
+    state = serializers.ChoiceField(BRIDGE_STATES)
     library = serializers.CharField(allow_blank=True)
     version = serializers.CharField(allow_blank=True)
+    advisory = serializers.ChoiceField(
+        ["bad", "warn", ""], help_text="What is known of this version of the library; bad: it gets no new sessions."
+    )
     draining = serializers.BooleanField()
     has_room = serializers.BooleanField(help_text="It may take one more session.")
     active_sessions = serializers.IntegerField(help_text="Of this workspace.")
     last_heard_at = serializers.DateTimeField(allow_null=True)
 
 
+class LaneState(Shape):
+    lane = serializers.CharField()
+    state = serializers.ChoiceField(WORKER_STATES)
+    seconds_silent = serializers.IntegerField(allow_null=True, help_text="Since a worker of this lane last answered.")
+    seconds_late = serializers.IntegerField()
+    waiting = serializers.IntegerField()
+
+
 class WorkerState(Shape):
-    state = serializers.ChoiceField(["up", "late"])
+    state = serializers.ChoiceField(WORKER_STATES, help_text="Of the lane that is worst off.")
     seconds_late = serializers.IntegerField(help_text="By how much the oldest work is overdue.")
     waiting = serializers.IntegerField(help_text="Tasks that are due.")
+    lanes = LaneState(many=True)
 
 
 class Manager(Shape):

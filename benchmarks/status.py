@@ -4,32 +4,11 @@ It makes a test database, and says the median of whole requests and how that sta
 the same run: the milliseconds are of the machine, the ratio is of the code.
 """
 
-import os
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+from benchmarks.measuring import count_queries, median, on_a_test_database
+
 ACCOUNTS, ROUNDS = 3_000, 30
-
-
-def main() -> None:
-    import django
-
-    django.setup()
-
-    from django.test.utils import setup_test_environment
-
-    setup_test_environment()
-    from django.db import connection
-
-    old = connection.settings_dict["NAME"]
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
-        measure()
-    finally:
-        connection.creation.destroy_test_db(old, verbosity=0)
 
 
 def measure() -> None:
@@ -51,16 +30,9 @@ def measure() -> None:
         assert len(list(Account.objects.filter(workspace=workspace).values_list(*COLUMNS))) == ACCOUNTS
 
     assert len(ask().json()["data"]["accounts"]) == ACCOUNTS
-    queries: list[str] = []
-
-    def count(execute: Any, sql: str, *more: Any) -> Any:
-        queries.append(sql)
-        return execute(sql, *more)
-
-    with connection.execute_wrapper(count):
-        ask()
-    whole, bare = median(ask), median(read_bare)
-    print(f"{connection.vendor}, {ACCOUNTS} accounts, {len(queries)} queries, median of {ROUNDS}")
+    queries = count_queries(ask)
+    whole, bare = median(ask, rounds=ROUNDS), median(read_bare, rounds=ROUNDS)
+    print(f"{connection.vendor}, {ACCOUNTS} accounts, {queries} queries, median of {ROUNDS}")
     print(f"GET status {whole:.1f} ms; the rows alone {bare:.1f} ms; ratio {whole / bare:.1f}")
 
 
@@ -86,6 +58,7 @@ def fill() -> Any:
             account=account,
             bridge=bridge,
             started_at=now - timedelta(minutes=5),
+            admitted_at=now - timedelta(minutes=5),
             connected_at=now,
             last_seen_at=now,
         )
@@ -99,15 +72,5 @@ def fill() -> Any:
     return workspace
 
 
-def median(call: Callable[[], Any]) -> float:
-    """Milliseconds."""
-    taken = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1000
-
-
 if __name__ == "__main__":
-    main()
+    on_a_test_database(measure)

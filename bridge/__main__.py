@@ -1,4 +1,4 @@
-"""python -m bridge: run the bridge, or look after its outbox."""
+"""python -m bridge: run the bridge, look after its outbox, move its sessions."""
 
 import argparse
 import asyncio
@@ -6,13 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from bridge import outbox
+from bridge import moving, outbox
 from bridge.database import FILE_NAME, Database
 from bridge.errors import ConfigurationError
 from bridge.logs import start_logging
 from bridge.process import run
-from bridge.settings import data_dir, read_settings
+from bridge.settings import data_dir, engine_name, read_settings
 
 ENVIRONMENT = """
 environment (a flag wins over its variable):
@@ -25,12 +26,18 @@ environment (a flag wins over its variable):
   BRIDGE_ENGINE      simulated   what speaks to WhatsApp                               --engine
   BRIDGE_CAPACITY    100         sessions at most                                      --capacity
   WEBHOOK_TIMEOUT    30          seconds the portal has to take a webhook              --webhook-timeout
+  HEARTBEAT_EVERY    30          seconds between two reports to the portal; 0: none    --heartbeat-every
+  DRAIN_WITHIN       8           seconds to end what is under way after a SIGTERM      --drain-within
   LINKDESK_SIM_*                 the simulated phone: see docs/bridge.md
 
 commands:
   serve              run until SIGTERM (also when no command is given)
   outbox list        the webhooks that the portal refused or that were given up after 24 h
   outbox retry [ID]  send them again, all or the named ones; works while the bridge runs
+  outbox drop ID     forget one that can never pass; works while the bridge runs
+  sessions list      the logins here
+  sessions export ID FILE.tar   the login of a session that is stopped, to keep or to move
+  sessions import FILE.tar      into this data directory, under the id that it had
 """
 
 SERVE_FLAGS = {
@@ -40,6 +47,8 @@ SERVE_FLAGS = {
     "--engine": "BRIDGE_ENGINE",
     "--capacity": "BRIDGE_CAPACITY",
     "--webhook-timeout": "WEBHOOK_TIMEOUT",
+    "--heartbeat-every": "HEARTBEAT_EVERY",
+    "--drain-within": "DRAIN_WITHIN",
 }
 
 
@@ -48,9 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = given.pop("command", None) or "serve"
     action = given.pop("action", None)
     ids = given.pop("ids", None)
+    session_id, file = given.pop("session_id", ""), Path(given.pop("file", ""))
     try:
         if command == "outbox":
-            return list_dead(given) if action == "list" else retry_dead(given, ids=ids or None)
+            return OUTBOX[action](given, ids or [])
+        if command == "sessions":
+            return SESSIONS[action](given, session_id, file)
         return serve(given)
     except ConfigurationError as error:
         sys.stderr.write(f"bridge: {error}\n")
@@ -65,14 +77,27 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser, ["--data-dir", *SERVE_FLAGS])
-    commands = parser.add_subparsers(dest="command", metavar="{serve,outbox}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,outbox,sessions}")
     add_flags(commands.add_parser("serve"), ["--data-dir", *SERVE_FLAGS])
-    actions = commands.add_parser("outbox").add_subparsers(dest="action", required=True)
-    add_flags(actions.add_parser("list"), ["--data-dir"])
-    retry = actions.add_parser("retry")
-    add_flags(retry, ["--data-dir"])
-    retry.add_argument("ids", nargs="*", type=int, metavar="ID")
+    add_outbox(commands.add_parser("outbox").add_subparsers(dest="action", required=True))
+    add_sessions(commands.add_parser("sessions").add_subparsers(dest="action", required=True))
     return parser
+
+
+def add_outbox(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, count in {"list": None, "retry": "*", "drop": "+"}.items():
+        parser = actions.add_parser(name)
+        add_flags(parser, ["--data-dir"])
+        if count:
+            parser.add_argument("ids", nargs=count, type=int, metavar="ID")
+
+
+def add_sessions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, arguments in {"list": [], "export": ["session_id", "file"], "import": ["file"]}.items():
+        parser = actions.add_parser(name)
+        add_flags(parser, ["--data-dir", "--engine"])
+        for argument in arguments:
+            parser.add_argument(argument, metavar="FILE.tar" if argument == "file" else "ID")
 
 
 def add_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -89,7 +114,7 @@ def serve(flags: dict[str, str]) -> int:
     return 0
 
 
-def list_dead(flags: dict[str, str]) -> int:
+def list_dead(flags: dict[str, str], ids: list[int]) -> int:
     database = existing_database(flags)
     letters = database.transact(outbox.dead_letters)
     waiting = database.transact(outbox.counts)["waiting"]
@@ -110,13 +135,54 @@ def list_dead(flags: dict[str, str]) -> int:
     return 0
 
 
-def retry_dead(flags: dict[str, str], *, ids: list[int] | None) -> int:
+def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
     """1 when an id was named that is not a dead letter."""
     database = existing_database(flags)
-    count = database.transact(lambda connection: outbox.revive(connection, ids))
+    count = database.transact(lambda connection: outbox.revive(connection, ids or None))
     database.close()
     sys.stdout.write(f"{count} will be sent again\n")
     return 1 if ids and count < len(set(ids)) else 0
+
+
+def drop_dead(flags: dict[str, str], ids: list[int]) -> int:
+    """As `retry_dead`."""
+    database = existing_database(flags)
+    dropped = database.transact(lambda connection: [outbox.drop_dead(connection, sequence) for sequence in ids])
+    database.close()
+    for letter in filter(None, dropped):
+        sys.stdout.write(f"dropped {letter.sequence}\t{letter.event}\t{letter.session_id}\n")
+    return 0 if all(dropped) else 1
+
+
+OUTBOX = {"list": list_dead, "retry": retry_dead, "drop": drop_dead}
+
+
+def list_logins(flags: dict[str, str], session_id: str, file: Path) -> int:
+    lines = moving.list_sessions(*data_dir_and_engine(flags))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return 0
+
+
+def export_login(flags: dict[str, str], session_id: str, file: Path) -> int:
+    starts = moving.export_session(*data_dir_and_engine(flags), session_id, file=file)
+    sys.stdout.write(f"{session_id} is in {file}\n")
+    if starts:
+        sys.stdout.write("This bridge will start it again: if it moves, stop it here (DELETE) before it starts there\n")
+    return 0
+
+
+def import_login(flags: dict[str, str], session_id: str, file: Path) -> int:
+    imported = moving.import_session(*data_dir_and_engine(flags), file=file)
+    sys.stdout.write(f"{imported} is here. It logs in when the portal names it, or with the next start\n")
+    return 0
+
+
+SESSIONS = {"list": list_logins, "export": export_login, "import": import_login}
+
+
+def data_dir_and_engine(flags: dict[str, str]) -> tuple[Path, str]:
+    os.umask(0o077)  # logins
+    return data_dir(os.environ, flags=flags), engine_name(os.environ, flags=flags)
 
 
 def existing_database(flags: dict[str, str]) -> Database:

@@ -20,14 +20,13 @@ from bridge.signing import sign
 log = logging.getLogger("bridge.delivery")
 
 PATH = "/api/whatsapp/webhooks/webjs"
-AT_ONCE = 10  # as many sockets as the bridge of the contract opens (1.2)
+AT_ONCE = 10  # as many sockets as the bridge of the contract opens (contract 1.2)
 LONGEST_WAIT = 60.0
 # A proxy's mistaken Retry-After of a year must not hold a session's events until they die.
 LONGEST_RETRY_AFTER = 3600.0
 RETRIED_4XX = frozenset({408, 425, 429})
 # `outbox retry` writes to the file from another process: nothing else tells us.
 LOOK_EVERY = 2.0
-STOP_GRACE = 3.0
 # Only the spread matters, not that nobody can guess it; SystemRandom needs no seed to worry about.
 JITTER = random.SystemRandom()
 
@@ -71,15 +70,15 @@ class Sender:
         )
         self._look = asyncio.create_task(self._look_for_work())
 
-    async def stop(self) -> None:
-        """What is on its way may arrive; the rest waits on disk."""
+    async def stop(self, *, grace: float) -> None:
+        """What is on its way may arrive within `grace` seconds; the rest waits on disk."""
         self._stopping = True
         if self._look:
             self._look.cancel()
         tasks = list(self._workers.values())
         sending = [self._workers[session_id] for session_id in self._sending]
         if sending:
-            await asyncio.wait(sending, timeout=STOP_GRACE)
+            await asyncio.wait(sending, timeout=grace)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -119,7 +118,8 @@ class Sender:
         if letter is None:
             return session_id in self._nudged
         wait = letter.next_try_at - time.time()
-        if wait > 0:
+        # Nobody waits longer than that: the clock was set back, and what was due an hour ago by the one before is due.
+        if 0 < wait <= LONGEST_RETRY_AFTER:
             # In slices: a newer code may replace the one we wait for, a stop may come.
             await asyncio.sleep(min(wait, LOOK_EVERY))
             return True
@@ -147,7 +147,7 @@ class Sender:
         elif status >= 500 or status in RETRIED_4XX:
             await self._retry(letter, error=f"HTTP {status}", asked=asked)
         else:
-            # Also 3xx: following one turns the POST into a GET that succeeds and loses the event (1.2).
+            # Also 3xx: following one turns the POST into a GET that succeeds and loses the event (contract 1.2).
             await self._bury(letter, error=f"HTTP {status}")
 
     async def _post(self, letter: Letter) -> tuple[int, float]:

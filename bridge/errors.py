@@ -6,9 +6,11 @@ class ConfigurationError(Exception):
 
 
 class RefusedError(Exception):
-    """A command is refused. `status` is the HTTP status, `message` goes into {"error": message}."""
+    """A command is refused. `status` is the HTTP status, `message` goes into {"error": message}.
+    `retry_after`: seconds, where it is worth asking again."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.retry_after = retry_after

@@ -23,7 +23,7 @@ def apply(session: Session, event: str, *, data: Data) -> None:
 
 
 def _qr(session: Session, data: Data) -> None:
-    # A code that comes after the login moves nothing back: the reference bridge sends such ones (1.2).
+    # A code that comes after the login moves nothing back: the reference bridge sends such ones (contract 1.2).
     if session.status in LOGGED_IN:
         return
     session.status = "qr_scanning"
@@ -56,7 +56,7 @@ def _ready(session: Session, data: Data) -> None:
 def _disconnected(session: Session, data: Data) -> None:
     session.connected_at = None
     if data.get("reason") == "LOGOUT":
-        # The phone removed the device; codes of the same session follow (1.4).
+        # The phone removed the device; codes of the same session follow (contract 1.4).
         session.status = "qr_scanning"
         session.logged_in = False
     else:

@@ -126,6 +126,13 @@ def revive(connection: sqlite3.Connection, sequences: Sequence[int] | None = Non
     )
 
 
+def drop_dead(connection: sqlite3.Connection, sequence: int) -> Letter | None:
+    """The dead letter that is gone for good; None when there is none of this number."""
+    query = f"DELETE FROM outbox WHERE id = ? AND dead_at IS NOT NULL RETURNING {COLUMNS}"  # noqa: S608
+    row = connection.execute(query, (sequence,)).fetchone()
+    return Letter(*row) if row else None
+
+
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
     # Two counts over two small indexes: a scan would read every body.
     queries = {
@@ -133,3 +140,12 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
         "dead": "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL",
     }
     return {name: connection.execute(query).fetchone()[0] for name, query in queries.items()}
+
+
+def due(connection: sqlite3.Connection, before: float) -> int:
+    """Sessions whose line moves before then. One that waits for a portal that is away does not."""
+    query = (
+        "SELECT count(*) FROM (SELECT next_try_at, min(id) FROM outbox WHERE dead_at IS NULL GROUP BY session_id)"
+        " WHERE next_try_at <= ?"
+    )
+    return int(connection.execute(query, (before,)).fetchone()[0])

@@ -1,6 +1,7 @@
-"""What the bridge asks of the portal besides the webhooks (contract 1.5)."""
+"""What the bridge asks of the portal besides the webhooks (contract 1.5 and 5.1)."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -10,12 +11,18 @@ from bridge.settings import Settings
 
 log = logging.getLogger("bridge.portal")
 
-ACTIVE_TIMEOUT = aiohttp.ClientTimeout(total=15)  # contract 1, #2
-MARK_TIMEOUT = aiohttp.ClientTimeout(total=5)  # contract 1, #3
+ACTIVE_TIMEOUT = 15.0  # contract 1, #2
+MARK_TIMEOUT = 5.0  # contract 1, #3
 
 
 class PortalError(Exception):
     """The portal did not answer as the contract says."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    stop: list[str]
+    restore: list[dict[str, Any]]
 
 
 class Portal:
@@ -25,30 +32,47 @@ class Portal:
 
     async def active_sessions(self) -> list[dict[str, Any]]:
         """Raises PortalError. Each item has id, session_id and workspace_id, if the portal is well."""
-        try:
-            async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=ACTIVE_TIMEOUT) as http,
-                http.get(f"{self._base}/accounts/active", allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise PortalError(f"HTTP {response.status}")
-                answer = await response.json()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise PortalError(type(error).__name__) from None
-        sessions = answer.get("sessions") if isinstance(answer, dict) else None
-        if not isinstance(sessions, list):
-            raise PortalError("no list of sessions")
-        return [item for item in sessions if isinstance(item, dict)]
+        return _rows(await self._ask("GET", "accounts/active", timeout=ACTIVE_TIMEOUT), "sessions")
+
+    async def heartbeat(self, said: dict[str, object], *, timeout: float) -> Advice:
+        """Raises PortalError. `restore` is as in `active_sessions`."""
+        answer = await self._ask("POST", "bridges/heartbeat", body=said, timeout=timeout)
+        stop = answer.get("stop")
+        if not isinstance(stop, list):
+            raise PortalError("no list stop")
+        return Advice([name for name in stop if isinstance(name, str)], _rows(answer, "restore"))
 
     async def mark_disconnected(self, session_id: str, *, workspace_id: object, reason: str) -> None:
         """Tried once, as in the contract: the portal also sees by its own poll that the session is absent."""
         body = {"workspace_id": workspace_id, "reason": reason}
-        url = f"{self._base}/sessions/{session_id}/mark-disconnected"
+        try:
+            await self._ask("POST", f"sessions/{session_id}/mark-disconnected", body=body, timeout=MARK_TIMEOUT)
+        except PortalError as error:
+            log.warning("not marked session=%s error=%s", session_id, error)
+        else:
+            log.info("marked disconnected session=%s", session_id)
+
+    async def _ask(
+        self, method: str, path: str, *, body: dict[str, object] | None = None, timeout: float
+    ) -> dict[str, Any]:
+        limit = aiohttp.ClientTimeout(total=timeout)
         try:
             async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=MARK_TIMEOUT) as http,
-                http.post(url, json=body, allow_redirects=False) as response,
+                aiohttp.ClientSession(headers=self._headers, timeout=limit) as http,
+                http.request(method, f"{self._base}/{path}", json=body, allow_redirects=False) as response,
             ):
-                log.info("marked disconnected session=%s status=%d", session_id, response.status)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("not marked session=%s error=%s", session_id, type(error).__name__)
+                if response.status != 200:
+                    raise PortalError(f"HTTP {response.status}")
+                answer = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LookupError, RecursionError) as error:
+            raise PortalError(type(error).__name__) from None
+        if not isinstance(answer, dict):
+            raise PortalError("no JSON object")
+        return answer
+
+
+def _rows(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = answer.get(name)
+    if not isinstance(rows, list):
+        raise PortalError(f"no list {name}")
+    return [row for row in rows if isinstance(row, dict)]

@@ -1,11 +1,15 @@
 """The parts of a running bridge, and the order in which they come up and go down."""
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import signal
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -14,16 +18,18 @@ from bridge.delivery import Sender
 from bridge.engines import load_engine
 from bridge.engines.base import Engine
 from bridge.errors import ConfigurationError
+from bridge.heartbeat import Heartbeat
 from bridge.logs import place_of
 from bridge.portal import Portal
-from bridge.restore import restore_listed, restore_stored
-from bridge.server import make_app
+from bridge.restore import Restorer
+from bridge.server import UNDER_WAY, make_app
 from bridge.sessions import Registry
 from bridge.settings import Settings
 
 log = logging.getLogger("bridge.process")
 
-STOP_TIMEOUT = 2.0  # for requests that are being answered
+STOP_TIMEOUT = 1.0  # for requests and webhooks that are on their way
+LOOK_EVERY = 0.05
 
 
 class Bridge:
@@ -47,15 +53,19 @@ class Bridge:
             boot=uuid.uuid4().hex,
             capacity=settings.capacity,
         )
-        app = make_app(self.registry, api_key=settings.api_key)
+        portal = Portal(settings)
+        self._restorer = Restorer(self.registry, portal, logins=settings.data_dir / settings.engine)
+        self._heartbeat = Heartbeat(self.registry, portal, restorer=self._restorer, every=settings.heartbeat_every)
+        self._app = make_app(self.registry, api_key=settings.api_key)
         # No access log: the api_key of a GET is in its query.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
+        self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
         self._restoring: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """The port it listens on."""
+        """The port it listens on. Clients start only when it does: a supervisor that tries a port in use again and
+        again must log nobody in and out."""
         await self._sender.start()
-        failures = await restore_stored(self.registry, self._database)
+        await self._restorer.expect_stored(self._database)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self.settings.port)
         try:
@@ -64,22 +74,45 @@ class Bridge:
             where = f"{self.settings.host}:{self.settings.port}"
             await self.stop()
             raise ConfigurationError(f"cannot listen on {where}: {error.strerror}") from error
-        portal = Portal(self.settings)
-        work = restore_listed(self.registry, portal, failures=failures, base=self.settings.retry_base)
-        self._restoring = asyncio.create_task(work)
+        self._restoring = asyncio.create_task(self._restorer.run(base=self.settings.retry_base))
         self._restoring.add_done_callback(_tell_if_broken)
+        self._heartbeat.start()
         return int(self._runner.addresses[0][1])
+
+    async def drain(self) -> None:
+        """New clients are refused from here on; what is under way is finished and the outbox flushed, all within
+        `drain_within` seconds. What is not delivered then waits on disk for the next start."""
+        end = time.time() + self.settings.drain_within
+        self.registry.draining = True
+        await self._stop_restoring()
+        last = asyncio.create_task(self._heartbeat.last())
+        # Half, so that a request that hangs leaves some for the outbox.
+        await _wait_until(self._nothing_under_way, end=end - self.settings.drain_within / 2)
+        # Before the flush, which would not come to an end while phones talk.
+        await self._engine.close()
+        await _wait_until(partial(self._nothing_due, before=end), end=end)
+        await last
 
     async def stop(self) -> None:
         """No event is sent for it: the sessions come back with the next start."""
+        await self._stop_restoring()
+        await self._heartbeat.stop()
+        await self._runner.cleanup()
+        await self._engine.close()
+        await self._sender.stop(grace=0 if self.registry.draining else STOP_TIMEOUT)
+        self._database.close()
+        self._lock.close()
+
+    async def _stop_restoring(self) -> None:
         if self._restoring:
             self._restoring.cancel()
             await asyncio.gather(self._restoring, return_exceptions=True)
-        await self._runner.cleanup()
-        await self._engine.close()
-        await self._sender.stop()
-        self._database.close()
-        self._lock.close()
+
+    async def _nothing_under_way(self) -> bool:
+        return not self._app[UNDER_WAY]
+
+    async def _nothing_due(self, before: float) -> bool:
+        return await self.registry.outbox_due(before=before) == 0
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -89,17 +122,40 @@ def engine_of(settings: Settings) -> Engine:
 async def run(settings: Settings) -> None:
     """Until SIGTERM or SIGINT."""
     os.umask(0o077)  # codes and logins are in the data directory
+    _make_room(settings.capacity)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _asked_to_stop, stop, number)
     bridge = Bridge(settings)
     port = await bridge.start()
     log.info("listening host=%s port=%d boot=%s", settings.host, port, bridge.registry.boot)
     await stop.wait()
-    log.info("stopping")
+    log.info("draining")
+    await bridge.drain()
     await bridge.stop()
     log.info("stopped")
+
+
+def _make_room(capacity: int) -> None:
+    """A running session holds a lock file open, some engines a database more; many systems give 1,024 files."""
+    wanted = 512 + 4 * capacity
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+def _asked_to_stop(stop: asyncio.Event, number: int) -> None:
+    """The second time at once: everything is on disk, as after a kill."""
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+async def _wait_until(done: Callable[[], Awaitable[bool]], *, end: float) -> None:
+    while not await done() and time.time() < end:
+        await asyncio.sleep(LOOK_EVERY)
 
 
 def _tell_if_broken(task: asyncio.Task[None]) -> None:

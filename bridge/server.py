@@ -1,5 +1,6 @@
 """The HTTP API: what the portal orders (contract 2 and 5.1)."""
 
+import asyncio
 import json
 import logging
 import resource
@@ -31,11 +32,13 @@ Body = dict[str, Any]
 REGISTRY = web.AppKey("registry", Registry)
 API_KEY = web.AppKey("api_key", str)
 STARTED = web.AppKey("started", float)
+UNDER_WAY: web.AppKey[set[asyncio.Task[Any] | None]] = web.AppKey("under_way", set)
 BODY = web.RequestKey("body", dict)
 
 
 def make_app(registry: Registry, *, api_key: str) -> web.Application:
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[answer_in_json, require_key])
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[count_under_way, answer_in_json, require_key])
+    app[UNDER_WAY] = set()
     app[REGISTRY] = registry
     app[API_KEY] = api_key
     app[STARTED] = time.monotonic()
@@ -56,11 +59,21 @@ def make_app(registry: Registry, *, api_key: str) -> web.Application:
 
 
 @web.middleware
+async def count_under_way(request: web.Request, handler: Handler) -> web.StreamResponse:
+    task = asyncio.current_task()
+    request.app[UNDER_WAY].add(task)
+    try:
+        return await handler(request)
+    finally:
+        request.app[UNDER_WAY].discard(task)
+
+
+@web.middleware
 async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RefusedError as refused:
-        return problem(refused.status, refused.message)
+        return problem(refused.status, refused.message, retry_after=refused.retry_after)
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         return problem(404, "Endpoint not found")
     except web.HTTPRequestEntityTooLarge:
@@ -98,8 +111,9 @@ async def json_object(request: web.Request) -> Body:
     return body
 
 
-def problem(status_code: int, message: str) -> web.Response:
-    return web.json_response({"error": message}, status=status_code)
+def problem(status_code: int, message: str, *, retry_after: int | None = None) -> web.Response:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.json_response({"error": message}, status=status_code, headers=headers)
 
 
 async def health(request: web.Request) -> web.Response:
@@ -123,6 +137,7 @@ async def health(request: web.Request) -> web.Response:
             "capabilities": list(registry.engine.capabilities),
             "capacity": registry.capacity,
             "boot": registry.boot,
+            "draining": registry.draining,
             "outbox": await registry.outbox_counts(),
         }
     )
@@ -181,10 +196,9 @@ async def stop_session(request: web.Request) -> web.Response:
     except ValueError as error:
         raise RefusedError(400, str(error)) from None
     ran, warning = await request.app[REGISTRY].stop(session_id, logout=request[BODY].get("logout") is True)
+    answer: Body = {"success": True, "message": "Session disconnected successfully"}
     if not ran:
-        message = "Session already disconnected or not found in memory"
-        return web.json_response({"success": True, "message": message, "alreadyDisconnected": True})
-    answer = {"success": True, "message": "Session disconnected successfully"}
+        answer |= {"message": "Session already disconnected or not found in memory", "alreadyDisconnected": True}
     return web.json_response(answer | ({"warning": warning} if warning else {}))
 
 
@@ -200,7 +214,7 @@ async def send_message(request: web.Request) -> web.Response:
     session_id, recipient, text = (body.get(name) for name in ("session_id", "recipient_phone", "message"))
     if not (isinstance(session_id, str) and session_id and recipient and isinstance(text, str) and text):
         raise RefusedError(400, "Missing required fields")
-    # The reference answers 200 to any other type and sends nothing (contract 2, send failures).
+    # The reference answers 200 to any other type and sends nothing (contract 2.1).
     if body.get("type", "text") != "text":
         raise RefusedError(400, "Only type text is supported")
     registry = request.app[REGISTRY]

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -17,6 +19,8 @@ from bridge.stored_sessions import Session
 
 log = logging.getLogger("bridge.sessions")
 
+RETRY_AFTER = 10  # seconds, after which a supervisor has started the next process
+
 
 class Registry:
     def __init__(self, database: Database, engine: Engine, *, sender: Sender, boot: str, capacity: int) -> None:
@@ -28,9 +32,12 @@ class Registry:
         self._running: dict[str, Session] = {}
         # A lock lives as long as someone holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # Deleted while the restore goes on: the portal's list may have been read before the DELETE.
-        self._deleted: set[str] = set()
-        self._restoring = True
+        # Counts what happens to sessions: which was first is what matters, and wall clocks jump.
+        self._clock = 0
+        # What went, and when, while the portal's word on an earlier moment is still awaited or acted on.
+        self._gone: dict[str, int] = {}
+        self._moments = 0
+        self.draining = False
 
     def running(self) -> list[Session]:
         return list(self._running.values())
@@ -44,26 +51,49 @@ class Registry:
     def known(self, session_id: str) -> Session | None:
         return self._running.get(session_id)
 
+    @contextmanager
+    def moment(self) -> Iterator[int]:
+        """Now, for as long as the block acts on what the portal said about it: see `restore`, `stop_untouched`."""
+        self._moments += 1
+        try:
+            yield self._tick()
+        finally:
+            self._moments -= 1
+            if not self._moments:
+                self._gone.clear()
+
+    def expect(self, session: Session, *, status: str) -> None:
+        """One of the sessions that ran before: listed from now on, as `status` until its client comes (`restore`)."""
+        session.status, session.waits, session.touched = status, True, self._tick()
+        self._running[session.session_id] = session
+
     async def start(self, wanted: Session) -> Session:
-        """The session that runs: the one there is, a new client of one that is down, or `wanted`, started."""
+        """The session that runs: the one there is, a new client of one that is down or waits, or `wanted`, started."""
         try:
             self.engine.check_options(wanted.options)
         except EngineError as error:
             raise RefusedError(400, str(error)) from None
         async with self._lock(wanted.session_id):
             running = self._running.get(wanted.session_id)
-            if running and running.status not in DOWN:
+            if running and running.status not in DOWN and not running.waits:
+                running.touched = self._tick()
                 return running
+            self._refuse_when_draining()
             if running is None and len(self._running) >= self.capacity:
                 raise RefusedError(503, f"Bridge is full: it runs {self.capacity} sessions")
-            self._deleted.discard(wanted.session_id)
             return await self._start_or_forget(wanted if running is None else _anew(running))
 
-    async def restore(self, session: Session) -> bool:
-        """False when there is nothing to do: it runs, or was deleted meanwhile. Raises what the engine
-        raises; the stored session stays for the next start of the bridge."""
+    async def restore(self, session: Session, *, moment: int) -> bool:
+        """False when there is nothing to do: it runs, or went after the moment of which the portal speaks. Not
+        refused by the capacity: these are links that exist. Raises what the engine raises; the stored session
+        stays for the next start of the bridge."""
         async with self._lock(session.session_id):
-            if session.session_id in self._running or session.session_id in self._deleted:
+            running = self._running.get(session.session_id)
+            if session.waits:
+                done = running is not session  # stopped, or replaced by an order to start it
+            else:
+                done = running is not None or self._gone.get(session.session_id, 0) > moment
+            if done or self.draining:
                 return False
             try:
                 await self._run(session)
@@ -72,28 +102,38 @@ class Registry:
                 raise
         return True
 
-    def end_restore(self) -> None:
-        self._restoring = False
-        self._deleted.clear()
-
     async def stop(self, session_id: str, *, logout: bool) -> tuple[bool, str | None]:
-        """(it ran, what went wrong). No event is sent, not even one that the client still emits."""
+        """(it ran, what went wrong). No event is sent, not even one that the client still emits. Raises RefusedError
+        for a log-out that failed: the device is still linked, so it must be asked for again."""
         async with self._lock(session_id):
-            if self._restoring:
-                self._deleted.add(session_id)
-            ran = self._running.pop(session_id, None) is not None
-            # Forgotten first: a kill after this line leaves at worst a login, which a second DELETE removes;
-            # the other way round a deleted session would show codes again.
-            await self._database.run(partial(_forget, session_id=session_id))
-            try:
-                await (self.engine.logout(session_id) if logout else self.engine.stop(session_id))
-            except Exception as error:
-                log.error("stop failed session=%s error=%s", session_id, place_of(error))
-                return ran, "The client could not be ended cleanly"
+            return await self._stop(session_id, logout=logout)
+
+    async def stop_untouched(self, session_id: str, *, moment: int) -> None:
+        """Unless it was started or said something after the moment of which the portal speaks."""
+        async with self._lock(session_id):
+            session = self._running.get(session_id)
+            if session and session.touched <= moment:
+                await self._stop(session_id, logout=False)
+
+    async def _stop(self, session_id: str, *, logout: bool) -> tuple[bool, str | None]:
+        self._went(session_id)
+        ran = self._running.pop(session_id, None) is not None
+        # Forgotten first: a kill after this line leaves at worst a login, which a second DELETE removes;
+        # the other way round a deleted session would show codes again.
+        await self._database.run(partial(_forget, session_id=session_id))
+        try:
+            await (self.engine.logout(session_id) if logout else self.engine.stop(session_id))
+        except Exception as error:
+            log.error("stop failed session=%s error=%s", session_id, place_of(error))
+            if logout:
+                message = "The device could not be unlinked: ask again"
+                raise RefusedError(503, message, retry_after=RETRY_AFTER) from None
+            return ran, "The client could not be ended cleanly"
         log.info("stopped session=%s ran=%s logout=%s", session_id, ran, logout)
         return ran, None
 
     async def pairing_code(self, session_id: str, *, phone_number: str) -> PairingCode:
+        self._refuse_when_draining()
         session = self.get(session_id)
         if session.status != "qr_scanning":
             raise RefusedError(400, "Session is not waiting to be linked")
@@ -106,6 +146,7 @@ class Registry:
         return code
 
     async def send_text(self, session_id: str, *, recipient: str, text: str) -> SentMessage:
+        self._refuse_when_draining()
         if self.get(session_id).status != "connected":
             raise RefusedError(400, "Session not connected. Please check session status.")
         try:
@@ -115,6 +156,21 @@ class Registry:
 
     async def outbox_counts(self) -> dict[str, int]:
         return await self._database.run(outbox.counts)
+
+    async def outbox_due(self, *, before: float) -> int:
+        return await self._database.run(partial(outbox.due, before=before))
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            raise RefusedError(503, "Bridge is shutting down: ask again when it is back", retry_after=RETRY_AFTER)
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def _went(self, session_id: str) -> None:
+        if self._moments:
+            self._gone[session_id] = self._tick()
 
     def _lock(self, session_id: str) -> asyncio.Lock:
         return self._locks.setdefault(session_id, asyncio.Lock())
@@ -133,6 +189,7 @@ class Registry:
     async def _run(self, session: Session) -> None:
         # The place is taken before the first await: starts of other ids count it against the capacity.
         self._running[session.session_id] = session
+        session.status, session.waits, session.touched = "qr_scanning", False, self._tick()
         # Of one that is down, or of one that expired this moment and has not left yet.
         await self.engine.stop(session.session_id)
         await self._database.run(partial(stored_sessions.save, session=session))
@@ -144,8 +201,10 @@ class Registry:
         """State and event in one transaction, then out. What a stopped or replaced client says is dropped."""
         if self._running.get(session.session_id) is not session:
             return
+        session.touched = self._tick()
         apply(session, event, data=data)
         if event in FINAL:
+            self._went(session.session_id)
             del self._running[session.session_id]
         named = {"workspace_id": session.workspace_id, "session_id": session.session_id, **data}
         await self._database.run(partial(self._write, session=session, event=event, data=named))

@@ -17,7 +17,10 @@ DEFAULTS = {
     "BRIDGE_ENGINE": "simulated",
     "BRIDGE_CAPACITY": "100",
     "WEBHOOK_TIMEOUT": "30",
+    "HEARTBEAT_EVERY": "30",
+    "DRAIN_WITHIN": "8",
 }
+IN_SECONDS = frozenset({"WEBHOOK_TIMEOUT", "HEARTBEAT_EVERY", "DRAIN_WITHIN"})
 REQUIRED = {
     "LINKDESK_URL": "the portal's base address, for example http://127.0.0.1:8000",
     "HMAC_SECRET": "what webhooks are signed with; `manage.py create_bridge` prints it",
@@ -36,6 +39,8 @@ class Settings:
     engine: str = "simulated"
     capacity: int = 100
     webhook_timeout: float = 30.0
+    heartbeat_every: float = 30.0  # seconds; 0: none
+    drain_within: float = 8.0  # supervisor kills 10 s after the SIGTERM
     # First wait after a failed try, for webhooks and for the portal's list alike. Tests shorten it.
     retry_base: float = 1.0
     # Engines read their own knobs from here.
@@ -59,13 +64,19 @@ def read_settings(environ: Mapping[str, str], *, flags: Mapping[str, str]) -> Se
         engine=values["BRIDGE_ENGINE"],
         capacity=_number(values, "BRIDGE_CAPACITY", lowest=1, highest=100_000),
         webhook_timeout=_number(values, "WEBHOOK_TIMEOUT", lowest=1, highest=LONGEST_WEBHOOK_TIMEOUT),
+        heartbeat_every=_number(values, "HEARTBEAT_EVERY", lowest=0, highest=3600),
+        drain_within=_number(values, "DRAIN_WITHIN", lowest=0, highest=600),
         environ=environ,
     )
 
 
 def data_dir(environ: Mapping[str, str], *, flags: Mapping[str, str]) -> Path:
-    """Alone, because the outbox commands need no secrets."""
+    """Alone, as the engine below: the outbox and session commands need no secrets."""
     return Path(flags.get("BRIDGE_DATA_DIR") or environ.get("BRIDGE_DATA_DIR") or DEFAULTS["BRIDGE_DATA_DIR"])
+
+
+def engine_name(environ: Mapping[str, str], *, flags: Mapping[str, str]) -> str:
+    return flags.get("BRIDGE_ENGINE") or environ.get("BRIDGE_ENGINE") or DEFAULTS["BRIDGE_ENGINE"]
 
 
 def _url(value: str) -> str:
@@ -81,6 +92,6 @@ def _number(values: Mapping[str, str], name: str, *, lowest: int, highest: int) 
     except ValueError:
         raise ConfigurationError(f"{name} must be a whole number") from None
     if not lowest <= number <= highest:
-        unit = " seconds" if name == "WEBHOOK_TIMEOUT" else ""
+        unit = " seconds" if name in IN_SECONDS else ""
         raise ConfigurationError(f"{name} must be between {lowest} and {highest}{unit}")
     return number

@@ -1,4 +1,4 @@
-"""The webhook signature (bridge contract, 1.1)."""
+"""The webhook signature (contract 1.1)."""
 
 import hashlib
 import hmac

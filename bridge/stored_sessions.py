@@ -31,6 +31,8 @@ class Session:
     last_activity: str = field(default_factory=iso_now)
     platform: str | None = None
     extraction_method: str | None = None
+    touched: int = 0  # when it was last started or said something, by the registry's clock
+    waits: bool = False  # for its client, after a start of the bridge
 
 
 def save(connection: sqlite3.Connection, session: Session) -> None:

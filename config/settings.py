@@ -1,18 +1,19 @@
 """Every setting of Linkdesk, from the environment (a .env file is read when present)."""
 
+import logging
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from config.embedded import load_secrets
+from config.environment import Environment
+from config.look import UNFOLD as UNFOLD  # a setting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = Environment()
 
 
 def networks(name: str) -> list[str]:
@@ -27,7 +28,7 @@ if (BASE_DIR / ".env").exists():  # a missing one would be a line in the log bef
     env.read_env(BASE_DIR / ".env")
 
 # --- where we run ---------------------------------------------------------------------------------
-DATA_DIR = Path(env("LINKDESK_DATA_DIR", default="") or BASE_DIR / "var").resolve()
+DATA_DIR = Path(env("LINKDESK_DATA_DIR", default=BASE_DIR / "var")).resolve()
 DATABASE_URL = env("DATABASE_URL", default="")
 REDIS_URL = env("REDIS_URL", default="")
 EMBEDDED = not DATABASE_URL  # one machine, no services
@@ -41,8 +42,10 @@ DEBUG = env.bool("DEBUG", default=False)
 ENVIRONMENT = env("LINKDESK_ENVIRONMENT", default="local" if EMBEDDED else "production")
 
 # --- addresses ------------------------------------------------------------------------------------
-PUBLIC_URL = (env("PUBLIC_URL", default="") or f"http://localhost:{env.int('PORT', default=8000)}").rstrip("/")
+PUBLIC_URL = env("PUBLIC_URL", default=f"http://localhost:{env.int('PORT', default=8000)}").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
+if _public.scheme not in {"http", "https"} or not _public.hostname:
+    raise ImproperlyConfigured(f"PUBLIC_URL must be as https://desk.example, not {PUBLIC_URL!r}.")
 # The loopback names too: bridges and health checks on the same machine use them.
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[str(_public.hostname), "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[f"{_public.scheme}://{_public.netloc}"])
@@ -91,6 +94,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "sessions_admin.login.LoginLimit",
+    "sessions_admin.time_zones.StaffTimeZone",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -141,6 +145,8 @@ MYSQL_OPTIONS = {
     "init_command": "SET SESSION innodb_lock_wait_timeout=3, sql_mode='STRICT_TRANS_TABLES'",
 }
 _database = env.db_url_config(DATABASE_URL or f"sqlite:///{DATA_DIR / 'linkdesk.sqlite3'}")
+if not _database.get("ENGINE"):  # the address holds a password: it is not repeated
+    raise ImproperlyConfigured("DATABASE_URL must be as mysql://user:password@host:3306/linkdesk.")
 _sqlite = _database["ENGINE"].endswith("sqlite3")
 _database["OPTIONS"] = (SQLITE_OPTIONS if _sqlite else MYSQL_OPTIONS) | _database.get("OPTIONS", {})
 if _sqlite:  # a file, not memory: the tests start real servers that open it too
@@ -168,8 +174,9 @@ CHANNEL_LAYERS = {
 }
 Q_CLUSTER = {
     "name": "default",
+    "ALT_CLUSTERS": {},  # without it a cluster of another lane does not start
     "orm": "default",  # the queue takes part in our transactions: a rollback leaves no task
-    "workers": env.int("LINKDESK_WORKERS", default=2),
+    "workers": env.int("LINKDESK_WORKERS", default=4),  # a bridge that hangs may hold two
     "poll": 0.2,
     "timeout": 45,
     "retry": 120,  # above timeout plus the time in the in-memory queue
@@ -180,6 +187,14 @@ Q_CLUSTER = {
     "save_limit": -1,  # keeping each result locks all of them
     "catch_up": False,
     "label": "Queue",
+}
+# Each lane is served by a worker of its own, or all by one: "separate" with one worker would leave orders lying.
+LANES_ARE = env("LINKDESK_LANES", default="one")
+if LANES_ARE not in {"one", "separate"}:
+    raise ImproperlyConfigured(f"LINKDESK_LANES must be one or separate, not {LANES_ARE!r}.")
+LINKDESK_LANES = {
+    lane: env(f"LINKDESK_LANE_{lane.upper()}", default=lane if LANES_ARE == "separate" else "default")
+    for lane in ("orders", "default", "low")
 }
 
 # --- files ----------------------------------------------------------------------------------------
@@ -214,12 +229,17 @@ SPECTACULAR_SETTINGS = {
     "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # docstrings are for whoever works on the code
     "COMPONENT_SPLIT_REQUEST": True,
     "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
-    "ENUM_NAME_OVERRIDES": {"PairingStatus": "api.shapes.PAIRING_STATES", "AccountStatus": "api.shapes.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "PairingStatus": "api.shapes.PAIRING_STATES",
+        "AccountStatus": "api.shapes.STATES",
+        "LaneStateName": "api.shapes.WORKER_STATES",
+        "BridgeStateName": "api.shapes.BRIDGE_STATES",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# --- Linkdesk: limits and timings (seconds) -------------------------------------------------------
+# --- Linkdesk: limits and timings -----------------------------------------------------------------
 LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # requests, each with its connection
 LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", default=10)
 LINKDESK_LIMIT_MESSAGES = env.int("LINKDESK_LIMIT_MESSAGES", default=1000)  # a minute, per open session
@@ -230,6 +250,10 @@ LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # fa
 LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
 LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # whose failures are not counted
 LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
+LINKDESK_BRIDGE_NETWORKS = networks("LINKDESK_BRIDGE_NETWORKS")  # where bridges may be; none: accounts/addresses.py
+LINKDESK_RECONCILE: str = env("LINKDESK_RECONCILE", default="act")
+if LINKDESK_RECONCILE not in {"act", "observe"}:
+    raise ImproperlyConfigured(f"LINKDESK_RECONCILE must be act or observe, not {LINKDESK_RECONCILE!r}.")
 LINKDESK_INVITATION_DAYS = env.int("LINKDESK_INVITATION_DAYS", default=7)
 
 # --- Linkdesk: how long things are kept (days; 0: for ever) ----------------------------------------
@@ -238,19 +262,24 @@ LINKDESK_KEEP_DEAD_DAYS = env.int("LINKDESK_KEEP_DEAD_DAYS", default=180)
 LINKDESK_KEEP_UNMATCHED_DAYS = env.int("LINKDESK_KEEP_UNMATCHED_DAYS", default=90)  # after the last of a kind
 LINKDESK_KEEP_MESSAGES_DAYS = env.int("LINKDESK_KEEP_MESSAGES_DAYS", default=365)  # with their media
 LINKDESK_KEEP_ORDERS_DAYS = env.int("LINKDESK_KEEP_ORDERS_DAYS", default=90)  # closed ones
+LINKDESK_KEEP_RUNS_DAYS = env.int("LINKDESK_KEEP_RUNS_DAYS", default=14)  # summaries of reconciles
+LINKDESK_KEEP_INCIDENTS_DAYS = env.int("LINKDESK_KEEP_INCIDENTS_DAYS", default=90)  # closed ones
 LINKDESK_KEEP_FAILURES_DAYS = env.int("LINKDESK_KEEP_FAILURES_DAYS", default=30)  # the queue's own
 
 # --- logging --------------------------------------------------------------------------------------
 LOG_FORMATS = {"json": "accounts.logs.JsonLines", "plain": "accounts.logs.PlainLines"}
-LOG_FORMAT = env("LINKDESK_LOG_FORMAT", default="") or ("plain" if EMBEDDED or DEBUG else "json")
+LOG_FORMAT = env("LINKDESK_LOG_FORMAT", default="plain" if EMBEDDED or DEBUG else "json")
 if LOG_FORMAT not in LOG_FORMATS:
     raise ImproperlyConfigured(f"LINKDESK_LOG_FORMAT must be one of {', '.join(LOG_FORMATS)}, not {LOG_FORMAT!r}.")
+LOG_LEVEL = env("LINKDESK_LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(f"LINKDESK_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not {LOG_LEVEL!r}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": LOG_FORMATS[LOG_FORMAT]}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env("LINKDESK_LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # Django's own handlers would write past our formatter, or mail the whole request.
         "django": {"level": "INFO", "handlers": []},
@@ -258,49 +287,8 @@ LOGGING = {
         "django-q": {"level": "WARNING"},  # a line for each task otherwise
         # Both write the query string or the path of a linking page, which is its secret.
         "django.channels.server": {"level": "ERROR"},
-        "httpx": {"level": "WARNING"},
     },
 }
 
-# --- admin: django-unfold -------------------------------------------------------------------------
-UNFOLD = {
-    "SITE_TITLE": "Linkdesk",
-    "SITE_HEADER": "Linkdesk",
-    "SITE_URL": None,
-    "SITE_ICON": lambda request: static("linking/mark.svg"),
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("linking/mark.svg")}],
-    "STYLES": [lambda request: static("sessions_admin/admin.css")],
-    "ENVIRONMENT": "sessions_admin.navigation.environment",
-    "DASHBOARD_CALLBACK": "sessions_admin.dashboard.context",
-    "SIDEBAR": {"show_search": True, "navigation": "sessions_admin.navigation.sidebar"},
-    "BORDER_RADIUS": "8px",
-    "COLORS": {  # ground, line, muted, ink and surface; then the accent, 600 on white and 500 in the dark
-        "base": {
-            "50": "#f6f8fa",
-            "100": "#f1f5f9",
-            "200": "#e2e8f0",
-            "300": "#cbd5e1",
-            "400": "#94a3b8",
-            "500": "#64748b",
-            "600": "#475569",
-            "700": "#334155",
-            "800": "#1f2a3d",
-            "900": "#0b1220",
-            "950": "#060b14",
-        },
-        "primary": {
-            "50": "#f0fdfa",
-            "100": "#ccfbf1",
-            "200": "#99f6e4",
-            "300": "#5eead4",
-            "400": "#2dd4bf",
-            "500": "#2dd4bf",
-            "600": "#0f766e",
-            "700": "#115e59",
-            "800": "#134e4a",
-            "900": "#0c3f3c",
-            "950": "#042f2e",
-        },
-    },
-}
+# --- admin ----------------------------------------------------------------------------------------
 FORMAT_MODULE_PATH = "sessions_admin.formats"

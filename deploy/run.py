@@ -129,7 +129,7 @@ def configuration(data: Path, port: str) -> str:
     }
     programs = [
         _program("web", data, f"-m daphne -b 127.0.0.1 -p {port} config.asgi:application"),
-        _program("worker", data, "manage.py qcluster"),
+        _program("worker", data, "manage.py worker"),
         _program("bridge", data, "-m bridge serve", bridge),
     ]
     own = {"logfile": data / "log" / "supervisord.log", "pidfile": data / "run" / "supervisord.own", "silent": "true"}
@@ -140,7 +140,7 @@ def configuration(data: Path, port: str) -> str:
 def _program(name: str, data: Path, command: str, environment: dict[str, str] | None = None) -> str:
     variables = ",".join(f'{key}="{value}"' for key, value in (environment or {}).items())
     pid_file = data / "run" / f"{name}.pid"
-    # The cluster ends its own workers, in a second; told together with them it hangs until it is killed.
+    # The worker ends its cluster itself, in a second; told together with it, that hangs until it is killed.
     text = f"""
 [program:{name}]
 command="{sys.executable}" -m deploy.child "{pid_file}" "{sys.executable}" {command}
@@ -151,7 +151,7 @@ startsecs=1
 startretries=1000000
 stopasgroup={"false" if name == "worker" else "true"}
 killasgroup=true
-stopwaitsecs=8
+stopwaitsecs=10
 redirect_stderr=true
 stdout_logfile={data / "log" / name}.log
 stdout_logfile_maxbytes=10MB

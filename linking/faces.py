@@ -1,4 +1,5 @@
-"""The faces of the page: one for each view, and for each reason where the reason changes the words.
+"""The faces of the page: one for each view, and for each reason where the reason changes the words, be it the end's or
+what the bridge said of it.
 
 All of them are rendered by the server in the visitor's language; the script only shows one and hides the others.
 """
@@ -9,6 +10,7 @@ from typing import Literal
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts import failures
 from accounts.failures import FAILURES
 from accounts.lifecycle import EndReason
 from accounts.snapshots import Snapshot, View
@@ -21,7 +23,7 @@ NEW_CODE = _("New QR code")
 
 @dataclass(frozen=True)
 class Face:
-    key: str  # what the snapshot names: the view, or "view:reason"
+    key: str  # what the snapshot names: the view, or "view:reason", or "view:word of the bridge"
     title: Words
     meaning: Words = ""
     todo: Words = ""
@@ -32,8 +34,9 @@ class Face:
     is_moving: bool = False  # something is on its way: the icon turns
 
 
-# Both stand beside the QR tile, which is always in the same place.
+# They stand beside the QR tile, which is always in the same place.
 CODE_FACES = (
+    Face(View.WAITING, _("Many are linking just now"), is_moving=True),
     Face(View.PREPARING, _("Getting your QR code"), is_moving=True),
     Face(View.SCAN, _("Scan this code with WhatsApp")),
 )
@@ -62,13 +65,20 @@ _REASONS = {
         EndReason.REFUSED,
     ),
 }
+_SAID: dict[View, dict[EndReason, tuple[str, ...]]] = {
+    View.EXPIRED: {EndReason.QR_EXPIRED: ("QRScannedWithoutMultidevice", "PairError")},
+    View.FAILED: {
+        EndReason.GIVEN_UP: ("QRScannedWithoutMultidevice", "PairError"),
+        EndReason.REFUSED: ("TOS_BLOCK", "SMB_TOS_BLOCK", "TemporaryBan", "DEPRECATED_VERSION", "PROXYBLOCK"),
+    },
+}
 _TONES: dict[View, Literal["wait", "bad", "quiet"]] = {View.EXPIRED: "quiet", View.UNAVAILABLE: "wait"}
 
 
-def _failure(view: View, reason: EndReason | None = None) -> Face:
-    failure = FAILURES[reason] if reason else dict(_PLAIN_FAILURES)[view]
+def _failure(view: View, reason: EndReason | None = None, said: str = "") -> Face:
+    failure = failures.of_end(reason, said) if reason else dict(_PLAIN_FAILURES)[view]
     return Face(
-        key_of(view, reason or ""),
+        key_of(view, reason or "", said),
         _TITLES[view],
         failure.meaning,
         failure.todo,
@@ -79,13 +89,16 @@ def _failure(view: View, reason: EndReason | None = None) -> Face:
     )
 
 
-def key_of(view: View, reason: str) -> str:
-    """The face of a view that went wrong for `reason`; the view's own where the reason adds nothing."""
+def key_of(view: View, reason: str, said: str = "") -> str:
+    """The face of a view that went wrong for `reason`, of which the bridge `said` so; the view's own where neither
+    adds anything."""
+    if any(said in words for words in _SAID.get(view, {}).values()):
+        return f"{view}:{said}"
     return f"{view}:{reason}" if reason in _REASONS.get(view, ()) else str(view)
 
 
 def face_of(snapshot: Snapshot) -> str:
-    return key_of(snapshot["view"], snapshot["reason"])
+    return key_of(snapshot["view"], snapshot["reason"], snapshot["said"])
 
 
 MESSAGE_FACES = (
@@ -130,6 +143,7 @@ MESSAGE_FACES = (
     Face(REFUSED, _TITLES[View.UNAVAILABLE], tone="wait", button=_("Try again")),
     *(_failure(view) for view, _words in _PLAIN_FAILURES),
     *(_failure(view, reason) for view, reasons in _REASONS.items() for reason in reasons),
+    *(_failure(view, reason, word) for view, ends in _SAID.items() for reason, words in ends.items() for word in words),
 )
 
 

@@ -21,7 +21,7 @@ from linking.hints import Hints
 log = logging.getLogger(__name__)
 
 POLL_EVERY = 15 if settings.REDIS_URL else 2  # seconds; with Redis hints come from every process
-AT_ONCE = 500  # ids in one query: SQLite takes 999 parameters
+AT_ONCE = 500  # ids in one query
 
 
 class Watcher(Protocol):

@@ -17,6 +17,7 @@ from accounts import pairing
 from accounts.lifecycle import SCAN_WITHIN
 from accounts.models import LinkInvitation, LinkSession
 from accounts.pairing import PairingRefused
+from accounts.pairing_codes import ask_pairing_code
 from accounts.snapshots import View
 from linking import states
 from linking.entrance import invited, keep_private, refuse, wants_json
@@ -25,8 +26,15 @@ from linking.origins import knows_own_forms
 
 # Somebody else has started it, in another tab perhaps: this page joins.
 JOINED = frozenset({"PAIRING_IN_PROGRESS", "ALREADY_CONNECTED"})
-STATUSES = {"NO_BRIDGE_AVAILABLE": 503, "TOO_MANY_PAIRINGS": 429, "PAIRING_COOLDOWN": 429}
-MOVING = frozenset({View.PREPARING, View.SCAN, View.ACTION, View.FINISHING, View.RECONNECTING})
+STATUSES = {
+    "NO_BRIDGE_AVAILABLE": 503,
+    "TOO_MANY_PAIRINGS": 429,
+    "PAIRING_COOLDOWN": 429,
+    "CODE_UNDER_WAY": 429,
+    "TOO_MANY_CODES": 429,
+    "INVALID_NUMBER": 400,
+}
+MOVING = frozenset({View.WAITING, View.PREPARING, View.SCAN, View.ACTION, View.FINISHING, View.RECONNECTING})
 LANGUAGE_NAMES = [(code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
 LANGUAGE_KEPT = 365 * 24 * 3600  # seconds
 
@@ -68,14 +76,33 @@ def start(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
     except PairingRefused as refusal:
         if refusal.code not in JOINED:
             return _refused(request, invitation, refusal)
-    if wants_json(request):
-        return JsonResponse(states.take(account.pk))
-    return HttpResponseRedirect("./", status=303)
+    return _shown_by_itself(request, account.pk)
+
+
+@csrf_exempt  # as `start`
+@require_POST
+@knows_own_forms
+@invited
+@csrf_protect
+def ask_code(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
+    """A code to type, for the phone that shows this page and cannot scan itself."""
+    account = invitation.account.resolve()
+    try:
+        ask_pairing_code(account.pk, phone_number=request.POST.get("phone_number", "")[:40])
+    except PairingRefused as refusal:
+        return _refused(request, invitation, refusal)
+    return _shown_by_itself(request, account.pk)
 
 
 def complete(request: HttpRequest, token: str) -> HttpResponse:
     """The address as people copy it, without its last slash."""
     return keep_private(redirect("linking:page", token))
+
+
+def _shown_by_itself(request: HttpRequest, account_id: int) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse(states.take(account_id))
+    return HttpResponseRedirect("./", status=303)
 
 
 def _switch_language(request: HttpRequest, language: str) -> HttpResponse:

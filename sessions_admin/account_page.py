@@ -1,50 +1,20 @@
 """What the page of an account says above its form: what is wrong, what to do, and what happened."""
 
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from accounts import snapshots
-from accounts.failures import FAILURES, Failure
-from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, BridgeOrder, LinkSession, Transition
-from sessions_admin import cells
+from accounts import proving, snapshots
+from accounts.lifecycle import Status
+from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Message, Transition
+from sessions_admin import bridge_cells, cells, words
+from sessions_admin.diagnosis import Diagnosis, diagnose
+from sessions_admin.sight import list_of, page_of_row
+from webhooks.models import WebhookEvent
 
 NEWEST = 12  # rows of each table; the links lead to all of them
-
-# What there is to say and do while nothing has failed.
-STATES: dict[Status, Failure] = {
-    Status.INACTIVE: Failure(
-        gettext_lazy("Nothing is in progress."),
-        gettext_lazy("Invite the person who holds the phone, or order a new QR code."),
-    ),
-    Status.QR_SCANNING: Failure(
-        gettext_lazy("The linking page shows a QR code."), gettext_lazy("Ask the person to scan it with WhatsApp.")
-    ),
-    Status.ACTION_REQUIRED: Failure(
-        gettext_lazy("The phone asks for a confirmation."), gettext_lazy("Ask the person to look at the phone.")
-    ),
-    Status.AUTHENTICATED: Failure(
-        gettext_lazy("The code was scanned; WhatsApp is finishing."),
-        gettext_lazy("Wait. A new QR code now would throw the scan away."),
-    ),
-    Status.CONNECTED: Failure(gettext_lazy("The account is linked and works."), gettext_lazy("Nothing to do.")),
-    Status.DISCONNECTED: Failure(
-        gettext_lazy("The connection was lost. It is expected to come back by itself."),
-        gettext_lazy("Check that the phone is on and online. If it stays away, order a new QR code."),
-    ),
-    Status.QR_EXPIRED: FAILURES[EndReason.QR_EXPIRED],
-    Status.LOGGED_OUT: FAILURES[EndReason.LOGGED_OUT],
-    Status.FAILED: Failure(
-        gettext_lazy("The last attempt failed."), gettext_lazy("Look at the history below, then order a new QR code.")
-    ),
-}
-WENT_WRONG = {Status.FAILED, Status.QR_EXPIRED, Status.LOGGED_OUT}
 
 
 @dataclass(frozen=True)
@@ -80,20 +50,31 @@ class SessionLine:
 @dataclass(frozen=True)
 class OrderLine:
     link: Link
-    kind: str
     state: SafeString
     tries: int
-    made: str
+    age: SafeString | str
     problem: str
+
+
+@dataclass(frozen=True)
+class TestLine:
+    """What became of the last test message."""
+
+    to: str
+    step: SafeString
+    text: str
+    link: Link
+    is_under_way: bool
 
 
 @dataclass(frozen=True)
 class AccountPage:
     status: SafeString
+    unreachable: SafeString | str
     tone: str
     since: SafeString | str
-    meaning: str | Promise
-    todo: str | Promise
+    diagnosis: Diagnosis
+    test: TestLine | None
     devices_left: int
     facts: list[tuple[str, str]]
     links: list[Link]
@@ -105,13 +86,15 @@ class AccountPage:
 def page_of(account: Account) -> AccountPage:
     snapshot = snapshots.take(account.pk) if account.merged_into_id is None else None
     status = snapshot["status"] if snapshot else Status(account.status)
-    said = explain(status, snapshot["reason"] if snapshot else "")
+    unreachable = bridge_cells.unreachable(account)
+    gone = Diagnosis(_("This account was deleted."), _merged_note(account))
     return AccountPage(
         status=cells.status(status),
-        tone=cells.TONES[status],
+        unreachable=unreachable,
+        tone="wait" if unreachable and status == Status.CONNECTED else cells.TONES[status],
         since=cells.age(account.status_changed_at),
-        meaning=_("This account was deleted.") if account.deleted_at else said.meaning,
-        todo=_merged_note(account) if account.deleted_at else said.todo,
+        diagnosis=diagnose(account, snapshot) if snapshot and not account.deleted_at else gone,
+        test=_test_line(account),
         devices_left=snapshot["devices_left"] if snapshot else 0,
         facts=_facts(account),
         links=_links(account),
@@ -121,17 +104,25 @@ def page_of(account: Account) -> AccountPage:
     )
 
 
-def explain(status: Status, reason: str) -> Failure:
-    """What is wrong and what to do: by the reason of the end where something went wrong, else by the status."""
-    if status in WENT_WRONG and reason in EndReason.values:
-        return FAILURES.get(EndReason(reason), STATES[status])
-    return STATES[status]
-
-
 def _merged_note(account: Account) -> str:
     if account.merged_into is None:
         return _("It is kept for its history.")
     return _("Its phone has an account already: %(account)s.") % {"account": account.merged_into}
+
+
+def _test_line(account: Account) -> TestLine | None:
+    tests = BridgeOrder.objects.filter(session__account=account, kind=BridgeOrder.Kind.TEST_MESSAGE)
+    order = tests.order_by("-pk").first()
+    if order is None:
+        return None
+    proof = proving.proof_of(order)
+    return TestLine(
+        to=cells.phone(order.phone_number),
+        step=cells.dot(cells.PROOF_TONES[proof.step], proof.step.label),
+        text=proof.text,
+        link=Link(cells.moment(order.created_at), page_of_row(order)),
+        is_under_way=proof.step in {proving.Step.WAITING, proving.Step.SENT},
+    )
 
 
 def _facts(account: Account) -> list[tuple[str, str]]:
@@ -148,26 +139,22 @@ def _facts(account: Account) -> list[tuple[str, str]]:
 
 def _links(account: Account) -> list[Link]:
     session = account.current_session
-    of_account, of_session = {"account__id__exact": account.pk}, {"session__id__exact": session.pk if session else 0}
+    of_account = {"account__id__exact": account.pk}
     invitations = account.invitations.usable().count()
     links = [
-        Link(_("Whole history"), _list_of("accounts_transition", of_account)),
-        Link(_("All link sessions"), _list_of("accounts_linksession", of_account)),
-        Link(
-            _("Open invitations: %(count)d") % {"count": invitations}, _list_of("accounts_linkinvitation", of_account)
-        ),
+        Link(_("Whole history"), list_of(Transition, **of_account)),
+        Link(_("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
+        Link(_("All link sessions"), list_of(LinkSession, **of_account)),
+        Link(_("Open invitations: %(count)d") % {"count": invitations}, list_of(LinkInvitation, **of_account)),
     ]
     if session is not None:
+        of_session = {"session__id__exact": session.pk}
         links += [
-            Link(_("Current session"), reverse("admin:accounts_linksession_change", args=[session.pk])),
-            Link(_("Its webhook events"), _list_of("webhooks_webhookevent", of_session)),
-            Link(_("Its messages"), _list_of("accounts_message", of_session)),
+            Link(_("Current session"), page_of_row(session)),
+            Link(_("Its webhook events"), list_of(WebhookEvent, **of_session)),
+            Link(_("Its messages"), list_of(Message, **of_session)),
         ]
     return links
-
-
-def _list_of(model: str, query: dict[str, int]) -> str:
-    return f"{reverse(f'admin:{model}_changelist')}?{urlencode(query)}"
 
 
 def _entry(row: Transition) -> Entry:
@@ -175,7 +162,7 @@ def _entry(row: Transition) -> Entry:
         at=cells.moment(row.created_at),
         old=cells.status(row.old) if row.old != row.new else None,
         new=cells.status(row.new),
-        trigger=row.trigger.replace("_", " "),
+        trigger=words.trigger(row.trigger),
         actor=str(row.actor) if row.actor else "",
         reason=cells.reason(row.reason),
     )
@@ -187,7 +174,7 @@ def _sessions(account: Account) -> list[LinkSession]:
 
 def _session_line(row: LinkSession) -> SessionLine:
     return SessionLine(
-        link=Link(row.session_id, reverse("admin:accounts_linksession_change", args=[row.pk])),
+        link=Link(row.session_id, page_of_row(row)),
         bridge=str(row.bridge),
         started=cells.moment(row.started_at),
         qr_codes=row.qr_count,
@@ -204,10 +191,9 @@ def _orders(account: Account) -> list[BridgeOrder]:
 
 def _order_line(row: BridgeOrder) -> OrderLine:
     return OrderLine(
-        link=Link(row.get_kind_display(), reverse("admin:accounts_bridgeorder_change", args=[row.pk])),
-        kind=row.kind,
+        link=Link(row.get_kind_display(), page_of_row(row)),
         state=cells.dot(cells.ORDER_TONES[row.state], row.get_state_display()),
         tries=row.attempts,
-        made=cells.moment(row.created_at),
+        age=cells.age(row.created_at),
         problem=row.error,
     )

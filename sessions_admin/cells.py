@@ -1,16 +1,17 @@
 """What a table cell shows: a status with its dot, an age, a phone number, a moment, folded JSON."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from accounts import phones
+from accounts import failures, phones, proving
 from accounts.lifecycle import EndReason, Status
-from accounts.models import BridgeOrder
+from accounts.models import BridgeOrder, StraySession
 from webhooks.models import WebhookEvent
 
 # The same colours everywhere; the dot never stands without its word.
@@ -40,10 +41,27 @@ EVENT_TONES: dict[str, str] = {
     WebhookEvent.State.FAILED: "wait",
     WebhookEvent.State.DEAD: "bad",
 }
+PROOF_TONES: dict[str, str] = {
+    proving.Step.WAITING: "accent",
+    proving.Step.SENT: "accent",
+    proving.Step.DELIVERED: "good",
+    proving.Step.READ: "good",
+    proving.Step.FAILED: "bad",
+}
+STRAY_TONES: dict[str, str] = {
+    StraySession.Outcome.ADOPTED: "good",
+    StraySession.Outcome.STOPPED: "muted",
+    StraySession.Outcome.GONE: "muted",
+}
 
 
 def dot(tone: str, word: object) -> SafeString:
     return format_html('<span class="ld-dot ld-{}">{}</span>', tone, word)
+
+
+def several(words: Sequence[object]) -> SafeString:
+    """Beside each other, or below where there is no room."""
+    return format_html('<span class="ld-words">{}</span>', format_html_join("", "<span>{}</span>", zip(words)))
 
 
 def status(value: str) -> SafeString:
@@ -55,8 +73,16 @@ def phone(digits: str | None) -> str:
 
 
 def reason(code: str) -> str:
-    """A history row's reason: staff's own words, or an end reason by its name."""
-    return str(EndReason(code).label) if code in EndReason.values else code
+    """A history row's reason: staff's own words, an end reason by its name, or what a bridge said, in words."""
+    why, _colon, said = code.partition(": ")
+    if why in EndReason.values:
+        return f"{EndReason(why).label}: {_told(said)}" if said else str(EndReason(why).label)
+    return _told(code)
+
+
+def _told(code: str) -> str:
+    told = failures.of(code)
+    return code if told is failures.UNKNOWN else f"{told.meaning} ({code})"
 
 
 def moment(value: datetime | None) -> str:
@@ -80,8 +106,12 @@ def age(value: datetime | None) -> SafeString | str:
     """Relative and short, for lists; the full time is its title."""
     if value is None:
         return "–"
-    seconds = max(0, int((timezone.now() - value).total_seconds()))
-    return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), duration(seconds))
+    return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), since(value))
+
+
+def since(value: datetime | None) -> str:
+    """How long ago, in words."""
+    return duration(max(0, int((timezone.now() - value).total_seconds()))) if value else "–"
 
 
 def duration(seconds: int) -> str:

@@ -1,9 +1,7 @@
 """The overview: how many accounts are where, what needs attention, and what to do first on an empty desk."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Count, Model, QuerySet
@@ -17,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Workspace
 from sessions_admin import cells
-from sessions_admin.account_page import explain
-from webhooks.models import WebhookEvent
+from sessions_admin.attention import LATELY, Notice, notices
+from sessions_admin.diagnosis import explain
+from sessions_admin.sight import list_of, page_of_row, seen
 
-LATELY = timedelta(hours=24)
 SHOWN = 20
 
 
@@ -54,8 +52,7 @@ class Overview:
     counts: list[StatusCount]
     troubles: list[Trouble]
     more_troubles: int
-    dead_events: int
-    dead_events_url: str
+    notices: list[Notice]
     steps: list[Step]
 
 
@@ -65,44 +62,36 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def overview(request: HttpRequest) -> Overview:
-    accounts = _seen(request, Account).filter(deleted_at__isnull=True)
+    accounts = seen(request, Account).filter(deleted_at__isnull=True)
     troubled = accounts.filter(
         status__in=[Status.FAILED, Status.DISCONNECTED], status_changed_at__gt=timezone.now() - LATELY
     ).order_by("-status_changed_at")
-    dead = {"state__exact": WebhookEvent.State.DEAD}
     return Overview(
         counts=_counts(accounts),
         troubles=[_trouble(account) for account in troubled.select_related("current_session")[:SHOWN]],
         more_troubles=max(0, troubled.count() - SHOWN),
-        dead_events=_seen(request, WebhookEvent).filter(state=WebhookEvent.State.DEAD).count(),
-        dead_events_url=f"{reverse('admin:webhooks_webhookevent_changelist')}?{urlencode(dead)}",
+        notices=notices(request),
         steps=_steps(request),
     )
 
 
-def _seen(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
-    """What this user may see of a model, by the rule of its admin."""
-    page = admin.site.get_model_admin(model)
-    return page.get_queryset(request) if page.has_view_permission(request) else model._default_manager.none()
-
-
 def _counts(accounts: QuerySet[Account]) -> list[StatusCount]:
     found = dict(accounts.order_by().values_list("status").annotate(Count("pk")))
-    address = reverse("admin:accounts_account_changelist")
     return [
-        StatusCount(cells.status(status), found.get(status, 0), f"{address}?{urlencode({'status__exact': status})}")
+        StatusCount(cells.status(status), found.get(status, 0), list_of(Account, status__exact=status))
         for status in Status
     ]
 
 
 def _trouble(account: Account) -> Trouble:
-    reason = account.current_session.end_reason if account.current_session else ""
+    session = account.current_session
+    why, detail = (session.end_reason, session.end_detail) if session else ("", "")
     return Trouble(
         account=str(account),
-        url=reverse("admin:accounts_account_change", args=[account.pk]),
+        url=page_of_row(account),
         status=cells.status(account.status),
         phone=cells.phone(account.phone_number),
-        meaning=explain(Status(account.status), reason).meaning,
+        meaning=explain(Status(account.status), why, detail).meaning,
         since=cells.age(account.status_changed_at),
     )
 

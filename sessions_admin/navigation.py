@@ -18,14 +18,20 @@ from accounts.models import (
     Bridge,
     BridgeOrder,
     BridgeSecret,
+    Incident,
+    Lease,
     LinkInvitation,
     LinkSession,
     Message,
+    Pulse,
+    ReconcileRun,
+    StraySession,
     Transition,
     User,
     Workspace,
 )
 from api.models import RateLimitCount, WorkspaceToken
+from sessions_admin.sight import list_of
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
@@ -39,7 +45,17 @@ GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
             (Transition, "history"),
         ],
     ),
-    (_("Bridges"), [(Bridge, "hub"), (BridgeOrder, "outbox"), (BridgeSecret, "key")]),
+    (
+        _("Bridges"),
+        [
+            (Bridge, "hub"),
+            (StraySession, "person_search"),
+            (BridgeOrder, "outbox"),
+            (Incident, "warning"),
+            (ReconcileRun, "compare_arrows"),
+            (BridgeSecret, "key"),
+        ],
+    ),
     (
         _("Inbox"),
         [
@@ -51,14 +67,30 @@ GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
         ],
     ),
     (_("People"), [(User, "person"), (Group, "group"), (Workspace, "storefront"), (WorkspaceToken, "vpn_key")]),
-    (_("Queue"), [(Schedule, "schedule"), (OrmQ, "pending"), (Success, "check"), (Failure, "error")]),
+    (
+        _("Queue"),
+        [
+            (Lease, "work_history"),
+            (Pulse, "ecg_heart"),
+            (Schedule, "schedule"),
+            (OrmQ, "pending"),
+            (Success, "check"),
+            (Failure, "error"),
+        ],
+    ),
 ]
 
 
-# Where the group says the rest.
+# Where the group says the rest, or the queue has no Indonesian of its own (its pages take these words too).
 TITLES: dict[type[Model], Any] = {
     BridgeOrder: _("Orders"),
     BridgeSecret: _("Secrets"),
+    Failure: _("Failed tasks"),
+    Lease: _("Jobs"),
+    OrmQ: _("Queued tasks"),
+    Pulse: _("Workers"),
+    Schedule: _("Scheduled tasks"),
+    Success: _("Successful tasks"),
     WebhookEvent: _("Webhook events"),
     WorkspaceToken: _("Tokens"),
 }
@@ -85,7 +117,5 @@ def _seen(request: HttpRequest, entries: list[tuple[type[Model], str]]) -> list[
 
 
 def _item(model: type[Model], icon: str) -> dict[str, Any]:
-    options = model._meta
-    link = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
-    title = TITLES.get(model) or capfirst(options.verbose_name_plural)
-    return {"title": title, "icon": icon, "link": link}
+    title = TITLES.get(model) or capfirst(model._meta.verbose_name_plural)
+    return {"title": title, "icon": icon, "link": list_of(model)}

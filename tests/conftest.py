@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from accounts import pairing
+from accounts import bridge_client, fleet, pairing
 from accounts.models import Account, Bridge, BridgeSecret, LinkSession, Workspace
 from api import limits
+from tests import misbehaving
 from tests.log_scan import (
     pytest_runtest_setup,
     pytest_sessionfinish,
@@ -35,8 +37,9 @@ def _own_media(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_start() -> Iterator[None]:
-    """What a process remembers for some seconds, forgotten: secrets and budgets."""
+    """What a process remembers for some seconds, forgotten: secrets, budgets, and which bridges it has heard."""
     forget_secrets()
+    fleet._heard.clear()
     limits.forget()
     budgets.forget()
     yield
@@ -49,7 +52,9 @@ def workspace(db: None) -> Workspace:
 
 
 def make_bridge(name: str, url: str = "http://127.0.0.1:1", **values: Any) -> Bridge:
-    bridge = Bridge.objects.create(name=name, url=url, capabilities=["logout"], **values)
+    """One that was heard of just now: no other gets a session."""
+    values = {"capabilities": ["logout"], "last_heard_at": timezone.now()} | values
+    bridge = Bridge.objects.create(name=name, url=url, **values)
     BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.HMAC, value=f"{name}-hmac")
     BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.API_KEY, value=f"{name}-key")
     return bridge
@@ -89,6 +94,14 @@ class Portal:
         return self.client.post(
             "/api/whatsapp/webhooks/webjs", raw, "application/json", headers=(headers or signed) | extra
         )
+
+
+@pytest.fixture
+def impatient(act: misbehaving.Act, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the test's `act` never answers, that is soon found; an answer has its time, on a busy machine too."""
+    monkeypatch.setattr(bridge_client, "MAX_ANSWER", 128 * 1024)
+    if act in misbehaving.NEVER_ANSWER:
+        monkeypatch.setattr(bridge_client, "COMMAND_WITHIN", 0.4)
 
 
 @pytest.fixture

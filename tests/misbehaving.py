@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +29,11 @@ class MisbehavingBridge(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self.hosts: list[str] = []  # as the Host headers name it
         self.running: set[str] = set()
+        self.clients: Counter[str] = Counter()  # how often it made one for a session id
+        self.doubled: set[str] = set()  # ids that had a client already when they got one: a Node bridge runs both
+        self.leaving: set[str] = set()  # what it was told to stop, and has not yet
         self.says: dict[str, str] = {}  # the status of a session, where it is not qr_scanning
         self.stopping = threading.Event()
         self.lists: Act = list_sessions
@@ -54,6 +58,17 @@ class MisbehavingBridge(ThreadingHTTPServer):
         with self._turn:
             return self._acts.popleft() if len(self._acts) > 1 else self._acts[0]
 
+    def make_client(self, session_id: str) -> None:
+        if session_id in self.running:
+            self.doubled.add(session_id)
+        self.clients[session_id] += 1
+        self.running.add(session_id)
+
+    def finish(self) -> None:
+        """With what it was slow to stop."""
+        self.running -= self.leaving
+        self.leaving.clear()
+
     def handle_error(self, *_: Any) -> None:
         """A caller that hung up is what some of these acts are about."""
 
@@ -75,6 +90,7 @@ class Conversation(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         seen = Seen(self.command, address.path, dict(parse_qsl(address.query)), json.loads(raw) if raw else None)
         self.server.seen.append(seen)
+        self.server.hosts.append(self.headers["Host"])
         act(self, seen)
 
     def answer(self, status: int, body: Any, **headers: str) -> None:
@@ -96,6 +112,36 @@ def well(talk: Conversation, seen: Seen) -> None:
     talk.answer(200, {"success": True, "session_id": "x", "status": "qr_scanning"})
 
 
+def faithful(talk: Conversation, seen: Seen) -> None:
+    """Runs what it is told to run, and stops what it is told to stop."""
+    if seen.method == "DELETE":
+        talk.server.running.discard(seen.path.rpartition("/")[2])
+    elif seen.path == "/api/sessions":
+        talk.server.make_client(seen.body["session_id"])
+    well(talk, seen)
+
+
+def carries_it_out(answer: "Act") -> "Act":
+    """A start is carried out, whatever becomes of its answer."""
+
+    def act(talk: Conversation, seen: Seen) -> None:
+        if seen.method == "POST":
+            talk.server.make_client(seen.body["session_id"])
+        answer(talk, seen)
+
+    act.__name__ = f"carries_it_out_and_{answer.__name__}"
+    return act
+
+
+def stops_late(talk: Conversation, seen: Seen) -> None:
+    """It stops it when the test says so, and nobody is told."""
+    if seen.method == "DELETE":
+        talk.server.leaving.add(seen.path.rpartition("/")[2])
+        drops_the_line(talk, seen)
+    else:
+        faithful(talk, seen)
+
+
 def list_sessions(talk: Conversation, seen: Seen) -> None:
     rows = [
         {"session_id": session_id, "status": talk.server.says.get(session_id, "qr_scanning")}
@@ -105,7 +151,11 @@ def list_sessions(talk: Conversation, seen: Seen) -> None:
 
 
 def status(code: int) -> Act:
-    return lambda talk, seen: talk.answer(code, {"error": f"told to answer {code}"})
+    def act(talk: Conversation, seen: Seen) -> None:
+        talk.answer(code, {"error": f"told to answer {code}"})
+
+    act.__name__ = f"status_{code}"
+    return act
 
 
 def knows_only(key: str) -> Act:
@@ -155,6 +205,16 @@ def drips(talk: Conversation, seen: Seen) -> None:
     talk.end_headers()
     while not talk.server.stopping.wait(0.05):
         talk.wfile.write(b" ")
+
+
+def drips_its_headers(talk: Conversation, seen: Seen) -> None:
+    """As above, and the body never begins."""
+    talk.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not talk.server.stopping.wait(0.05):
+        talk.wfile.write(b"x")
+
+
+NEVER_ANSWER = {hangs, drips, drips_its_headers}
 
 
 @contextlib.contextmanager

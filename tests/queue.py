@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from importlib import import_module
+from threading import Event
 
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -16,7 +17,21 @@ def run_due_tasks(*, within: float = 0) -> int:
         if row is None or ran > 200:
             return ran
         row.delete()
-        task = SignedPackage.loads(row.payload)
-        module, _, name = task["func"].rpartition(".")
-        getattr(import_module(module), name)(*task["args"])
+        _run(row)
         ran += 1
+
+
+def work(until: Event) -> None:
+    """As one of several workers, each of which takes what is due."""
+    while not until.is_set():
+        row = OrmQ.objects.filter(lock__lte=timezone.now()).order_by("lock", "pk").first()
+        if row is not None and OrmQ.objects.filter(pk=row.pk).delete()[0]:
+            _run(row)
+        else:
+            until.wait(0.05)
+
+
+def _run(row: OrmQ) -> None:
+    task = SignedPackage.loads(row.payload)
+    module, _, name = task["func"].rpartition(".")
+    getattr(import_module(module), name)(*task["args"], **task["kwargs"])

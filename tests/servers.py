@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def portal(*, port: int | None = None, **environment: str) -> Iterator[str]:
+def portal(*, port: int | None = None, **more: str) -> Iterator[str]:
     """Run the portal and give its base URL. The test must commit what the server shall see (`transactional_db`)."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
@@ -35,7 +35,7 @@ def portal(*, port: int | None = None, **environment: str) -> Iterator[str]:
     with (
         tempfile.NamedTemporaryFile() as log,
         subprocess.Popen(
-            command, cwd=ROOT, env=_environment(url) | environment, stdout=log, stderr=subprocess.STDOUT
+            command, cwd=ROOT, env=environment(url) | more, stdout=log, stderr=subprocess.STDOUT
         ) as server,
     ):
         try:
@@ -53,7 +53,8 @@ def _show_and_scan(log: Path) -> None:
     SCAN.read_file(log, f"{os.environ.get('PYTEST_CURRENT_TEST')}, by its server")
 
 
-def _environment(url: str) -> dict[str, str]:
+def environment(url: str = "http://127.0.0.1") -> dict[str, str]:
+    """For a process that shares the test database."""
     return os.environ | {
         "DATABASE_URL": _database_url(),
         "SECRET_KEY": settings.SECRET_KEY,

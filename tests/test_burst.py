@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SOCKETS = 10  # as many as the bridge opens
 BURST = 200
+AGAIN_AFTER = (1, 2, 4)  # seconds, after a 429: SQLite under load may be `BUSY`
 
 
 @pytest.fixture
@@ -39,6 +40,14 @@ class NodeSocket:
         self.connection: http.client.HTTPConnection | None = None
 
     def post(self, body: Any) -> tuple[int, str | None]:
+        for pause in AGAIN_AFTER:
+            answer = self._send(body)
+            if answer[0] != 429:
+                return answer
+            time.sleep(pause)
+        return self._send(body)
+
+    def _send(self, body: Any) -> tuple[int, str | None]:
         self.connection = self.connection or http.client.HTTPConnection(self.address, timeout=30)
         raw, headers = signed_headers("alpha-hmac", body)
         headers |= {"Content-Type": "application/json", "Connection": "close"}

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from accounts.models import LinkSession
+from accounts import fleet
+from accounts.models import Bridge, LinkSession
 from tests.conftest import Portal
 from webhooks.models import WebhookEvent
 
@@ -21,11 +22,12 @@ BRIDGE_WAITS = 10  # seconds, the Node bridge's time-out
 
 @contextmanager
 def somebody_holds(session: LinkSession) -> Iterator[None]:
-    """Its row on MariaDB, the whole database on SQLite, until we are done."""
+    """Its row and its bridge's on MariaDB, the whole database on SQLite, until we are done."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
+            Bridge.objects.select_for_update().get(pk=session.bridge_id)
             LinkSession.objects.select_for_update().get(pk=session.pk)
             held.set()
             done.wait(30)
@@ -53,6 +55,7 @@ def send(portal: Portal, session: LinkSession, **headers: str) -> tuple[Any, flo
 def test_a_bridge_is_told_to_come_again_before_it_gives_up(portal: Portal, session: LinkSession) -> None:
     portal.post("session_reconnected", session)  # the secrets are known before the trouble begins
     before = WebhookEvent.objects.count()
+    fleet._heard.clear()  # as after 10 s: that it spoke is to be noted, too
     with somebody_holds(session), ThreadPoolExecutor(2) as pool:
         old = pool.submit(send, portal, session)
         new = pool.submit(send, portal, session, **{"X-Event-Id": "e1"})
@@ -71,3 +74,23 @@ def test_a_short_trouble_is_not_even_noticed(portal: Portal, session: LinkSessio
             time.sleep(2)
         answer, _ = sent.result()
     assert answer.json()["outcome"] == "applied"
+
+
+def test_what_is_only_a_note_waits_a_second_and_what_follows_as_long_as_before(session: LinkSession) -> None:
+    waited = []
+
+    def hear_and_write() -> None:
+        began = time.monotonic()
+        fleet.hear(session.bridge_id)
+        waited.append(time.monotonic() - began)
+        LinkSession.objects.filter(pk=session.pk).update(end_detail="written")
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with somebody_holds(session):
+            done = pool.submit(hear_and_write)
+            time.sleep(2.5)
+        done.result()
+    assert waited[0] < 2
+    session.refresh_from_db()
+    assert session.end_detail == "written"

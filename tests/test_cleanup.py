@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from django_q.models import Schedule
 
-from accounts import cleanup, fleet, pairing, tasks
+from accounts import cleanup, fleet, orders, pairing, tasks
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSession, Workspace
 from accounts.schedules import synchronise
@@ -22,11 +22,6 @@ from tests.test_webhook_contract import QR, READY, link, move_back, status_of
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 ALL = list(cleanup.CLEANABLE)
-
-
-@pytest.fixture(autouse=True)
-def _heard_anew() -> None:
-    fleet._heard.clear()  # a process remembers whom it has heard: the bridge of the test before had the same key
 
 
 def ask(path: str, body: dict[str, Any], *, secret: str = "alpha") -> Any:
@@ -264,7 +259,7 @@ class TestStale:
 class TestSchedule:
     def test_it_runs_every_hour(self, db: None) -> None:
         synchronise()
-        assert Schedule.objects.get(func="accounts.tasks.clean_up").minutes == 60
+        assert Schedule.objects.get(name="clean up what is long over").minutes == 60
 
     def end_long_ago(self, account: Account) -> None:
         """The attempt ended, and its stop was carried out, 25 hours ago."""
@@ -312,6 +307,42 @@ class TestSchedule:
         portal.post("session_ready", sessions[scanned], **READY | {"phone_number": scanned})
         assert status_of(accounts[scanned]) == Status.CONNECTED
 
+    def test_nothing_goes_while_we_only_observe(
+        self, portal: Portal, account: Account, session: LinkSession, settings: Any
+    ) -> None:
+        """A restored backup calls it lost for long; the bridge may hold it."""
+        settings.LINKDESK_RECONCILE = "observe"
+        lost(portal, session, ago=8 * DAY)
+        Bridge.objects.update(heard_since=timezone.now() - timedelta(hours=2))
+        assert_survives(account, tried=tasks.clean_up)
+        assert tasks.clean_up() == "nothing: it only observes"
+        settings.LINKDESK_RECONCILE = "act"
+        assert tasks.clean_up() == cleanup.Cleaned(attempts=0, links=1, failed=0)
+
+    @pytest.mark.django_db(transaction=True)  # so that what fails is rolled back
+    def test_one_that_fails_holds_up_nobody_behind_it(
+        self, workspace: Workspace, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = [Account.objects.create(workspace=workspace, label=name) for name in PHONES[:2]]
+        sessions = [pairing.start(account.pk, trigger="test") for account in made]
+        for session in sessions:
+            move_back(session, 26 * HOUR)
+        order = orders.order
+
+        def breaks_for_the_first(session: LinkSession, *args: Any, **kwargs: Any) -> Any:
+            if session.account_id == made[0].pk:
+                raise RuntimeError("as a row that nobody thought of")
+            return order(session, *args, **kwargs)
+
+        monkeypatch.setattr(orders, "order", breaks_for_the_first)
+        assert tasks.expire_overdue() == {"looked at": 2, "failed": 1}
+        assert [status_of(account) for account in made] == [Status.QR_SCANNING, Status.FAILED]
+        stale = cleanup.clean_stale(
+            Account.objects.all(), attempts_after=timedelta(hours=1), links_after=timedelta(days=1)
+        )
+        assert stale == cleanup.Cleaned(attempts=1, links=0, failed=1)
+        assert [is_deleted(account) for account in made] == [False, True]
+
     def test_a_link_lost_for_a_week_becomes_inactive(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
@@ -335,6 +366,7 @@ class TestSchedule:
             assert_survives(account, tried=tasks.clean_up)
 
     def test_a_bridge_that_is_heard_all_the_time_is_heard_since_the_first_time(self, bridge: Bridge) -> None:
+        Bridge.objects.update(last_heard_at=None)
         fleet.hear(bridge.pk)
         bridge.refresh_from_db()
         since = bridge.heard_since

@@ -1,4 +1,4 @@
-"""Every request of the bridge contract's section 1, as the Node bridge sends it, and the answer that it needs."""
+"""Every request of docs/bridge-contract.md, 1, as the Node bridge sends it, and the answer that it needs."""
 
 import re
 from collections.abc import Callable
@@ -292,7 +292,7 @@ class TestChatsSync:
 
 
 class TestStatusOfASession:
-    """Section 5.1: GET accounts/{session_id}/status."""
+    """Contract 5.1: GET accounts/{session_id}/status."""
 
     def get(self, session: LinkSession, workspace_id: Any) -> Any:
         path = f"/api/whatsapp/accounts/{session.session_id}/status?workspace_id={workspace_id}"

@@ -92,9 +92,9 @@ class TestRedaction:
         "piece", ["a", "1", "token", "token=", "a-", "+1 ", "1 ", "aA1-", "@", "2@a,", "/link/", "\\"]
     )
     def test_no_text_takes_long(self, piece: str) -> None:
-        start = time.perf_counter()
+        start = time.thread_time()
         redact(piece * (20 * LONGEST // len(piece)))
-        assert time.perf_counter() - start < 0.5
+        assert time.thread_time() - start < 0.5
 
 
 class TestLines:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import pytest
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+HEARD_WITHIN = 15  # seconds; a bridge whom nobody hears says each 5 s that it is there
 HEALS_WITHIN = 75  # seconds; a first QR is waited for 60 s
 
 
@@ -84,7 +86,15 @@ class Visitor:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         assert token
         form = urllib.parse.urlencode({"csrfmiddlewaretoken": token[1]}).encode()
-        self.opener.open(urllib.request.Request(f"{self.url}start", form, {"Referer": self.url}), timeout=10)
+        give_up = time.monotonic() + HEARD_WITHIN
+        while True:
+            try:
+                self.opener.open(urllib.request.Request(f"{self.url}start", form, {"Referer": self.url}), timeout=10)
+                return
+            except urllib.error.HTTPError as refusal:
+                if refusal.code != 503 or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.5)  # the bridge has not been heard of yet
 
     def snapshot(self) -> dict[str, Any]:
         with self.opener.open(f"{self.url}snapshot", timeout=10) as answer:

@@ -16,7 +16,7 @@ from tests.conftest import Portal
 from tests.test_webhook_contract import READY
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
-# As captured (contract, section 1.3).
+# As captured (contract 1.3).
 PRIVATE = {
     "id": "false_6281234567890@c.us_E11A7F722F4D23F3C053BE8A3D4C28C0",
     "from": "6281234567890@c.us",

@@ -136,6 +136,13 @@ class TestOthers:
         run()
         assert [task.id for task in Failure.objects.all()] == ["t29"]
 
+    def test_unknown_sessions_that_were_settled_after_14_days(self, bridge: Bridge) -> None:
+        for days in (13, 15):
+            bridge.strays.create(session_id=f"s{days}", outcome="gone", settled_at=ago(days), first_seen_at=ago(99))
+        bridge.strays.create(session_id="open", first_seen_at=ago(99), last_seen_at=ago(99))
+        run()
+        assert set(bridge.strays.values_list("session_id", flat=True)) == {"s13", "open"}
+
     def test_the_history_and_the_accounts_stay(self, account: Account, session: LinkSession) -> None:
         Transition.objects.update(created_at=ago(4000))
         LinkSession.objects.update(started_at=ago(4000), ended_at=ago(3999))

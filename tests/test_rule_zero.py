@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts import pairing
-from accounts.lifecycle import EndReason, Status
+from accounts.lifecycle import READY_WITHIN, SCAN_WITHIN, SOFT_STOP_AFTER, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
-from tests.conftest import Portal, make_bridge
+from tests.conftest import PHONE, Portal, make_bridge
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
 from tests.test_webhook_contract import QR, READY, link, move_back, status_of
@@ -195,3 +195,92 @@ class TestDecoration:
 
     def test_an_unknown_session_is_answered_before_its_data_is_judged(self, portal: Portal) -> None:
         assert portal.post("session_ready", "nobody", phone_number=[]).json()["outcome"] == "unknown_session"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLostScan:
+    """The bridge could not tell us of the scan, and the attempt has run out: its stop looks first (rule 6)."""
+
+    def lapse(self, session: LinkSession) -> None:
+        Portal("alpha-hmac").post("qr_code_generated", session, **QR)
+        move_back(session, SCAN_WITHIN + 1)
+        pairing.expire(session.pk)
+        session.refresh_from_db()
+        assert session.end_reason == EndReason.QR_EXPIRED
+
+    def stop(self) -> None:
+        BridgeOrder.objects.filter(kind=BridgeOrder.Kind.STOP).update(due_at=timezone.now())
+        run_due_tasks(within=SOFT_STOP_AFTER + 1)
+
+    def test_a_scan_that_the_list_shows_is_taken_back(
+        self, node: MisbehavingBridge, account: Account, session: LinkSession
+    ) -> None:
+        self.lapse(session)
+        node.running, node.says = {session.session_id}, {session.session_id: "authenticated"}
+
+        self.stop()
+
+        assert status_of(account) == Status.AUTHENTICATED
+        assert ("DELETE", f"/api/sessions/{session.session_id}") not in node.commands
+
+    def test_a_code_that_nobody_scanned_is_stopped(
+        self, node: MisbehavingBridge, account: Account, session: LinkSession
+    ) -> None:
+        self.lapse(session)
+        node.running = {session.session_id}
+
+        self.stop()
+
+        assert status_of(account) == Status.QR_EXPIRED
+        assert ("DELETE", f"/api/sessions/{session.session_id}") in node.commands
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSlowPhone:
+    """Scanned, and not ready within 90 s: the attempt has failed, but the phone may only be slow (rule 6)."""
+
+    @pytest.fixture
+    def late(self, portal: Portal, account: Account, session: LinkSession) -> LinkSession:
+        portal.post("qr_code_generated", session, **QR)
+        portal.post("session_authenticated", session)
+        move_back(session, READY_WITHIN + 1)
+        pairing.expire(session.pk)
+        assert status_of(account) == Status.FAILED
+        session.refresh_from_db()
+        assert session.end_reason == EndReason.NEVER_READY
+        return session
+
+    def test_a_late_ready_links_it(
+        self, node: MisbehavingBridge, portal: Portal, account: Account, late: LinkSession
+    ) -> None:
+        assert portal.post("session_ready", late, **READY).json()["outcome"] == "applied"
+        assert status_of(account) == Status.CONNECTED
+        run_due_tasks(within=SOFT_STOP_AFTER + 1)
+        assert ("DELETE", f"/api/sessions/{late.session_id}") not in node.commands
+
+    def test_so_does_the_list_where_the_ready_was_lost(
+        self, node: MisbehavingBridge, account: Account, late: LinkSession
+    ) -> None:
+        row = {"session_id": late.session_id, "status": "connected", "phone_number": PHONE}
+        node.lists = lambda talk, seen: talk.answer(200, {"success": True, "sessions": [row]})
+
+        self.stop()
+
+        assert status_of(account) == Status.CONNECTED
+        assert ("DELETE", f"/api/sessions/{late.session_id}") not in node.commands
+
+    @pytest.mark.parametrize("said", ["authenticated", "qr_scanning"])
+    def test_one_that_is_no_further_is_stopped(
+        self, node: MisbehavingBridge, portal: Portal, account: Account, late: LinkSession, said: str
+    ) -> None:
+        node.running, node.says = {late.session_id}, {late.session_id: said}
+        portal.post("session_authenticated", late, status="authenticated")  # told again: no news
+
+        self.stop()
+
+        assert status_of(account) == Status.FAILED
+        assert ("DELETE", f"/api/sessions/{late.session_id}") in node.commands
+
+    def stop(self) -> None:
+        BridgeOrder.objects.filter(kind=BridgeOrder.Kind.STOP).update(due_at=timezone.now())
+        run_due_tasks(within=SOFT_STOP_AFTER + 1)

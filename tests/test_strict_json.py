@@ -1,5 +1,6 @@
 """That no body takes long to refuse or to read, however large and whatever it is made of."""
 
+import json
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from api.strict_json import MAX_DEPTH, MAX_VALUES, parse_object
 
 SIZE = 21_300_000  # bytes: a 16 MB file in base64
 FILE = b'{"event":"message_received","data":{"message":{"media":{"data":"' + b"QUFB" * (SIZE // 4) + b'"}}}}'
+MOST_KEYS = b"{" + b",".join(b'"%d":1' % key for key in range(MAX_VALUES - 10)) + b"}"
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ FILE = b'{"event":"message_received","data":{"message":{"media":{"data":"' + b"Q
         (b'{"a":[' + b"1," * (SIZE // 2) + b"1]}", "TOO_MANY_VALUES"),
         (b'{"a":[' + b"[]," * (SIZE // 3) + b"1]}", "TOO_MANY_VALUES"),
         (b'{"a":[' + b"{}," * (SIZE // 3) + b"1]}", "TOO_MANY_VALUES"),
-        (b"{" + b",".join(b'"%d":1' % key for key in range(MAX_VALUES - 10)) + b"}", None),
+        (MOST_KEYS, None),
         (b'{"a":1.' + b"1" * SIZE + b"}", None),
         (b'{"a":' + b"1" * SIZE + b"}", "NUMBER_OUT_OF_RANGE"),
         (b'{"a":1e' + b"9" * SIZE + b"}", "NUMBER_OUT_OF_RANGE"),
@@ -37,16 +39,34 @@ FILE = b'{"event":"message_received","data":{"message":{"media":{"data":"' + b"Q
     ],
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else value,
 )
-def test_twenty_megabytes_take_less_than_half_a_second(body: bytes, code: str | None) -> None:
-    """Measured: 0.05 s for a file, 0.15 to 0.4 s for the most values."""
+def test_twenty_megabytes_cost_little_more_than_plain_json(body: bytes, code: str | None) -> None:
+    """Measured: 0.05 s for a file, 0.15 to 0.4 s for the most values, where `json` takes 0.14 s for the most keys.
+
+    What it guards against is quadratic and takes minutes. The best of three: what else runs only adds.
+    """
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        assert refusal(body) == code
+        took.append((time.process_time() - start) / plain(MOST_KEYS))
+        if took[-1] < 6:
+            break
+    assert min(took) < 6
+
+
+def plain(body: bytes) -> float:
+    """Seconds of CPU for the standard library, on this machine as busy as it is."""
     start = time.process_time()
-    found = None
+    json.loads(body)
+    return time.process_time() - start
+
+
+def refusal(body: bytes) -> str | None:
     try:
         parse_object(body)
     except ApiError as error:
-        found = error.code
-    assert time.process_time() - start < 0.5
-    assert found == code
+        return error.code
+    return None
 
 
 @pytest.mark.parametrize(("depth", "fits"), [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])

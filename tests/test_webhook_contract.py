@@ -36,7 +36,8 @@ def move_back(session: LinkSession, seconds: float) -> None:
     """As if the session, and what the account last did, had happened so much earlier."""
     session.refresh_from_db()
     shift = timedelta(seconds=seconds)
-    for name in ("started_at", "first_qr_at", "authenticated_at", "connected_at", "ended_at", "qr_expires_at"):
+    moments = ("started_at", "admitted_at", "first_qr_at", "authenticated_at", "connected_at", "ended_at")
+    for name in (*moments, "qr_expires_at"):
         if getattr(session, name):
             setattr(session, name, getattr(session, name) - shift)
     session.save()
@@ -84,7 +85,7 @@ class TestMainWay:
 
 class TestOrderOfEvents:
     def test_a_qr_before_the_post_returns_finds_its_session(self, portal: Portal, session: LinkSession) -> None:
-        """Webhooks overtake the command that caused them (section 0.3): nothing was delivered yet."""
+        """Webhooks overtake the command that caused them (contract 0.3): nothing was delivered yet."""
         assert session.orders.get(kind="start").state == BridgeOrder.State.PENDING
         portal.post("qr_code_generated", session, **QR)
         session.refresh_from_db()
@@ -181,7 +182,7 @@ class TestEnds:
     def test_ready_after_delete_is_stopped_and_moves_nothing(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
-        """Deleted sessions talk again (section 0.6)."""
+        """Deleted sessions talk again (contract 0.6)."""
         portal.post("session_authenticated", session)
         pairing.force_reset(account.pk, reason="test")
         stops_of(session).update(state="confirmed", closed_at=timezone.now() - timedelta(seconds=90))

@@ -12,7 +12,7 @@ LOW_HEALTH = 0
 
 
 def restore_row(session: LinkSession) -> dict[str, Any]:
-    """`id` must not be null: a Node bridge then restores nothing (docs/bridge-api.md)."""
+    """`id` must not be null: a Node bridge then restores nothing (docs/bridge-contract.md, 1.5)."""
     return {
         "id": session.account_id,
         "session_id": session.session_id,

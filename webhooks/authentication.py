@@ -18,6 +18,7 @@ from rest_framework.request import Request
 
 from accounts import fleet
 from accounts.models import BridgeSecret
+from api.authentication import Caller
 from api.errors import ApiError
 from api.limits import guarded
 from webhooks.busy import busy
@@ -28,12 +29,6 @@ log = logging.getLogger(__name__)
 SECRETS_KEPT = 10  # seconds: reading and decrypting them for every event would cost more than the event
 
 _cache: dict[str, tuple[float, list[tuple[int, bytes]]]] = {}
-
-
-class Caller:
-    """Somebody who has proved which bridge it is: `request.auth` is that bridge's primary key."""
-
-    is_authenticated = True
 
 
 class BridgeSignature(BaseAuthentication):

@@ -3,14 +3,11 @@
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from api.authentication import Caller as Operator
-from api.authentication import WorkspaceTokens
-from api.models import WorkspaceToken
-from webhooks.authentication import BridgeKey, BridgeSignature, Caller
+from api.authentication import Caller, WorkspaceTokens
+from api.models import TOKEN_PREFIX, WorkspaceToken
+from webhooks.authentication import BridgeKey, BridgeSignature
 
 SIGNATURE_HEADERS = ("X-HMAC-Signature", "X-Timestamp")
-# Of WorkspaceToken.issue. One bridge's key in 262,144 begins so, too, and may come as X-API-Key.
-TOKEN_PREFIX = "ld_"  # noqa: S105
 
 
 class BridgeCredential(BaseAuthentication):
@@ -25,9 +22,12 @@ class BridgeCredential(BaseAuthentication):
 
 
 class BridgeOrToken(BaseAuthentication):
-    """For what bridges and operators may both ask for: webhooks/scope.py says for which accounts."""
+    """For what bridges and operators may both ask for: webhooks/scope.py says for which accounts.
 
-    def authenticate(self, request: Request) -> tuple[Caller, int] | tuple[Operator, WorkspaceToken] | None:
+    A token is known by how it begins. One bridge's key in 262,144 begins so, too, and may come as X-API-Key.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Caller, int | WorkspaceToken] | None:
         if request.headers.get("Authorization", "").partition(" ")[2].strip().startswith(TOKEN_PREFIX):
             return WorkspaceTokens().authenticate(request)
         return BridgeCredential().authenticate(request)

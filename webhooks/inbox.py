@@ -22,10 +22,12 @@ from accounts.locking import atomically
 from accounts.logs import about
 from accounts.models import LinkSession
 from accounts.orders import stop_resurrected
+from api.shapes import checked
 from webhooks import budgets
-from webhooks.doubts import Overtaken, advance, doubt, set_aside
+from webhooks.doubts import Overtaken, advance, doubt, set_aside, verify
 from webhooks.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING, SECRETS
 from webhooks.models import UnmatchedTraffic, WebhookEvent
+from webhooks.reports import flag_rival
 
 log = logging.getLogger(__name__)
 State = WebhookEvent.State
@@ -53,8 +55,9 @@ class Delivery:
 
 
 def receive(delivery: Delivery, *, charge: bool = True) -> str:
-    """Keep the event, apply it, and say what became of it in one word. Raises OperationalError: nothing was kept.
+    """Keep the event, apply it, and say what became of it in one word.
 
+    Raises ApiError and ValidationError: refused (429, 400); OperationalError and OSError: nothing was kept.
     `charge`: take it from its budget; not again for an event whose first try met a database in trouble.
     """
     known = LinkSession.objects.select_related("account__workspace")
@@ -64,6 +67,8 @@ def receive(delivery: Delivery, *, charge: bool = True) -> str:
         _count_and_charge(delivery, session, unmatched, charge=charge)
         if unmatched == Reason.ENDED:
             _stop_if_it_runs(delivery)
+        elif unmatched == Reason.NOT_OWNER and session is not None:
+            flag_rival(delivery.bridge_id, session)
         # Another bridge's session is answered as none: an answer must not tell that it is there.
         return str(Reason.UNKNOWN_SESSION if unmatched == Reason.NOT_OWNER else unmatched)
     assert session is not None
@@ -120,6 +125,7 @@ def retry(event_pk: int, *, fields: dict[str, Any] | None = None, anew: bool = F
     `fields` are the data where the bridge has just sent it again; else what the inbox kept of it is used.
     `anew`: a person asks for it. A failed or dead event begins again with its tries, after the first, which was the
     request's; one that somebody works on is left to them. Whoever else tries it at the same time finds it taken.
+    Raises WebhookEvent.DoesNotExist, and OperationalError: it was not taken.
     """
     event = WebhookEvent.objects.select_related("session").get(pk=event_pk)
     if event.state in {State.APPLIED, State.IGNORED} or (anew and event.is_in_work):
@@ -241,6 +247,8 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
         outcome = handler.apply(event.session_id, _fields(event.event, event.payload) if fields is None else fields)
         if not outcome or event.event in REOPENING:  # what says nothing must not make others stale
             advance(event)
+        if not outcome:
+            verify(event)
     event.state = State.IGNORED if outcome else State.APPLIED
     event.reason, event.error, event.finished_at = outcome, "", timezone.now()
     event.save(update_fields=["state", "reason", "error", "finished_at"])
@@ -269,9 +277,7 @@ def _storable(text: str) -> str:
 def _fields(event: str, data: dict[str, Any]) -> dict[str, Any]:
     """What the event's shape makes of its data. Raises ValidationError, a 400."""
     handler = LIFECYCLE.get(event) or MESSAGES[event]
-    shape = handler.shape(data=data)
-    shape.is_valid(raise_exception=True)
-    return dict(shape.validated_data)
+    return checked(handler.shape, data)
 
 
 def _without_secrets(delivery: Delivery, fields: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from accounts.locking import atomically
 from accounts.models import Message
 from api.errors import ApiError
 
-# WhatsApp's levels; the bridge's words for them are one step behind (docs/bridge-api.md).
+# WhatsApp's levels; the bridge's words for them are one step behind (docs/bridge-contract.md, 1.3).
 READ, PLAYED = 3, 4
 
 

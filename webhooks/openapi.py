@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from api.openapi import TokenScheme, answers
+from api.openapi import JSON_BODY, TokenScheme, answers
 from api.shapes import STATES, Shape
 from webhooks import requests
 from webhooks.serializers import MarkDisconnected
@@ -19,7 +19,6 @@ from webhooks.views import cleanup, heartbeat, reports, sessions, webjs
 
 SIGNATURE = ("MISSING_HEADER", "INVALID_TIMESTAMP", "STALE_TIMESTAMP", "INVALID_SIGNATURE")
 EVERYWHERE = (*SIGNATURE, "INVALID_KEY", "RATE_LIMITED", "BUSY")
-BODY = ("INVALID_JSON", "INVALID_FIELD", "BODY_TOO_LARGE")
 _ID = "webjs_1_1763600000_abcd1234"
 
 
@@ -146,8 +145,9 @@ _EVENTS = [
 _EVENT = _described(
     "An event of a session",
     {200: Outcome},
-    *BODY,
+    *JSON_BODY,
     "INVALID_HEADER",
+    "INVALID_MEDIA",
     everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
     operation_id="webhook",
     description="What was stored is 200, whatever came of it. A bridge that sends no `X-Event-Id` gets 429 `BUSY` "
@@ -158,7 +158,9 @@ _EVENT = _described(
 )
 _WORKSPACE = OpenApiParameter("workspace_id", OpenApiTypes.STR, description="If given: of this workspace only.")
 _NUMBER = OpenApiParameter("key", OpenApiTypes.STR, OpenApiParameter.PATH, description="GET: session id; PATCH: id.")
-_FAILED = _described("A session could not be restored", {200: Message}, *BODY, "NOT_FOUND", request=MarkDisconnected)
+_FAILED = _described(
+    "A session could not be restored", {200: Message}, *JSON_BODY, "NOT_FOUND", request=MarkDisconnected
+)
 
 DESCRIBED: dict[type[APIView], dict[str, Any]] = {
     webjs.WebjsWebhook: {"post": _EVENT},
@@ -166,7 +168,7 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
         "post": _described(
             "All chats of a session; stored",
             {200: Outcome},
-            *BODY,
+            *JSON_BODY,
             everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
             request=OpenApiTypes.OBJECT,
         )
@@ -184,7 +186,7 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
     sessions.AccountBySession: {
         "get": _described("A session and its account", {200: AccountAnswer}, "NOT_FOUND"),
         "patch": _described(
-            "Noted: the bridge was heard", {200: AccountAnswer}, *BODY, "NOT_FOUND", request=requests.HealthNote
+            "Noted: the bridge was heard", {200: AccountAnswer}, *JSON_BODY, "NOT_FOUND", request=requests.HealthNote
         ),
     },
     sessions.AccountStatus: {
@@ -192,7 +194,7 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
         "patch": _described(
             "End a lapsed attempt",
             {200: Changed},
-            *BODY,
+            *JSON_BODY,
             "STATUS_NOT_ALLOWED",
             "NOT_FOUND",
             request=requests.StatusWish,
@@ -200,23 +202,23 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
         ),
     },
     cleanup.AccountsForCleanup: {"get": _described("What a bridge may forget", {200: AccountList})},
-    cleanup.CleanupLogs: {"post": _described("Kept", {200: Done}, *BODY, request=requests.CleanupLog)},
+    cleanup.CleanupLogs: {"post": _described("Kept", {200: Done}, *JSON_BODY, request=requests.CleanupLog)},
     cleanup.CleanupStats: {"get": _described("What was cleaned up", {200: StatsAnswer})},
     cleanup.CleanUp: {
         "post": _described(
             "Clean up accounts in these states",
             {200: Cleaned},
-            *BODY,
+            *JSON_BODY,
             "STATUS_NOT_CLEANABLE",
             "NOT_FOUND",
             request=requests.Cleanup,
         )
     },
     cleanup.CleanUpStale: {
-        "post": _described("Clean up what is stale", {200: CleanedStale}, *BODY, request=requests.StaleCleanup)
+        "post": _described("Clean up what is stale", {200: CleanedStale}, *JSON_BODY, request=requests.StaleCleanup)
     },
     heartbeat.HeartbeatView: {
-        "post": _described("What a bridge is and runs", {200: Advice}, *BODY, request=requests.BridgeHeartbeat)
+        "post": _described("What a bridge is and runs", {200: Advice}, *JSON_BODY, request=requests.BridgeHeartbeat)
     },
 }
 

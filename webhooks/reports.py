@@ -8,8 +8,10 @@ from django.db import DatabaseError
 from django.db.models import F
 from django.utils import timezone
 
+from accounts import incidents, orders
 from accounts.counters import count
 from accounts.locking import atomically
+from accounts.models import LinkSession
 from webhooks.models import StoredReport, UnsignedTraffic
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,13 @@ def keep(bridge_id: int, kind: StoredReport.Kind, *, raw: bytes, payload: dict[s
     if not is_new:
         StoredReport.objects.filter(pk=kept.pk).update(count=F("count") + 1, last_at=timezone.now())
     return is_new
+
+
+def flag_rival(bridge_id: int, session: LinkSession) -> None:
+    """A bridge speaks for a session of another one. Not where it was told to stop it: it was moved away."""
+    if not orders.being_stopped(bridge_id, [session.pk]):
+        summary = f"It sends events of {session.session_id}, a session of another bridge."
+        incidents.report(bridge_id, incidents.Kind.CONTESTED, summary=summary)
 
 
 def count_stranger(address: str) -> None:

@@ -7,9 +7,10 @@ from rest_framework import serializers
 from accounts.cleanup import CLEANABLE
 from accounts.lifecycle import Status
 from api.errors import ApiError
-from webhooks.serializers import OptionalText, PhoneNumber, Text
+from api.shapes import PhoneField
+from api.strict_json import MAX_INTEGER
+from webhooks.serializers import OptionalText, Text
 
-MAX_ID = 2**63 - 1  # of a BigAutoField
 MAX_SESSIONS = 5_000  # of one bridge; SQLite takes 32,766 values in one statement
 LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})
 
@@ -35,7 +36,7 @@ class HealthNote(serializers.Serializer[Any]):
 
 
 class CleanupLog(serializers.Serializer[Any]):
-    whatsapp_account_id = serializers.IntegerField(min_value=1, max_value=MAX_ID, required=False, allow_null=True)
+    whatsapp_account_id = serializers.IntegerField(min_value=1, max_value=MAX_INTEGER, required=False, allow_null=True)
     action = Text(50, allow_blank=False)
     status = Text(20, allow_blank=False)
     reason = OptionalText(2_000)
@@ -43,8 +44,8 @@ class CleanupLog(serializers.Serializer[Any]):
 
 
 class Cleanup(serializers.Serializer[Any]):
-    workspace_id = serializers.IntegerField(min_value=1, max_value=MAX_ID)
-    phone_number = PhoneNumber(required=False, allow_null=True, default=None)
+    workspace_id = serializers.IntegerField(min_value=1, max_value=MAX_INTEGER)
+    phone_number = PhoneField(required=False, allow_null=True, default=None)
     cleanup_statuses = serializers.ListField(child=Text(32), allow_empty=False, max_length=len(Status))
 
     def validate_cleanup_statuses(self, statuses: list[str]) -> list[str]:
@@ -63,6 +64,7 @@ class StaleCleanup(serializers.Serializer[Any]):
 class RunningSession(serializers.Serializer[Any]):
     session_id = Text(191, allow_blank=False)
     status = OptionalText(32)
+    phone_number = OptionalText(32)
 
 
 class BridgeHeartbeat(serializers.Serializer[Any]):
@@ -72,4 +74,6 @@ class BridgeHeartbeat(serializers.Serializer[Any]):
     capabilities = serializers.ListField(
         child=Text(40, allow_blank=False), max_length=32, required=False, allow_null=True, default=None
     )
+    boot = Text(64, required=False, default="")
+    draining = serializers.BooleanField(required=False, default=False)
     sessions = serializers.ListField(child=RunningSession(), max_length=MAX_SESSIONS)

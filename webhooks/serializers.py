@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework import serializers
 
-from accounts import phones, qr
+from accounts import qr
+from api.shapes import PhoneField
 
 GROUP_FIELDS = ("group_id", "group_name", "participants", "sender_phone", "sender_name")
 MAX_GROUP = 100_000  # characters; a group of 1,024 participants is about 30,000
@@ -33,16 +33,6 @@ class OptionalText(serializers.Field):  # type: ignore[type-arg]  # generic in t
 
     def to_representation(self, value: str) -> str:
         return value
-
-
-class PhoneNumber(serializers.CharField):
-    """E.164 digits; a plus sign or dashes are taken off."""
-
-    def to_internal_value(self, data: Any) -> str:
-        try:
-            return phones.normalise(super().to_internal_value(data))
-        except DjangoValidationError as error:
-            raise serializers.ValidationError("is not a phone number") from error
 
 
 class Envelope(serializers.Serializer[Any]):
@@ -75,14 +65,14 @@ class SessionAuthenticated(serializers.Serializer[Any]):
 
 
 class SessionReady(serializers.Serializer[Any]):
-    phone_number = PhoneNumber()
+    phone_number = PhoneField()
     device_jid = OptionalText(64)
     platform = OptionalText(32)
 
 
 class SessionError(serializers.Serializer[Any]):
     error = Text(191)
-    phone_number = PhoneNumber(required=False, allow_null=True, default=None)
+    phone_number = PhoneField(required=False, allow_null=True, default=None)
 
 
 class SessionDisconnected(serializers.Serializer[Any]):

@@ -1,9 +1,11 @@
-"""The schema. `from accounts.models import Account`; each model is in the file that is named for it."""
+"""The schema. `from accounts.models import Account`; which file a model is in stands here."""
 
 from accounts.models.account import Account
 from accounts.models.bridge import Bridge, BridgeSecret
+from accounts.models.fleet import Incident, ReconcileRun, StraySession
 from accounts.models.history import Transition
 from accounts.models.invitation import LinkInvitation
+from accounts.models.lease import Lease, Pulse
 from accounts.models.message import Message
 from accounts.models.order import BridgeOrder
 from accounts.models.session import LinkSession
@@ -15,9 +17,14 @@ __all__ = [
     "Bridge",
     "BridgeOrder",
     "BridgeSecret",
+    "Incident",
+    "Lease",
     "LinkInvitation",
     "LinkSession",
     "Message",
+    "Pulse",
+    "ReconcileRun",
+    "StraySession",
     "Transition",
     "User",
     "Workspace",

@@ -30,7 +30,12 @@ class Bridge(models.Model):
     )
     capacity = models.PositiveIntegerField(_("capacity"), default=100, help_text=_("Sessions it may run at once."))
     weight = models.PositiveIntegerField(_("weight"), default=1, help_text=_("Its share of new sessions; 0: none."))
+    pairings_at_once = models.PositiveIntegerField(
+        _("pairings at once"), default=5, help_text=_("Attempts to link that it serves at the same time; others wait.")
+    )
     draining = models.BooleanField(_("draining"), default=False, help_text=_("Takes nothing new; keeps what it runs."))
+    # Its own word, with each heartbeat: it is shutting down, and refuses new sessions.
+    says_draining = models.BooleanField(default=False, editable=False)
     workspaces = models.ManyToManyField(
         "accounts.Workspace",
         blank=True,
@@ -42,6 +47,14 @@ class Bridge(models.Model):
     # Since when without a break of fleet.UP_WITHIN.
     heard_since = models.DateTimeField(_("heard without a break since"), null=True, blank=True, editable=False)
     last_heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True, blank=True, editable=False)
+    last_polled_at = models.DateTimeField(_("last polled"), null=True, blank=True, editable=False)
+    # Of its process, where it says: another one means that it was started anew.
+    boot = models.CharField(_("process"), max_length=64, blank=True, default="", editable=False)
+    booted_at = models.DateTimeField(_("started"), null=True, blank=True, editable=False)
+    # Orders wait until then, after one that got no good answer; empty while all is well.
+    failing_since = models.DateTimeField(_("refuses orders since"), null=True, blank=True, editable=False)
+    orders_wait_until = models.DateTimeField(_("next order"), null=True, blank=True, editable=False)
+    last_error = models.CharField(_("last problem"), max_length=200, blank=True, default="", editable=False)
     sessions_reported = models.PositiveIntegerField(_("sessions it says it runs"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -60,11 +73,24 @@ class Bridge(models.Model):
     @property
     def can_unlink(self) -> bool:
         """Whether it can log the device out at WhatsApp; otherwise only the phone can (rule 11)."""
-        return isinstance(self.capabilities, list) and "logout" in self.capabilities
+        return self._is_capable_of("logout")
+
+    @property
+    def offers_codes(self) -> bool:
+        """Whether it can link by a code that is typed on the phone."""
+        return self._is_capable_of("pairing_code")
+
+    @property
+    def is_draining(self) -> bool:
+        """It takes nothing new: staff have said so, or it has."""
+        return self.draining or self.says_draining
 
     def serves(self, workspace_id: int) -> bool:
         served = set(self.workspaces.values_list("pk", flat=True))
         return not served or workspace_id in served
+
+    def _is_capable_of(self, name: str) -> bool:
+        return isinstance(self.capabilities, list) and name in self.capabilities
 
 
 class BridgeSecret(models.Model):
@@ -108,8 +134,9 @@ class BridgeSecret(models.Model):
         super().validate_constraints(exclude=set(exclude or ()) - {"fingerprint"})
 
     def retire(self) -> None:
-        self.retired_at = timezone.now()
-        self.save(update_fields=["retired_at"])
+        if self.retired_at is None:
+            self.retired_at = timezone.now()
+            self.save(update_fields=["retired_at"])
 
     @staticmethod
     def fingerprint_of(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The timeline of an account: one row per change of status, never edited."""
+"""The timeline of an account: each change of its status, and what else is worth knowing. Never edited."""
 
 from typing import Any
 

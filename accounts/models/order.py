@@ -1,8 +1,11 @@
 """What the desk wants a bridge to do, kept until evidence shows that it was done."""
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import ExactCharField
 
 
 class BridgeOrder(models.Model):
@@ -11,14 +14,19 @@ class BridgeOrder(models.Model):
         RECONNECT = "reconnect", _("reconnect")
         STOP = "stop", _("stop")
         CHECK = "check", _("check")
+        PAIRING_CODE = "pairing_code", _("pairing code")
+        TEST_MESSAGE = "test_message", _("test message")
 
     class Why(models.TextChoices):
-        """What made us ask the bridge (rule 0)."""
+        """What made us ask the bridge (rule 0), or act on it."""
 
         LATE_QR = "late_qr", _("a QR code long after the scan")
         REPEATED = "repeated", _("an event like one just before")
         OVERTAKEN = "overtaken", _("an event older than what came after it")
         PAIR = "pair", _("somebody wants to pair a connected account")
+        RECOVERY = "recovery", _("the connection was lost")
+        RECONCILE = "reconcile", _("the bridge's sessions differ from the record")
+        STAFF = "staff", _("asked for by staff")
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")
@@ -29,6 +37,7 @@ class BridgeOrder(models.Model):
         CANCELLED = "cancelled", _("cancelled")
 
     UNDER_WAY = (State.PENDING, State.CLAIMED, State.UNCLEAR)
+    OPENING = (Kind.START, Kind.RECONNECT)  # may open a client there
 
     session = models.ForeignKey(
         "accounts.LinkSession", models.CASCADE, related_name="orders", verbose_name=_("session")
@@ -38,6 +47,13 @@ class BridgeOrder(models.Model):
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.PENDING)
     logout = models.BooleanField(_("unlink the device"), default=False)
     why = models.CharField(_("asked because"), max_length=20, choices=Why.choices, blank=True, default="")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+    )
+    # Whom a pairing code is for, or a test message goes to.
+    phone_number = models.CharField(_("phone number"), max_length=15, blank=True, default="")
+    # Of the test message that was sent: its acks prove that it arrived.
+    message_id = ExactCharField(_("message id"), max_length=255, blank=True, default="")
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
     # While pending: not before this moment. While claimed: whoever claimed it is dead after this moment.
     due_at = models.DateTimeField(_("due"), default=timezone.now)
@@ -49,7 +65,21 @@ class BridgeOrder(models.Model):
     class Meta:
         verbose_name = _("bridge order")
         verbose_name_plural = _("bridge orders")
-        indexes = [models.Index(fields=["state", "due_at"]), models.Index(fields=["session", "state"])]
+        indexes = [
+            models.Index(fields=["state", "due_at"]),
+            models.Index(fields=["session", "state"]),
+            models.Index(fields=["bridge", "state"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+    @property
+    def unlinks(self) -> bool:
+        """Whether it must get the device off the phone, which its bridge can do."""
+        return self.kind == self.Kind.STOP and self.logout and self.bridge.can_unlink
+
+    @property
+    def pause(self) -> float:
+        """Seconds until its next try: 1, 2, 4, 8, then 15; a stop more and more seldom, every 10 minutes at last."""
+        return min(2.0 ** (self.attempts - 1), 600 if self.kind == self.Kind.STOP else 15)

@@ -16,6 +16,7 @@ from accounts.fields import ExactCharField
 from accounts.lifecycle import (
     ACTION_WITHIN,
     FIRST_QR_WITHIN,
+    LINE_WITHIN,
     PROVEN_AFTER,
     QUIET_AFTER,
     READY_WITHIN,
@@ -46,6 +47,9 @@ class LinkSession(models.Model):
         verbose_name=_("started by"),
     )
     started_at = models.DateTimeField(_("started"), default=timezone.now)
+    # When the bridge had room for it; until then it waits in line, and nothing is ordered. Until its start goes out it
+    # moves on: the minute for the first QR code counts from then.
+    admitted_at = models.DateTimeField(_("admitted"), null=True, default=timezone.now)
     first_qr_at = models.DateTimeField(_("first QR code"), null=True)
     qr_count = models.PositiveIntegerField(_("QR codes"), default=0)
     # What the page shows now; emptied when the session is scanned or ends. At most one of the two is set.
@@ -58,6 +62,8 @@ class LinkSession(models.Model):
     authenticated_at = models.DateTimeField(_("authenticated"), null=True)
     connected_at = models.DateTimeField(_("connected"), null=True)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
+    # How many polls of its bridge in a row did not name it (rule 12).
+    absent_polls = models.PositiveSmallIntegerField(_("absent in polls"), default=0, editable=False)
     # The newest event that was applied, where the bridge numbers them: what is older is stale.
     applied_boot = ExactCharField(max_length=64, blank=True, default="", editable=False)
     applied_sequence = models.PositiveBigIntegerField(null=True, editable=False)
@@ -104,6 +110,11 @@ class LinkSession(models.Model):
         return self.ended_at is None
 
     @property
+    def waits_in_line(self) -> bool:
+        """Its bridge is pairing as many as it may: nothing is ordered yet (accounts/admission.py)."""
+        return self.is_open and self.admitted_at is None
+
+    @property
     def ended_softly(self) -> bool:
         return self.ended_at is not None and self.end_reason in SOFT_ENDS
 
@@ -115,8 +126,11 @@ class LinkSession(models.Model):
     @property
     def is_quiet(self) -> bool:
         """Rule 7: so soon after the scan nothing is ordered that opens a second socket beside the link's."""
-        quiet_until = timezone.now() - timedelta(seconds=QUIET_AFTER)
-        return self.authenticated_at is not None and self.authenticated_at > quiet_until
+        return self.quiet_until is not None and self.quiet_until > timezone.now()
+
+    @property
+    def quiet_until(self) -> datetime | None:
+        return self.authenticated_at + timedelta(seconds=QUIET_AFTER) if self.authenticated_at else None
 
     @property
     def ever_linked(self) -> bool:
@@ -132,10 +146,8 @@ class LinkSession(models.Model):
         """When and as what the attempt lapses, for an account in `status` since `since`; None: it does not."""
         if not self.is_open:
             return None
-        if status == Status.QR_SCANNING and self.first_qr_at is None:
-            return self.started_at + timedelta(seconds=FIRST_QR_WITHIN), EndReason.BRIDGE_UNAVAILABLE
-        if status == Status.QR_SCANNING and self.first_qr_at:
-            return self.first_qr_at + timedelta(seconds=SCAN_WITHIN), EndReason.QR_EXPIRED
+        if status == Status.QR_SCANNING:
+            return self._scan_deadline()
         if status == Status.DISCONNECTED and self.authenticated_at and not self.ever_linked:
             return self.authenticated_at + timedelta(seconds=READY_WITHIN), EndReason.NEVER_READY
         if status == Status.AUTHENTICATED:
@@ -143,6 +155,13 @@ class LinkSession(models.Model):
         if status == Status.ACTION_REQUIRED:
             return since + timedelta(seconds=ACTION_WITHIN), EndReason.ACTION_NOT_TAKEN
         return None
+
+    def _scan_deadline(self) -> tuple[datetime, EndReason]:
+        if self.first_qr_at:
+            return self.first_qr_at + timedelta(seconds=SCAN_WITHIN), EndReason.QR_EXPIRED
+        if self.admitted_at:
+            return self.admitted_at + timedelta(seconds=FIRST_QR_WITHIN), EndReason.BRIDGE_UNAVAILABLE
+        return self.started_at + timedelta(seconds=LINE_WITHIN), EndReason.BRIDGE_UNAVAILABLE
 
     def forget_qr(self) -> list[str]:
         """Drop what is secret and no longer needed; gives the names of the fields to save."""

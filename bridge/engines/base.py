@@ -35,7 +35,11 @@ class SentMessage:
 class Engine(Protocol):
     """Constructed as `EngineClass(data_dir, environ=...)`. Runs one client per session id at most.
 
-    Events: the names and fields of the contract's 1.3 and 5.1. After `session_expired` the client is gone.
+    What a login needs lies in `<data_dir>/<engine name>/<session_id>/`, claimed (`bridge/session_dirs.py`) while its
+    client runs, so that it can be moved alone and never runs twice. Before there is a login nothing lies there: a
+    directory that is empty means that a restore would ask the phone to scan again.
+
+    Events: the names and fields of contract 1.3 and 5.1. After `session_expired` the client is gone.
     """
 
     library: str
@@ -52,7 +56,8 @@ class Engine(Protocol):
         """The client ends, the stored login stays. Unknown: nothing."""
 
     async def logout(self, session_id: str) -> None:
-        """Unlinks at WhatsApp and forgets the stored login, running or not. Unknown: nothing."""
+        """Unlinks at WhatsApp and forgets the stored login, running or not. Unknown: nothing. Raises when it could not;
+        the client is ended all the same."""
 
     async def pairing_code(self, session_id: str, *, phone_number: str) -> PairingCode: ...
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from bridge.engines.base import ClientSpec, Emit, EngineError, PairingCode, SentMessage
 from bridge.engines.simulated_knobs import changed, from_environ
-from bridge.engines.simulated_phone import LoginFile, SimulatedPhone
+from bridge.engines.simulated_login import LoginFiles, move_old_logins
+from bridge.engines.simulated_phone import SimulatedPhone
 from bridge.logs import place_of
+from bridge.session_dirs import Claim, claim
 
 log = logging.getLogger("bridge.simulated")
 
@@ -22,12 +24,23 @@ CODE_EXPIRES_IN = 180  # whatsapp-web.js asks for a new one after 180,000 ms
 @dataclass
 class Client:
     phone: SimulatedPhone
+    claim: Claim
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def run(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
+
+    async def end(self) -> None:
+        """May be called by one of its own tasks."""
+        others = self.tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        try:
+            await asyncio.gather(*others, return_exceptions=True)
+        finally:
+            self.claim.release()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
@@ -44,6 +57,7 @@ class SimulatedEngine:
         self._knobs = from_environ(environ)
         self._logins = data_dir / "simulated"
         self._logins.mkdir(parents=True, exist_ok=True, mode=0o700)
+        move_old_logins(self._logins)
         self._clients: dict[str, Client] = {}
 
     def check_options(self, options: Mapping[str, object]) -> None:
@@ -52,9 +66,9 @@ class SimulatedEngine:
     async def start(self, spec: ClientSpec, *, emit: Emit) -> None:
         if spec.session_id in self._clients:
             raise EngineError("A client for this session runs already")
-        login_file = LoginFile(self._logins, spec.session_id)
         knobs = changed(self._knobs, spec.options)
-        client = Client(SimulatedPhone(spec, knobs=knobs, emit=emit, login_file=login_file))
+        held = claim(self._logins / spec.session_id)
+        client = Client(SimulatedPhone(spec, knobs=knobs, emit=emit, files=LoginFiles(held.path)), held)
         self._clients[spec.session_id] = client
         client.run(self._live(spec.session_id, client=client))
         if knobs.crash_after >= 0:
@@ -62,16 +76,15 @@ class SimulatedEngine:
 
     async def stop(self, session_id: str) -> None:
         client = self._clients.pop(session_id, None)
-        if client is None:
-            return
-        tasks = list(client.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if client:
+            await client.end()
 
     async def logout(self, session_id: str) -> None:
         await self.stop(session_id)
-        LoginFile(self._logins, session_id).remove()
+        if (self._logins / session_id).exists():
+            held = claim(self._logins / session_id)
+            LoginFiles(held.path).remove()
+            held.release()
 
     async def pairing_code(self, session_id: str, *, phone_number: str) -> PairingCode:
         """The person types it on that phone when they would have scanned: after `scan_after`."""
@@ -82,12 +95,21 @@ class SimulatedEngine:
     async def send_text(self, session_id: str, *, recipient: str, text: str) -> SentMessage:
         client = self._client(session_id)
         sent = await client.phone.send(recipient, text=text)
+        sender = client.phone.online_as
+        if sender and sender != recipient:
+            await self._arrive(sent, recipient=recipient, sender=sender, text=text)
         client.run(client.phone.acknowledge(sent, recipient=recipient))
         return sent
 
     async def close(self) -> None:
         for session_id in list(self._clients):
             await self.stop(session_id)
+
+    async def _arrive(self, sent: SentMessage, *, recipient: str, sender: str, text: str) -> None:
+        for session_id in list(self._clients):
+            client = self._clients.get(session_id)  # it may be stopped while another one is told
+            if client and client.phone.online_as == recipient:
+                await client.phone.receive(sent, sender=sender, text=text)
 
     def _client(self, session_id: str) -> Client:
         client = self._clients.get(session_id)
@@ -105,3 +127,4 @@ class SimulatedEngine:
             await client.phone.tell("session_disconnected", {"reason": "ENGINE_ERROR"})
         if self._clients.get(session_id) is client:
             del self._clients[session_id]
+            await client.end()

@@ -17,10 +17,10 @@ class Knobs:
     """Times are seconds; negative: never."""
 
     scan_after: float = 8.0
-    qr_every: float = 20.0  # as the library does [contract 1.3]
+    qr_every: float = 20.0  # as the library does (contract 1.3)
     expire_after: float = NEVER  # gives up a code that nobody scanned: session_expired
     action_required: bool = False
-    ready_after: float = 2.5  # the reference bridge never takes less [contract 1.3]
+    ready_after: float = 2.5  # the reference bridge never takes less (contract 1.3)
     phone: str | None = None  # None: derived from the account id; "": the phone does not tell its number
     disconnect_after: float = NEVER
     disconnect_reason: str = "NAVIGATION"

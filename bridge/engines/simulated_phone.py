@@ -3,18 +3,15 @@
 import asyncio
 import base64
 import hashlib
-import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import segno
 
 from bridge.engines.base import ClientSpec, Emit, SentMessage
 from bridge.engines.simulated_knobs import Knobs
+from bridge.engines.simulated_login import Login, LoginFiles
 
 ACTION_SECONDS = 2.0  # how long the person takes to confirm the passkey
 QR_EXPIRES_IN = 60  # contract 1.3
@@ -26,52 +23,6 @@ ACKS: tuple[tuple[int, str, str | None], ...] = (
     (2, "sent", None),
     (3, "delivered", "message_delivered"),
 )
-
-
-@dataclass(frozen=True)
-class Login:
-    """What a linked device keeps on disk."""
-
-    phone: str
-    device: int
-
-    def jid(self) -> Mapping[str, object]:
-        return {"device_jid": f"{self.phone}:{self.device}@s.whatsapp.net"} if self.phone else {}
-
-
-class LoginFile:
-    def __init__(self, directory: Path, session_id: str) -> None:
-        self._path = directory / f"{session_id}.json"
-
-    def read(self) -> Login | None:
-        try:
-            return Login(**json.loads(self._path.read_text()))
-        except FileNotFoundError:
-            return None
-
-    def write(self, login: Login) -> None:
-        """Whole or not at all: the process may be killed at any line."""
-        draft = self._path.with_suffix(".new")
-        with draft.open("w") as file:
-            json.dump(asdict(login), file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._crash_mark().unlink(missing_ok=True)
-
-    def first_crash(self) -> bool:
-        """True once per login: a supervisor would otherwise restart a bridge that crashes for ever."""
-        try:
-            self._crash_mark().touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
-
-    def _crash_mark(self) -> Path:
-        return self._path.with_suffix(".crashed")
 
 
 def derived_phone(account_id: int | str) -> str:
@@ -100,16 +51,17 @@ async def pause(seconds: float) -> None:
 
 
 class SimulatedPhone:
-    def __init__(self, spec: ClientSpec, *, knobs: Knobs, emit: Emit, login_file: LoginFile) -> None:
+    def __init__(self, spec: ClientSpec, *, knobs: Knobs, emit: Emit, files: LoginFiles) -> None:
         self.knobs = knobs
         self.pairing_phone: str | None = None  # set when a pairing code was asked for
         self._spec = spec
         self._emit = emit
-        self._login_file = login_file
+        self._files = files
         self._qr_count = 0
+        self.online_as: str | None = None  # its number, while messages reach it
 
     async def live(self) -> None:
-        login = self._login_file.read()
+        login = self._files.read()
         if login is None and (login := await self._link()) is None:
             return
         await self._authenticate(login)
@@ -121,7 +73,7 @@ class SimulatedPhone:
     async def crash(self) -> None:
         """As kill -9: nothing is flushed, nobody is told."""
         await asyncio.sleep(self.knobs.crash_after)
-        if self._login_file.first_crash():
+        if self._files.first_crash():
             os._exit(137)
 
     async def tell(self, event: str, data: dict[str, object]) -> None:
@@ -142,7 +94,7 @@ class SimulatedPhone:
             await self.tell("session_action_required", {"kind": "passkey", "message": message})
             await asyncio.sleep(ACTION_SECONDS)
         login = Login(phone=self._phone(), device=secrets.randbelow(98) + 1)
-        self._login_file.write(login)
+        self._files.write(login)
         return login
 
     def _phone(self) -> str:
@@ -185,6 +137,7 @@ class SimulatedPhone:
             await self.tell("session_error", {"error": "phone_extraction_failed", "message": message})
             return False
         ready = {"phone_number": login.phone, "status": "connected", "platform": "android"}
+        self.online_as = login.phone
         await self.tell("session_ready", {**ready, "extraction_method": "simulated", **login.jid()})
         return True
 
@@ -192,6 +145,7 @@ class SimulatedPhone:
         if self.knobs.disconnect_after < 0:
             return
         await asyncio.sleep(self.knobs.disconnect_after)
+        self.online_as = None
         reason = self.knobs.disconnect_reason
         await self.tell("session_disconnected", {"reason": reason} if reason else {})
         # No session_reconnected: on the reference bridge it does not mean connected (contract 0.4), and
@@ -205,7 +159,8 @@ class SimulatedPhone:
         if self.knobs.logout_after < 0:
             return
         await asyncio.sleep(self.knobs.logout_after)
-        self._login_file.remove()
+        self.online_as = None
+        self._files.remove()
         await self.tell("session_disconnected", {"reason": "LOGOUT"})
         while True:
             await self._show_code()
@@ -214,20 +169,18 @@ class SimulatedPhone:
     async def send(self, recipient: str, *, text: str) -> SentMessage:
         chat = f"{recipient}@c.us"
         sent = SentMessage(f"true_{chat}_3EB0{secrets.token_hex(8).upper()}", int(time.time()))
-        message: dict[str, object] = {
-            "id": sent.message_id,
-            "from": chat,  # the chat, not the sender: contract 1.3
-            "to": chat,
-            "body": text,
-            "timestamp": sent.timestamp,
-            "type": "chat",
-            "has_media": False,
-            "status": "pending",
-            "from_me": True,
-            "chat_type": "private",
-        }
+        # The chat, not the sender: contract 1.3.
+        message = _text_message(sent, from_=chat, to=chat, text=text) | {"status": "pending", "from_me": True}
+        self._files.show(message)
         await self.tell("message_sent", {"message": message, "source": "message_create_event"})
         return sent
+
+    async def receive(self, sent: SentMessage, *, sender: str, text: str) -> None:
+        chat = f"{sender}@c.us"
+        same = SentMessage(f"false_{chat}_{sent.message_id.rpartition('_')[2]}", sent.timestamp)
+        message = _text_message(same, from_=chat, to=f"{self.online_as}@c.us", text=text)
+        self._files.show(message)
+        await self.tell("message_received", {"message": message})
 
     async def acknowledge(self, sent: SentMessage, *, recipient: str) -> None:
         stamp: dict[str, object] = {"message_id": sent.message_id, "timestamp": sent.timestamp}
@@ -236,3 +189,17 @@ class SimulatedPhone:
             await self.tell("message_status_updated", {**stamp, "status": status, "ack_level": level})
             if extra:
                 await self.tell(extra, {**stamp, "recipient": f"{recipient}@c.us"})
+
+
+def _text_message(message: SentMessage, *, from_: str, to: str, text: str) -> dict[str, object]:
+    return {
+        "id": message.message_id,
+        "from": from_,
+        "to": to,
+        "body": text,
+        "timestamp": message.timestamp,
+        "type": "chat",
+        "has_media": False,
+        "from_me": False,
+        "chat_type": "private",
+    }

@@ -1,5 +1,16 @@
 """The admin, one module for each theme."""
 
-from sessions_admin.admin import accounts, bridges, inbox, people, queue, reports, sessions
+from sessions_admin.admin import (
+    accounts,
+    bridges,
+    fleet,
+    inbox,
+    jobs,
+    people,
+    queue,
+    reports,
+    sessions,
+    strays,
+)
 
-__all__ = ["accounts", "bridges", "inbox", "people", "queue", "reports", "sessions"]
+__all__ = ["accounts", "bridges", "fleet", "inbox", "jobs", "people", "queue", "reports", "sessions", "strays"]

@@ -3,13 +3,18 @@
 from typing import Any
 
 from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import phones
+from accounts import admission, fleet, pairing, phones
 from accounts.lifecycle import Status
-from accounts.models import Account, Transition
+from accounts.models import Account, Bridge, Transition
+from sessions_admin import cells
 from sessions_admin.admin.base import (
     DialogForm,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
@@ -30,7 +35,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 
     class Meta:
         model = Account
-        fields = ["workspace", "label", "phone_number", "provider_type", "is_primary", "is_active"]
+        fields = ["workspace", "label", "phone_number", "provider_type", "is_active"]
         help_texts = {
             "is_active": _("Without it no linking can be started, by anybody. A phone that is linked stays linked.")
         }
@@ -54,19 +59,88 @@ class ReasonForm(DialogForm):
     )
 
 
+class TestMessageForm(DialogForm):
+    phone_number = forms.CharField(
+        label=_("Send it to"),
+        max_length=40,
+        required=False,
+        help_text=_("With country code. Empty: to the account's own number, as a message to itself."),
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "tel", "autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        account = Account.objects.filter(pk=self.object_id).first()
+        if account and account.phone_number:
+            self.initial["phone_number"] = phones.group(account.phone_number)
+
+    def clean_phone_number(self) -> str:
+        typed = self.cleaned_data["phone_number"]
+        return phones.normalise(typed) if typed else ""
+
+
+class MoveForm(ReasonForm):
+    bridge = forms.TypedChoiceField(label=_("Bridge"), coerce=int, widget=UnfoldAdminSelectWidget())
+    has_login = forms.ChoiceField(
+        label=_("Does that bridge hold the login?"),
+        choices=[("no", _("No: the phone must scan again")), ("yes", _("Yes: its folder was moved there"))],
+        help_text=_("The login is the folder of this session. Without it the old link ends, and a new one begins."),
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+    field_order = ["bridge", "has_login", "reason"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        account = Account.objects.select_related("workspace", "current_session").filter(pk=self.object_id).first()
+        if account is not None:
+            others = fleet.with_load(fleet.serving(account.workspace)).order_by("name")
+            here = account.current_session.bridge_id if account.current_session else None
+            offers = [(row.pk, _offer(row)) for row in others if row.pk != here]
+            self.fields["bridge"].choices = [("", _("Choose a bridge")), *offers]
+
+
+def _offer(bridge: Bridge) -> str:
+    """Its name, and why it would get no new session: most of that speaks against a move as well."""
+    why_not = ", ".join(fleet.why_not(bridge))
+    return f"{bridge} ({why_not})" if why_not else str(bridge)
+
+
 class RenewForm(ReasonForm):
-    interrupt = forms.BooleanField(
-        label=_("Interrupt, even though it was scanned"),
-        help_text=_(
-            "The phone has scanned the code and is finishing. An interruption can leave a dead device on the phone, "
-            "and WhatsApp may refuse the next attempts."
-        ),
-        error_messages={"required": _("Wait until it has finished, or tick this to interrupt it.")},
+    """With a tick for the risk, where one is taken. What turns risky after this is refused, not overridden."""
+
+    risk = forms.BooleanField(
+        label=_("I know the risk"),
+        error_messages={"required": _("Wait, or tick this to go on all the same.")},
         widget=UnfoldBooleanWidget(),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Asked for only while an attempt finishes; one that gets there meanwhile is refused, not interrupted.
-        if not Account.objects.filter(pk=self.object_id, status=Status.AUTHENTICATED).exists():
-            del self.fields["interrupt"]
+        account = Account.objects.select_related("current_session").filter(pk=self.object_id).first()
+        risks = risks_of_a_start(account) if account else []
+        if risks:
+            self.fields["risk"].help_text = " ".join(risks)
+        else:
+            del self.fields["risk"]
+
+
+def risks_of_a_start(account: Account) -> list[str]:
+    """What staff risk who start now all the same, and how long to wait instead; nothing: a start is no risk."""
+    waits = {"PAIRING_IN_PROGRESS": _finishing_for(account), "PAIRING_COOLDOWN": admission.cooldown_left(account)}
+    advice = gettext("Without risk in %(time)s.")
+    return [
+        f"{admission.risk_of(code)} {advice % {'time': cells.duration(seconds)}}"
+        for code, seconds in waits.items()
+        if seconds
+    ]
+
+
+def _finishing_for(account: Account) -> int:
+    """Seconds in which a new attempt would stand beside a fresh login; 0: it would not."""
+    session, status = account.current_session, Status(account.status)
+    if session is None or not session.is_open or status == Status.CONNECTED:
+        return 0
+    deadline = session.deadline(status, account.status_changed_at)
+    if deadline is not None and deadline[0] <= timezone.now():  # it ends by the start itself
+        return 0
+    return pairing.seconds_left(account, session) if status == Status.AUTHENTICATED else admission.quiet_left(session)

@@ -7,39 +7,36 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import pairing
+from accounts import moving, pairing, proving
 from accounts.lifecycle import Status
 from accounts.locking import atomically
 from accounts.models import Account, LinkInvitation, Workspace
-from sessions_admin import cells
+from sessions_admin import bridge_cells, cells
 from sessions_admin.account_page import page_of
-from sessions_admin.admin.account_forms import AccountForm, ReasonForm, RenewForm
-from sessions_admin.admin.base import ActionVariant, DialogForm, ModelAdmin, actor_of, dialog_action, done, show_once
+from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
+from sessions_admin.admin.base import (
+    ActionVariant,
+    DialogForm,
+    ModelAdmin,
+    actor_of,
+    age_of,
+    dialog_action,
+    done,
+    show_once,
+)
+from sessions_admin.admin.filters import DeletedFilter
+from sessions_admin.sight import page_of_row
 
-
-class DeletedFilter(admin.SimpleListFilter):
-    """Deleted accounts stay out of sight until somebody asks for them."""
-
-    title = gettext_lazy("deleted")
-    parameter_name = "deleted"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("yes", gettext_lazy("Only deleted")), ("all", gettext_lazy("All"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> QuerySet[Account]:
-        if self.value() == "all":
-            return queryset
-        return queryset.filter(deleted_at__isnull=self.value() != "yes")
-
-    def choices(self, changelist: Any) -> Any:
-        """ "Live" in place of Django's "All"."""
-        choices = list(super().choices(changelist))
-        return [choices[0] | {"display": gettext_lazy("Live")}, *choices[1:]]
+# By status; what is not here is always offered.
+OFFERED: dict[str, set[Status]] = {
+    "renew_qr": set(Status) - {Status.CONNECTED},
+    "send_test_message": {Status.CONNECTED},
+    "move": {Status.CONNECTED, Status.DISCONNECTED},
+}
 
 
 @admin.register(Account)
@@ -55,7 +52,7 @@ class AccountAdmin(ModelAdmin):
     phone_lookup = "phone_number"
     ordering = ["-status_changed_at"]
     fieldsets = [
-        (gettext_lazy("Account"), {"fields": ["workspace", "label", "phone_number", "is_primary", "is_active"]}),
+        (gettext_lazy("Account"), {"fields": ["workspace", "label", "phone_number", "is_active"]}),
         (
             gettext_lazy("Raw data"),
             {
@@ -74,8 +71,9 @@ class AccountAdmin(ModelAdmin):
             },
         ),
     ]
-    add_fieldsets = [(None, {"fields": ["workspace", "label", "phone_number", "provider_type", "is_primary"]})]
+    add_fieldsets = [(None, {"fields": ["workspace", "label", "phone_number", "provider_type"]})]
     readonly_fields = [
+        "phone",
         "uuid",
         "version",
         "status_changed_at",
@@ -86,7 +84,8 @@ class AccountAdmin(ModelAdmin):
         "deleted_at",
     ]
     change_form_outer_before_template = "sessions_admin/account_page.html"
-    actions_detail = ["renew_qr", "invite", "force_reset"]
+    actions_detail_hide_default = True  # who edited the form stands among the links of the page
+    actions_detail = ["renew_qr", "invite", "send_test_message", "move", "force_reset"]
 
     # --- the list ---------------------------------------------------------------------------------
     @admin.display(description=gettext_lazy("account"), ordering="label")
@@ -95,7 +94,9 @@ class AccountAdmin(ModelAdmin):
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, account: Account) -> SafeString:
-        return cells.status(account.status)
+        beside = bridge_cells.unreachable(account)
+        word = cells.status(account.status)
+        return cells.several([word, beside]) if beside else word
 
     @admin.display(description=gettext_lazy("phone number"), ordering="phone_number")
     def phone(self, account: Account) -> SafeString:
@@ -105,9 +106,7 @@ class AccountAdmin(ModelAdmin):
     def bridge(self, account: Account) -> str:
         return str(account.current_session.bridge) if account.current_session else "–"
 
-    @admin.display(description=gettext_lazy("since"), ordering="-status_changed_at")
-    def since(self, account: Account) -> SafeString | str:
-        return cells.age(account.status_changed_at)
+    since = age_of("-status_changed_at", gettext_lazy("since"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -130,6 +129,18 @@ class AccountAdmin(ModelAdmin):
         # WhatsApp told the number of a linked account; another one typed here would be a lie.
         linked = obj.status in {Status.CONNECTED, Status.DISCONNECTED} and obj.phone_number is not None
         return [*self.readonly_fields, "workspace", "provider_type", *(["phone_number"] if linked else [])]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Account | None = None) -> Any:
+        """A number that is shown and not typed is grouped, as everywhere."""
+        fieldsets = super().get_fieldsets(request, obj)
+        fixed = "phone_number" in self.get_readonly_fields(request, obj)
+        if obj is None or (self.has_change_permission(request, obj) and not fixed):
+            return fieldsets
+        shown = {"phone_number": "phone"}
+        return [
+            (title, options | {"fields": [shown.get(name, name) for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -172,9 +183,12 @@ class AccountAdmin(ModelAdmin):
         return account
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Those that make sense now. The domain decides whether one that was opened before still does."""
         account = self.get_object(request, object_id)
-        is_live = account is not None and account.deleted_at is None
-        return super().get_actions_detail(request, object_id) if is_live else []
+        if account is None or account.deleted_at is not None:
+            return []
+        offered = super().get_actions_detail(request, object_id)
+        return [action for action in offered if account.status in OFFERED.get(action.path, Status)]
 
     def has_renew_qr_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "renew_qr")
@@ -198,20 +212,16 @@ class AccountAdmin(ModelAdmin):
     )
     def renew_qr(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         account = self.find(request, object_id)
-        try:
+        with self.told(request, pairing.PairingRefused, _("A new QR code is on its way to the linking page.")):
             pairing.start(
                 account.pk,
                 trigger="admin",
                 actor=actor_of(request),
                 reason=form.cleaned_data["reason"],
                 force=True,
-                may_interrupt=form.cleaned_data.get("interrupt", False),
+                override=form.cleaned_data.get("risk", False),
             )
-        except pairing.PairingRefused as refusal:
-            self.message_user(request, str(refusal), messages.ERROR)
-        else:
-            self.message_user(request, _("A new QR code is on its way to the linking page."), messages.SUCCESS)
-        return done(request, _url_of(account))
+        return done(request, page_of_row(account))
 
     @dialog_action(
         gettext_lazy("Force reset"),
@@ -227,7 +237,41 @@ class AccountAdmin(ModelAdmin):
         account = self.find(request, object_id)
         pairing.force_reset(account.pk, actor=actor_of(request), reason=form.cleaned_data["reason"])
         self.message_user(request, _("The account was reset. Invite again, or order a new QR code."), messages.SUCCESS)
-        return done(request, _url_of(account))
+        return done(request, page_of_row(account))
+
+    @dialog_action(
+        gettext_lazy("Send test message"),
+        permission="renew_qr",
+        form=TestMessageForm,
+        icon="send",
+        consequence=gettext_lazy(
+            "Sends one real WhatsApp message from this account, to prove that the link works. Whoever has that number "
+            "sees it. What became of it stands on the account's page."
+        ),
+    )
+    def send_test_message(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        account, number = self.find(request, object_id), form.cleaned_data["phone_number"]
+        with self.told(request, proving.SendRefused, _("The test message is on its way.")):
+            proving.send_test_message(account.pk, phone_number=number, actor=actor_of(request))
+        return done(request, page_of_row(account))
+
+    @dialog_action(
+        gettext_lazy("Move"),
+        permission="reset_account",
+        form=MoveForm,
+        icon="move_down",
+        consequence=gettext_lazy(
+            "Lets another bridge run this link. Until it does, the account is disconnected. With the login, the old "
+            "bridge stops it first: two at once would get the phone logged out."
+        ),
+    )
+    def move(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        account, asked = self.find(request, object_id), form.cleaned_data
+        has_login, actor = asked["has_login"] == "yes", actor_of(request)
+        said = _("The account is being moved. Its history says how far it is.")
+        with self.told(request, (moving.MoveRefused, pairing.PairingRefused), said):
+            moving.move(account.pk, asked["bridge"], actor=actor, reason=asked["reason"], has_login=has_login)
+        return done(request, page_of_row(account))
 
     @dialog_action(
         gettext_lazy("Invite"),
@@ -241,8 +285,4 @@ class AccountAdmin(ModelAdmin):
         account = self.find(request, object_id)
         address = LinkInvitation.issue(account, created_by=actor_of(request))
         note = _("Send it to the person who holds the phone. It cannot be shown again.")
-        return show_once(request, title=_("Linking page"), note=note, secret=address, url=_url_of(account))
-
-
-def _url_of(account: Account) -> str:
-    return reverse("admin:accounts_account_change", args=[account.pk])
+        return show_once(request, title=_("Linking page"), note=note, secret=address, url=page_of_row(account))

@@ -4,17 +4,21 @@ Unfold's bare `@action` runs on GET, without CSRF protection and without a permi
 other modules use: GET shows a form and changes nothing, POST needs the permission and an object that the user sees.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, cast
 
 from django import forms
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.functional import Promise
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.decorators import action
@@ -25,17 +29,21 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
 
 from accounts.models import User
+from sessions_admin import cells
 from sessions_admin.phone_search import digits_of
 
 __all__ = [
     "ActionVariant",
     "AdminPasswordChangeForm",
+    "CountedAdmin",
     "DialogForm",
     "ModelAdmin",
     "ReadOnlyAdmin",
@@ -43,12 +51,15 @@ __all__ = [
     "UnfoldAdminCheckboxSelectMultipleWidget",
     "UnfoldAdminIntegerFieldWidget",
     "UnfoldAdminPasswordWidget",
+    "UnfoldAdminRadioSelectWidget",
+    "UnfoldAdminSelectWidget",
     "UnfoldAdminTextInputWidget",
     "UnfoldAdminTextareaWidget",
     "UnfoldBooleanWidget",
     "UserChangeForm",
     "UserCreationForm",
     "actor_of",
+    "age_of",
     "dialog_action",
     "done",
     "show_once",
@@ -80,6 +91,18 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
         label = f"{self.model._meta.app_label}.{codename}"
         return bool(request.user.has_perm(label) and self.has_view_permission(request))
 
+    @contextmanager
+    def told(
+        self, request: HttpRequest, refusals: type[Exception] | tuple[type[Exception], ...], said: str
+    ) -> Iterator[None]:
+        """Says `said` when what is tried has been done, or why it was refused."""
+        try:
+            yield
+        except refusals as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+        else:
+            self.message_user(request, said, messages.SUCCESS)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -105,6 +128,28 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+def age_of(ordering: str, title: Any) -> Any:
+    """A column that says how long ago a moment was: its field, with a minus to sort the latest first."""
+
+    @admin.display(description=title, ordering=ordering)
+    def show(self: ModelAdmin, row: Model) -> SafeString | str:
+        return cells.age(getattr(row, ordering.removeprefix("-")))
+
+    return show
+
+
+class CountedAdmin(ReadOnlyAdmin):
+    """For what is counted rather than kept."""
+
+    ordering = ["-last_at"]
+
+    last = age_of("last_at", gettext_lazy("last"))
+
+    @admin.display(description=gettext_lazy("count"), ordering="count")
+    def seen(self, row: Any) -> SafeString:
+        return cells.number(row.count)
 
 
 class TabularInline(UnfoldTabularInline):  # type: ignore[misc]

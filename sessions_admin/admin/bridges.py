@@ -5,16 +5,16 @@ from typing import Any, cast
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import Bridge, BridgeOrder, BridgeSecret
-from sessions_admin import cells
+from accounts import fleet
+from accounts.models import Bridge, BridgeOrder, BridgeSecret, LinkSession, Workspace
+from sessions_admin import bridge_cells, cells
 from sessions_admin.admin.base import (
     ActionVariant,
     DialogForm,
@@ -22,15 +22,36 @@ from sessions_admin.admin.base import (
     ReadOnlyAdmin,
     TabularInline,
     UnfoldAdminPasswordWidget,
+    age_of,
     dialog_action,
     done,
 )
+from sessions_admin.bridge_page import page_of
+from sessions_admin.sight import page_of_row
 
 
 class BridgeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     class Meta:
         model = Bridge
         fields = ["capabilities"]
+        help_texts = {
+            "capacity": gettext_lazy("Sessions it may run at once. What the bridge says itself counts."),
+            "capabilities": gettext_lazy('As its /health names them, such as "logout". What it says itself counts.'),
+        }
+
+    def clean_workspaces(self) -> QuerySet[Workspace]:
+        """A bridge sees nothing of a workspace that it does not serve: links left there would be nobody's."""
+        served: QuerySet[Workspace] = self.cleaned_data["workspaces"]
+        if self.instance.pk is None or not served:  # none named: all
+            return served
+        running = LinkSession.objects.filter(bridge=self.instance, ended_at__isnull=True)
+        left = Workspace.objects.filter(accounts__sessions__in=running).exclude(pk__in=served)
+        if before := list(self.instance.workspaces.values_list("pk", flat=True)):
+            left = left.filter(pk__in=before)
+        if names := sorted(set(left.values_list("name", flat=True))):
+            text = _("It runs open sessions of %(names)s, which it would not serve any more. Move or reset them first.")
+            raise ValidationError(text % {"names": ", ".join(names)})
+        return served
 
     def clean_capabilities(self) -> list[str]:
         """An empty box means none. Anything but words would break what asks for one of them."""
@@ -60,8 +81,8 @@ class SecretList(TabularInline):
 
     @admin.display(description=gettext_lazy("secret"))
     def name(self, secret: BridgeSecret) -> SafeString:
-        url = reverse("admin:accounts_bridgesecret_change", args=[secret.pk])
-        return format_html('<a class="ld-link" href="{}">{} #{}</a>', url, secret.get_kind_display(), secret.pk)
+        link = '<a class="ld-link" href="{}">{} #{}</a>'
+        return format_html(link, page_of_row(secret), secret.get_kind_display(), secret.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -93,33 +114,55 @@ class NewSecret(TabularInline):
 @admin.register(Bridge)
 class BridgeAdmin(ModelAdmin):
     form = BridgeForm
-    list_display = ["name", "url", "runs", "load", "heard", "kind"]
+    list_display = ["name", "state", "kind", "load", "pairings", "closed_because"]
     list_filter = ["draining", "library"]
     search_fields = ["name", "url", "library", "version"]
     search_help_text = gettext_lazy("Name, URL, library or version")
     autocomplete_fields = ["workspaces"]
-    fields = ["name", "url", "workspaces", "capacity", "weight", "draining", "library", "version", "capabilities"]
+    fields = ["name", "url", "workspaces", "capacity", "pairings_at_once", "weight", "draining"]
+    fields += ["library", "version", "capabilities"]
     inlines = [SecretList, NewSecret]
+    change_form_outer_before_template = "sessions_admin/bridge_page.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        running = Count("sessions", filter=Q(sessions__ended_at__isnull=True))
-        return cast(QuerySet[Any], super().get_queryset(request).annotate(running=running))
+        return fleet.with_load(super().get_queryset(request))
 
-    @admin.display(description=gettext_lazy("state"), ordering="draining")
-    def runs(self, bridge: Bridge) -> SafeString:
-        return cells.dot("wait", _("draining")) if bridge.draining else cells.dot("good", _("in service"))
-
-    @admin.display(description=gettext_lazy("sessions"), ordering="running")
-    def load(self, bridge: Any) -> SafeString:
-        return cells.number(f"{bridge.running} / {bridge.capacity}")
-
-    @admin.display(description=gettext_lazy("last heard of"), ordering="last_heard_at")
-    def heard(self, bridge: Bridge) -> SafeString | str:
-        return cells.age(bridge.last_heard_at)
+    @admin.display(description=gettext_lazy("state"), ordering="last_heard_at")
+    def state(self, bridge: Bridge) -> SafeString:
+        return bridge_cells.state(bridge)
 
     @admin.display(description=gettext_lazy("library"), ordering="library")
-    def kind(self, bridge: Bridge) -> str:
-        return f"{bridge.library} {bridge.version}".strip() or "–"
+    def kind(self, bridge: Bridge) -> SafeString | str:
+        return bridge_cells.library(bridge)
+
+    @admin.display(description=gettext_lazy("sessions"), ordering="running")
+    def load(self, bridge: Bridge) -> SafeString:
+        return cells.number(bridge_cells.load(bridge))
+
+    @admin.display(description=gettext_lazy("pairings"), ordering="pairing")
+    def pairings(self, bridge: Bridge) -> SafeString:
+        return cells.number(bridge_cells.pairings(bridge))
+
+    @admin.display(description=gettext_lazy("takes no new session"))
+    def closed_because(self, bridge: Bridge) -> str:
+        return ", ".join(fleet.why_not(bridge)) or "–"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Bridge | None = None) -> list[str]:
+        """What a bridge says of itself is not typed over: its next heartbeat would put it back."""
+        says_so = obj is not None and bridge_cells.speaks_for_itself(obj)
+        return ["capacity", "library", "version", "capabilities"] if says_so else []
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        bridge = self.get_object(request, object_id) if object_id else None
+        context = (extra_context or {}) | ({"desk": page_of(bridge)} if bridge else {})
+        return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
+
+    def save_model(self, request: HttpRequest, obj: Bridge, form: BridgeForm, change: bool) -> None:
+        """Only what the form holds: what the bridge was heard to say since the row was read stands."""
+        names = [name for name in form.cleaned_data if name != "workspaces"]
+        obj.save(update_fields=names) if change else super().save_model(request, obj, form, change)
 
 
 @admin.register(BridgeSecret)
@@ -155,7 +198,7 @@ class BridgeSecretAdmin(ReadOnlyAdmin):
         secret = self.find(request, object_id)
         secret.retire()
         self.message_user(request, _("The secret was retired."), messages.SUCCESS)
-        return done(request, reverse("admin:accounts_bridge_change", args=[secret.bridge_id]))
+        return done(request, page_of_row(secret.bridge))
 
 
 @admin.register(BridgeOrder)
@@ -176,6 +219,4 @@ class BridgeOrderAdmin(ReadOnlyAdmin):
     def status(self, order: BridgeOrder) -> SafeString:
         return cells.dot(cells.ORDER_TONES[order.state], order.get_state_display())
 
-    @admin.display(description=gettext_lazy("created"), ordering="created_at")
-    def made(self, order: BridgeOrder) -> SafeString | str:
-        return cells.age(order.created_at)
+    made = age_of("created_at", gettext_lazy("created"))

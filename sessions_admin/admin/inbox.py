@@ -1,8 +1,7 @@
-"""What bridges told us: the inbox, what moved nothing, and the chat messages."""
+"""What bridges told us: the inbox, what moved nothing, requests that were refused, and the chat messages."""
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -10,7 +9,8 @@ from django.utils.translation import gettext_lazy
 from accounts.models import Message
 from api.models import RateLimitCount
 from sessions_admin import cells
-from sessions_admin.admin.base import DialogForm, ReadOnlyAdmin, dialog_action, done
+from sessions_admin.admin.base import CountedAdmin, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
+from sessions_admin.sight import page_of_row
 from webhooks import inbox
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
@@ -57,9 +57,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     def status(self, event: WebhookEvent) -> SafeString:
         return cells.dot(cells.EVENT_TONES[event.state], event.get_state_display())
 
-    @admin.display(description=gettext_lazy("received"), ordering="received_at")
-    def received(self, event: WebhookEvent) -> SafeString | str:
-        return cells.age(event.received_at)
+    received = age_of("received_at", gettext_lazy("received"))
 
     @admin.display(description=gettext_lazy("data"))
     def data(self, event: WebhookEvent) -> SafeString:
@@ -85,17 +83,16 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             event.refresh_from_db()
             level, words = messages.ERROR, WHY_NOT.get(event.state, WHY_NOT[State.RECEIVED])
         self.message_user(request, str(words), level)
-        return done(request, reverse("admin:webhooks_webhookevent_change", args=[event.pk]))
+        return done(request, page_of_row(event))
 
 
 @admin.register(UnmatchedTraffic)
-class UnmatchedTrafficAdmin(ReadOnlyAdmin):
+class UnmatchedTrafficAdmin(CountedAdmin):
     list_display = ["event", "reason", "session_id", "bridge", "seen", "last"]
     list_select_related = ["bridge"]
     list_filter = ["reason", "bridge"]
     search_fields = ["session_id", "event"]
     search_help_text = gettext_lazy("Session id or event")
-    ordering = ["-last_at"]
     fields = ["event", "reason", "session_id", "bridge", "count", "first_at", "last_at", "replay"]
     readonly_fields = ["replay"]
 
@@ -103,30 +100,13 @@ class UnmatchedTrafficAdmin(ReadOnlyAdmin):
     def replay(self, row: UnmatchedTraffic) -> str:
         return _("Not possible: such events are counted, not kept. They moved nothing and would move nothing now.")
 
-    @admin.display(description=gettext_lazy("count"), ordering="count")
-    def seen(self, row: UnmatchedTraffic) -> SafeString:
-        return cells.number(row.count)
-
-    @admin.display(description=gettext_lazy("last"), ordering="last_at")
-    def last(self, row: UnmatchedTraffic) -> SafeString | str:
-        return cells.age(row.last_at)
-
 
 @admin.register(RateLimitCount)
-class RateLimitCountAdmin(ReadOnlyAdmin):
-    list_display = ["name", "owner", "refused", "last"]
+class RateLimitCountAdmin(CountedAdmin):
+    list_display = ["name", "owner", "seen", "last"]
     list_filter = ["name"]
     search_fields = ["owner"]
     search_help_text = gettext_lazy("Whose, such as: workspace 3")
-    ordering = ["-last_at"]
-
-    @admin.display(description=gettext_lazy("count"), ordering="count")
-    def refused(self, row: RateLimitCount) -> SafeString:
-        return cells.number(row.count)
-
-    @admin.display(description=gettext_lazy("last"), ordering="last_at")
-    def last(self, row: RateLimitCount) -> SafeString | str:
-        return cells.age(row.last_at)
 
 
 @admin.register(Message)
@@ -164,6 +144,4 @@ class MessageAdmin(ReadOnlyAdmin):
         "group",
     ]
 
-    @admin.display(description=gettext_lazy("received"), ordering="created_at")
-    def received(self, message: Message) -> SafeString | str:
-        return cells.age(message.created_at)
+    received = age_of("created_at", gettext_lazy("received"))

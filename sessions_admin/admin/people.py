@@ -9,14 +9,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User, Workspace
 from api.models import Scope, WorkspaceToken
-from sessions_admin import cells
+from sessions_admin import cells, time_zones
 from sessions_admin.admin.base import (
     ActionVariant,
     AdminPasswordChangeForm,
@@ -25,13 +24,16 @@ from sessions_admin.admin.base import (
     ReadOnlyAdmin,
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UserChangeForm,
     UserCreationForm,
+    age_of,
     dialog_action,
     done,
     show_once,
 )
+from sessions_admin.sight import page_of_row
 
 admin.site.unregister(Group)
 # Whoever could set these could make a superuser of themselves.
@@ -57,9 +59,18 @@ class SuperusersOnly:
         return _is_superuser(request)
 
 
+class UserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no types
+    time_zone = forms.ChoiceField(
+        label=gettext_lazy("Time zone"),
+        choices=[(name, name) for name in time_zones.NAMES],
+        help_text=gettext_lazy("In which the admin shows this person the time."),
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = UserChangeForm
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "first_name", "last_name", "is_staff", "is_active", "last_login"]
@@ -114,11 +125,11 @@ class NewTokenForm(DialogForm):
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ModelAdmin):
-    list_display = ["name", "accounts_here", "time_zone", "created_at"]
+    list_display = ["name", "accounts_here", "created_at"]
     search_fields = ["name", "=id"]
     search_help_text = gettext_lazy("Name or id")
     autocomplete_fields = ["members"]
-    fields = ["name", "time_zone", "members"]
+    fields = ["name", "members"]
     fields += ["messages_per_minute", "lifecycle_per_minute", "qr_per_minute", "others_per_minute"]
 
     actions_detail = ["new_token"]
@@ -146,8 +157,7 @@ class WorkspaceAdmin(ModelAdmin):
         scopes = " ".join(asked["scopes"])
         token = WorkspaceToken.issue(workspace.pk, name=asked["name"], scopes=scopes, expires_in_days=asked["days"])
         note = _("Copy it into the program that will use it. It cannot be shown again.")
-        url = reverse("admin:accounts_workspace_change", args=[workspace.pk])
-        return show_once(request, title=_("New token"), note=note, secret=token, url=url)
+        return show_once(request, title=_("New token"), note=note, secret=token, url=page_of_row(workspace))
 
 
 @admin.register(WorkspaceToken)
@@ -171,9 +181,7 @@ class WorkspaceTokenAdmin(ReadOnlyAdmin):
     def state(self, token: WorkspaceToken) -> SafeString:
         return cells.dot("bad", _("revoked")) if token.revoked_at else cells.dot("good", _("active"))
 
-    @admin.display(description=gettext_lazy("last used"), ordering="last_used_at")
-    def used(self, token: WorkspaceToken) -> SafeString | str:
-        return cells.age(token.last_used_at)
+    used = age_of("last_used_at", gettext_lazy("last used"))
 
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "change_workspacetoken")
@@ -189,7 +197,7 @@ class WorkspaceTokenAdmin(ReadOnlyAdmin):
         token = self.find(request, object_id)
         token.revoke()
         self.message_user(request, _("The token was revoked."), messages.SUCCESS)
-        return done(request, reverse("admin:api_workspacetoken_change", args=[token.pk]))
+        return done(request, page_of_row(token))
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -5,20 +5,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from sessions_admin import cells
-from sessions_admin.admin.base import ReadOnlyAdmin
+from sessions_admin.admin.base import CountedAdmin
 from webhooks.models import StoredReport, UnsignedTraffic
-
-
-class CountedAdmin(ReadOnlyAdmin):
-    ordering = ["-last_at"]
-
-    @admin.display(description=gettext_lazy("count"), ordering="count")
-    def seen(self, row: StoredReport | UnsignedTraffic) -> SafeString:
-        return cells.number(row.count)
-
-    @admin.display(description=gettext_lazy("last"), ordering="last_at")
-    def last(self, row: StoredReport | UnsignedTraffic) -> SafeString | str:
-        return cells.age(row.last_at)
 
 
 @admin.register(StoredReport)

@@ -2,14 +2,14 @@
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import LinkInvitation, LinkSession, Transition
-from sessions_admin import cells
-from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, dialog_action, done
+from sessions_admin import cells, words
+from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
+from sessions_admin.sight import page_of_row
 
 
 @admin.register(LinkSession)
@@ -49,9 +49,7 @@ class LinkSessionAdmin(ReadOnlyAdmin):
             return cells.dot("muted", _("ended"))
         return cells.dot("good", _("linked")) if session.ever_linked else cells.dot("accent", _("linking"))
 
-    @admin.display(description=gettext_lazy("started"), ordering="started_at")
-    def started(self, session: LinkSession) -> SafeString | str:
-        return cells.age(session.started_at)
+    started = age_of("started_at", gettext_lazy("started"))
 
     @admin.display(description=gettext_lazy("end reason"), ordering="end_reason")
     def why(self, session: LinkSession) -> str:
@@ -60,7 +58,7 @@ class LinkSessionAdmin(ReadOnlyAdmin):
 
 @admin.register(Transition)
 class TransitionAdmin(ReadOnlyAdmin):
-    list_display = ["created", "account", "was", "became", "trigger", "actor", "why"]
+    list_display = ["created", "account", "was", "became", "moved_by", "actor", "why"]
     list_select_related = ["account", "actor"]
     list_filter = ["new", "trigger"]
     search_fields = ["account__label", "account__phone_number", "session__session_id", "reason", "trigger"]
@@ -79,6 +77,10 @@ class TransitionAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("to"), ordering="new")
     def became(self, row: Transition) -> SafeString:
         return cells.status(row.new)
+
+    @admin.display(description=gettext_lazy("trigger"), ordering="trigger")
+    def moved_by(self, row: Transition) -> str:
+        return words.trigger(row.trigger)
 
     @admin.display(description=gettext_lazy("reason"))
     def why(self, row: Transition) -> str:
@@ -123,4 +125,4 @@ class LinkInvitationAdmin(ReadOnlyAdmin):
         invitation = self.find(request, object_id)
         invitation.revoke()
         self.message_user(request, _("The invitation was revoked."), messages.SUCCESS)
-        return done(request, reverse("admin:accounts_linkinvitation_change", args=[invitation.pk]))
+        return done(request, page_of_row(invitation))

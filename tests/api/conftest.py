@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from accounts.models import User, Workspace
+from accounts.models import Pulse, User, Workspace
 from api.models import ALL_SCOPES, WorkspaceToken
 
 PHONE = "6281116801641"
@@ -63,6 +64,7 @@ def permit(user: User, *labels: str) -> None:
 
 @pytest.fixture
 def idle_queue(db: None) -> None:
-    """Nothing is late: how old the rows of `migrate` are is chance."""
+    """Nothing is late, and a worker has just answered: how old the rows of `migrate` are is chance."""
     OrmQ.objects.all().delete()
     Schedule.objects.all().delete()
+    Pulse.objects.create(lane="default", answered_at=timezone.now())

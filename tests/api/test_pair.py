@@ -16,7 +16,7 @@ from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSe
 from tests.api.conftest import PHONE, Program, assert_refused, program
 from tests.conftest import Portal
 from tests.test_races import at_once
-from tests.test_webhook_contract import QR, READY
+from tests.test_webhook_contract import QR, READY, move_back
 
 pytestmark = pytest.mark.django_db
 PNG = "data:image/png;base64," + base64.b64encode(qr.PNG + b"rest of an image").decode()
@@ -37,7 +37,8 @@ class TestWhichAccount:
         data = answer.json()["data"]
         assert data.pop("link_url").startswith("http")
         assert 0 < data.pop("expires_in") <= 60
-        assert data == {"account": str(account.uuid), "session_id": session.session_id, "status": "qr_scanning"}
+        paired = {"session_id": session.session_id, "status": "qr_scanning", "place": 0}
+        assert data == {"account": str(account.uuid)} | paired
         assert (account.phone_number, account.label, account.workspace) == (PHONE, "Toko Budi", workspace)
         assert BridgeOrder.objects.get().session == session
 
@@ -142,6 +143,7 @@ class TestStates:
         self, asks: Program, account: Account, session: LinkSession, portal: Portal, force: bool
     ) -> None:
         told(portal, session, "qr_code_generated", "session_authenticated", "session_ready")
+        move_back(session, 121)  # out of the quiet time
         assert_refused(asks.post("pair", account=str(account.uuid), force=force), 409, "ALREADY_CONNECTED")
         session.refresh_from_db()
         assert session.is_open
@@ -150,6 +152,8 @@ class TestStates:
         self, asks: Program, account: Account, session: LinkSession, portal: Portal
     ) -> None:
         told(portal, session, "qr_code_generated", "session_authenticated", "session_ready")
+        move_back(session, 121)
+        session.orders.update(created_at=session.started_at)
         Account.objects.update(status=Status.DISCONNECTED)
         assert asks.post("pair", account=str(account.uuid)).status_code == 201
         session.refresh_from_db()
@@ -205,7 +209,7 @@ class TestGenerateQr:
     def test_it_pairs(self, asks: Program, workspace: Workspace, bridge: Bridge) -> None:
         answer = asks.post("accounts/generate-qr", workspace_id=workspace.pk, phone_number=PHONE)
         assert answer.status_code == 201
-        assert set(answer.json()["data"]) == {"account", "session_id", "status", "expires_in", "link_url"}
+        assert set(answer.json()["data"]) == {"account", "session_id", "status", "expires_in", "place", "link_url"}
 
     def test_a_lapsed_attempt_ends_and_the_account_stays(
         self, asks: Program, workspace: Workspace, bridge: Bridge, portal: Portal
@@ -234,6 +238,7 @@ class TestGet:
             "account": str(account.uuid),
             "session_id": session.session_id,
             "status": "qr_scanning",
+            "place": 0,
             "qr_svg": "",
             "qr_png_url": "",
             "qr_expires_in": None,
@@ -258,7 +263,7 @@ class TestGet:
         assert_refused(asks.get("pair", account=account.uuid), 404, "NOT_PAIRING")
 
     def test_a_lapsed_one_is_not_in_progress(self, asks: Program, account: Account, session: LinkSession) -> None:
-        LinkSession.objects.update(started_at=F("started_at") - timedelta(seconds=61))
+        LinkSession.objects.update(admitted_at=F("admitted_at") - timedelta(seconds=61))
         assert_refused(asks.get("pair", account=account.uuid), 404, "NOT_PAIRING")
 
     def test_nobody_is_404(self, asks: Program, workspace: Workspace) -> None:

@@ -24,8 +24,8 @@ def bridge(db: None, node: MisbehavingBridge) -> Bridge:
     return make_bridge("alpha", url=node.url)
 
 
-def pair(asks: Program, account: Account) -> tuple[int, str]:
-    answer = asks.post("pair", account=str(account.uuid))
+def pair(asks: Program, account: Account, *, force: bool = False) -> tuple[int, str]:
+    answer = asks.post("pair", account=str(account.uuid), force=force)
     told = answer.json()
     return answer.status_code, told["error"]["code"] if "error" in told else told["data"]["status"]
 
@@ -64,6 +64,8 @@ def test_a_fresh_link_is_not_started_twice_on_the_word_of_one_list(
     """One of several processes behind an address knows only its own sessions (rule 7)."""
     run_due_tasks()
     link(portal, session)
-    assert pair(asks, account) == (409, "ALREADY_CONNECTED")
+    assert pair(asks, account) == (429, "PAIRING_IN_PROGRESS")
+    assert pair(asks, account, force=True) == (409, "ALREADY_CONNECTED")
+    assert session.orders.filter(kind="check").count() == 1
     run_due_tasks()
     assert status_of(account) == Status.CONNECTED

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -24,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from accounts import pairing
-from accounts.models import Account, Bridge, LinkSession, Workspace
+from accounts.models import Account, Bridge, LinkSession, Pulse, Workspace
 from api.models import ALL_SCOPES, WorkspaceToken
 from config.wsgi import application
 from tests.signing import signed_headers
@@ -85,6 +86,7 @@ def world(workspace: Workspace, account: Account, bridge: Bridge, settings: Any)
     Bridge.objects.update(capacity=1_000_000, last_heard_at=timezone.now())
     OrmQ.objects.all().delete()
     Schedule.objects.all().delete()
+    Pulse.objects.create(lane="default", answered_at=timezone.now() + timedelta(hours=1))  # for as long as this takes
     session = pairing.start(account.pk, trigger="test")
     LinkSession.objects.filter(pk=session.pk).update(session_id=SESSION)
     WorkspaceToken.issue(workspace.pk, scopes=ALL_SCOPES)

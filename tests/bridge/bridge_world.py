@@ -26,12 +26,17 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"scan_after": 0, "ready_after": 0}
 SILENT = {"scan_after": -1}
 
+# Seconds, on a machine that is busy with other tests.
+PATIENCE = 30
+ENDS_WITHIN = 60  # a whole process must start, too
+
 
 @dataclass
 class Answer:
     status: int = 200
     headers: dict = field(default_factory=dict)
     delay: float = 0
+    held: asyncio.Event | None = None
 
 
 @dataclass
@@ -45,7 +50,7 @@ class Webhook:
 
 
 class Portal:
-    """`answer` decides per webhook; `attempts` has all of them, `accepted` those answered 2xx."""
+    """`answer` decides per webhook; `attempts` has all of them, `accepted` those answered 2xx or about to be."""
 
     def __init__(self):
         self.attempts = []
@@ -54,6 +59,11 @@ class Portal:
         self.active_status = 200
         self.active_requests = []
         self.marked = []
+        self.beats = []
+        self.advise = lambda said: {"stop": [], "restore": []}
+        self.beat_status = 200
+        self.beat_delay = 0
+        self.beat_held: asyncio.Event | None = None
         self.together = self.most_together = 0
         self.port = 0
         self._runner = None
@@ -72,6 +82,7 @@ class Portal:
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/api/whatsapp/webhooks/webjs", self._webhook)
         app.router.add_get("/api/whatsapp/accounts/active", self._active)
+        app.router.add_post("/api/whatsapp/bridges/heartbeat", self._beat)
         app.router.add_post("/api/whatsapp/sessions/{id}/mark-disconnected", self._mark)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -102,11 +113,23 @@ class Portal:
         webhook.status = answer.status
         self.attempts.append(webhook)
         await asyncio.sleep(answer.delay)
+        if answer.held:
+            await answer.held.wait()
         return web.Response(status=answer.status, headers=answer.headers)
 
     async def _active(self, request):
         self.active_requests.append(request.headers.get("X-API-Key"))
         return web.json_response({"sessions": self.active}, status=self.active_status)
+
+    async def _beat(self, request):
+        assert request.headers["X-API-Key"] == KEY
+        said = await request.json()
+        advice = self.advise(said)
+        self.beats.append(said)
+        await asyncio.sleep(self.beat_delay)
+        if self.beat_held:
+            await self.beat_held.wait()
+        return web.json_response({"success": True, **advice}, status=self.beat_status)
 
     async def _mark(self, request):
         self.marked.append((request.match_info["id"], await request.json(), request.headers["X-API-Key"]))
@@ -150,9 +173,18 @@ def settings(portal, data_dir, **changes):
         "data_dir": data_dir,
         "port": 0,
         "retry_base": 0.05,
+        "heartbeat_every": 0,
         "environ": {"LINKDESK_SIM_ACK_EVERY": "0.01"},
     }
     return Settings(**(values | changes))
+
+
+def put_logins(data_dir, *session_ids):
+    """As if these had been linked here before."""
+    for number, session_id in enumerate(session_ids, start=1):
+        directory = data_dir / "simulated" / session_id
+        directory.mkdir(parents=True)
+        (directory / "login.json").write_text(json.dumps({"phone": f"62811{number:08d}", "device": 3}))
 
 
 @asynccontextmanager
@@ -166,7 +198,7 @@ async def running(portal, data_dir, *, load=None, **changes):
         await bridge.stop()
 
 
-async def until(condition, *, timeout=8):
+async def until(condition, *, timeout=PATIENCE):
     """Waits for it and gives what it gave."""
     end = time.monotonic() + timeout
     while not (found := condition()):
@@ -178,7 +210,7 @@ async def until(condition, *, timeout=8):
 async def settled(desk, *, waiting=0, dead=0):
     """Until the outbox holds just this: an answer reaches the portal's list before the bridge's disk."""
     expected = {"waiting": waiting, "dead": dead}
-    end = time.monotonic() + 8
+    end = time.monotonic() + PATIENCE
     while (counts := await desk.bridge.registry.outbox_counts()) != expected:
         assert time.monotonic() < end, counts
         await asyncio.sleep(0.01)
@@ -206,13 +238,13 @@ async def process(env, *arguments):
 async def finished(env, *arguments):
     """(exit code, stdout, stderr) of a bridge command that ends by itself."""
     child = await process(env, *arguments)
-    out, err = await asyncio.wait_for(child.communicate(), 15)
+    out, err = await asyncio.wait_for(child.communicate(), ENDS_WITHIN)
     return child.returncode, out.decode(), err.decode()
 
 
 async def desk_of(child):
     """Waits until the bridge process listens."""
-    while line := await asyncio.wait_for(child.stderr.readline(), 15):
+    while line := await asyncio.wait_for(child.stderr.readline(), ENDS_WITHIN):
         if b"listening" in line:
             port = int(line.split(b"port=")[1].split()[0])
             return Desk(port)

@@ -138,10 +138,10 @@ async def test_after_a_logout_a_code_must_be_scanned_again(portal, desk, stop_fi
 
 
 async def test_a_stopped_session_says_nothing_more(portal, desk):
-    await desk.start(simulate={"scan_after": 0, "ready_after": 0.2})
+    await desk.start(simulate={"scan_after": 0, "ready_after": 1})
     await until(lambda: portal.find("session_authenticated"))
     await desk.stop()
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.3)
     assert portal.events()[-1] == "session_authenticated"
 
 

@@ -1,10 +1,12 @@
 """From the order to start until the account is connected, as the portal sees it."""
 
 import base64
+import json
 import re
 
 from bridge_world import QUICK, SESSION, SILENT, until
 
+from bridge.engines.simulated_login import INBOX_LENGTH
 from bridge.signing import same_secret, sign
 
 
@@ -138,7 +140,56 @@ async def test_a_pairing_code_is_answered_and_sent(portal, desk):
 
 
 async def test_the_phone_that_typed_the_pairing_code_is_the_one_linked(portal, desk):
-    await desk.start(simulate=QUICK | {"scan_after": 0.3})
+    await desk.start(simulate=QUICK | {"scan_after": 1})
     await desk.call("POST", f"/api/sessions/{SESSION}/pairing-code", phone_number="6281234567890")
     await until(lambda: portal.find("session_ready"))
     assert portal.find("session_ready")[0].data["phone_number"] == "6281234567890"
+
+
+def on_screen(tmp_path, session_id):
+    """What the simulated phone shows: (body, whether it sent it)."""
+    lines = (tmp_path / "simulated" / session_id / "phone-inbox.jsonl").read_text().splitlines()
+    return [(message["body"], message["from_me"]) for message in map(json.loads, lines)]
+
+
+async def send(desk, recipient, text):
+    order = {"session_id": SESSION, "recipient_phone": recipient, "message": text}
+    status, answer = await desk.call("POST", "/api/messages/send", **order)
+    assert status == 200
+    return answer["message_id"]
+
+
+async def test_a_message_to_another_simulated_phone_arrives_there(portal, desk, tmp_path):
+    await desk.start(simulate=QUICK | {"phone": "6281111111111"})
+    await desk.start("other", account_id=12, simulate=QUICK | {"phone": "6282222222222"})
+    await until(lambda: len(portal.find("session_ready")) == 2)
+    sent = await send(desk, "6282222222222", "halo ✓")
+    await until(lambda: portal.find("message_received") and portal.find("message_delivered"))
+    [received] = portal.find("message_received")
+    assert (received.data["session_id"], received.data["message"]["from_me"]) == ("other", False)
+    assert received.data["message"]["from"] == "6281111111111@c.us"
+    assert received.data["message"]["to"] == "6282222222222@c.us"
+    assert received.data["message"]["id"] == f"false_6281111111111@c.us_{sent.rpartition('_')[2]}"
+    assert on_screen(tmp_path, "other") == [("halo ✓", False)]
+    assert on_screen(tmp_path, SESSION) == [("halo ✓", True)]
+
+
+async def test_a_message_to_oneself_or_to_a_stranger_is_seen_on_the_own_phone(portal, desk, tmp_path):
+    await desk.start(simulate=QUICK | {"phone": "6281111111111"})
+    await desk.start("other", account_id=12, simulate=SILENT)
+    await until(lambda: portal.find("session_ready"))
+    await send(desk, "6281111111111", "note")
+    await send(desk, "6283333333333", "anybody?")
+    await until(lambda: len(portal.find("message_delivered")) == 2)
+    assert len(portal.find("message_sent")) == 2
+    assert not portal.find("message_received")
+    assert on_screen(tmp_path, SESSION) == [("note", True), ("anybody?", True)]
+    assert not (tmp_path / "simulated" / "other" / "phone-inbox.jsonl").exists()
+
+
+async def test_the_phone_shows_the_last_hundred_messages(portal, desk, tmp_path):
+    await desk.start()
+    await until(lambda: portal.find("session_ready"))
+    for number in range(INBOX_LENGTH + 3):
+        await send(desk, "6283333333333", str(number))
+    assert [body for body, _ in on_screen(tmp_path, SESSION)] == [str(n) for n in range(3, INBOX_LENGTH + 3)]

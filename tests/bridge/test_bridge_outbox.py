@@ -1,6 +1,7 @@
 """Webhooks survive a portal that is away, slow or unwilling, and keep their order."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -52,7 +53,7 @@ async def test_retry_after_is_honoured(portal, desk):
     await desk.start(simulate=SILENT)
     await until(lambda: portal.accepted)
     first, second = portal.attempts
-    assert 1 <= second.at - first.at < 2
+    assert 1 <= second.at - first.at < 5
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 422, 301, 302, 307, 308])
@@ -81,8 +82,8 @@ async def test_a_portal_that_is_too_slow_is_asked_again(portal, tmp_path):
     portal.answer = fails_first(1, Answer(200, delay=0.6))
     async with running(portal, tmp_path, webhook_timeout=0.2) as desk:
         await desk.start(simulate=SILENT)
-        await until(lambda: len(portal.attempts) == 2)
-    first, second = portal.attempts
+        await until(lambda: len(portal.attempts) >= 2)
+    first, second = portal.attempts[:2]
     assert first.headers["X-Event-Id"] == second.headers["X-Event-Id"]
 
 
@@ -98,8 +99,8 @@ async def test_only_the_newest_unsent_code_waits(portal, tmp_path):
 
 
 async def test_a_newer_code_replaces_a_dead_one(portal, desk):
-    portal.answer = lambda webhook: Answer(400 if webhook.data["qr_count"] < 3 else 200)
-    await desk.start(simulate=SILENT | {"qr_every": 0.1})
+    portal.answer = lambda webhook: Answer(400 if len(portal.attempts) < 2 else 200)
+    await desk.start(simulate=SILENT | {"qr_every": 0.5})
     await until(lambda: portal.accepted)
     await settled(desk)
     assert [webhook.status for webhook in portal.attempts[:3]] == [400, 400, 200]
@@ -115,8 +116,12 @@ async def test_one_stuck_session_does_not_hold_another(portal, desk):
 
 
 async def test_sessions_go_side_by_side_at_most_ten_at_once(portal, desk):
-    portal.answer = lambda webhook: Answer(delay=0.1)
+    taken = asyncio.Event()
+    portal.answer = lambda webhook: Answer(held=taken)
     await asyncio.gather(*(desk.start(f"s{n}", account_id=n, simulate=SILENT) for n in range(25)))
+    await until(lambda: portal.together == 10)
+    await asyncio.sleep(0.2)  # an eleventh would come now
+    taken.set()
     await until(lambda: len(portal.accepted) == 25)
     assert portal.most_together == 10
 
@@ -157,6 +162,44 @@ async def test_dead_letters_are_listed_and_sent_again_on_command(portal, tmp_pat
     assert (await finished(env, "outbox", "list"))[1] == "0 dead, 0 waiting\n"
 
 
+async def test_a_dead_letter_that_can_never_pass_is_dropped_on_command(portal, tmp_path):
+    portal.answer = lambda webhook: Answer(400)
+    env = {"BRIDGE_DATA_DIR": str(tmp_path)}
+    async with running(portal, tmp_path) as desk:
+        await desk.start()
+        await settled(desk, dead=3)
+        lines = (await finished(env, "outbox", "list"))[1].splitlines()
+        first, second = (line.split("\t")[0] for line in lines[:2])
+        told = f"dropped {first}\tqr_code_generated\t{SESSION}\n"
+        assert (await finished(env, "outbox", "drop", first))[:2] == (0, told)
+        assert (await finished(env, "outbox", "drop", first))[:2] == (1, "")
+        assert (await finished(env, "outbox", "retry", second))[0] == 0
+        await until(lambda: len(portal.attempts) == 4)
+        await settled(desk, dead=2)
+    assert (await finished(env, "outbox", "drop"))[0] == 2  # never all of them
+
+
+async def test_what_waits_is_not_dropped(portal, tmp_path):
+    await portal.close()
+    async with running(portal, tmp_path) as desk:
+        await desk.start(simulate=SILENT)
+        await settled(desk, waiting=1)
+        assert (await finished({"BRIDGE_DATA_DIR": str(tmp_path)}, "outbox", "drop", "1"))[:2] == (1, "")
+        await settled(desk, waiting=1)
+
+
+async def test_a_clock_that_was_set_back_holds_nothing(portal, tmp_path):
+    """The try was put off by a clock that was five hours ahead."""
+    database = Database(tmp_path)
+    data = {"session_id": SESSION, "workspace_id": 1}
+    database.transact(lambda c: outbox.put(c, "session_ready", data=data, boot="b"))
+    database.transact(lambda c: c.execute("UPDATE outbox SET next_try_at = ?", (time.time() + 5 * 3600,)))
+    database.close()
+    async with running(portal, tmp_path) as desk:
+        await until(lambda: portal.find("session_ready"))
+        await settled(desk)
+
+
 async def test_a_letter_is_given_up_after_24_hours(portal, tmp_path):
     portal.answer = lambda webhook: Answer(503)
     database = Database(tmp_path)
@@ -167,7 +210,7 @@ async def test_a_letter_is_given_up_after_24_hours(portal, tmp_path):
     await sender.start()
     await until(lambda: portal.attempts)
     await until(lambda: database.transact(outbox.dead_letters))
-    await sender.stop()
+    await sender.stop(grace=1)
     assert "24 h" in database.transact(outbox.dead_letters)[0].last_error
     database.close()
 

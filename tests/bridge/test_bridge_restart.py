@@ -15,12 +15,14 @@ from bridge_world import (
     environment,
     finished,
     process,
+    put_logins,
     running,
     until,
 )
 
 from bridge.engines.base import EngineError
 from bridge.engines.simulated import SimulatedEngine
+from bridge.engines.simulated_phone import derived_phone
 from bridge.wanted import SESSION_ID
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
@@ -91,7 +93,8 @@ async def test_sigterm_ends_it_cleanly_and_its_log_tells_no_secrets(portal, tmp_
         log = (await asyncio.wait_for(child.stderr.read(), 10)).decode()
         assert await asyncio.wait_for(child.wait(), 10) == 0
     assert "stopped" in log
-    for secret in (KEY, "s3cret", "628", "2@", "base64", "secret words"):
+    # Whole numbers: an event id is hexadecimal, and may well have 628 in it.
+    for secret in (KEY, "s3cret", "6281234567890", derived_phone(11), "2@", "base64", "secret words"):
         assert secret not in log
 
 
@@ -101,12 +104,6 @@ async def test_a_second_process_on_the_same_data_directory_is_refused(portal, tm
     assert code == 2
     assert "another bridge" in err
     assert str(tmp_path) in err
-
-
-async def test_a_port_in_use_is_said_clearly(portal, tmp_path):
-    code, _, err = await finished(environment(portal, tmp_path), "--port", str(portal.port))
-    assert code == 2
-    assert "cannot listen on 127.0.0.1" in err
 
 
 async def test_a_restart_logs_in_silently_and_ends_nothing(portal, tmp_path):
@@ -134,6 +131,7 @@ async def test_a_deleted_session_stays_deleted_over_a_restart(portal, tmp_path):
 
 
 async def test_what_the_portal_lists_is_started(portal, tmp_path):
+    put_logins(tmp_path, "listed")
     portal.active = [{"id": 7, "session_id": "listed", "workspace_id": "9", "status": "connected"}]
     async with running(portal, tmp_path) as desk:
         await until(lambda: portal.events("listed"))
@@ -144,6 +142,7 @@ async def test_what_the_portal_lists_is_started(portal, tmp_path):
 
 
 async def test_the_portal_may_come_late_and_be_broken_first(portal, tmp_path):
+    put_logins(tmp_path, "listed")
     portal.active = [{"id": 7, "session_id": "listed", "workspace_id": 1}]
     portal.active_status = 503
     await portal.close()
@@ -156,6 +155,7 @@ async def test_the_portal_may_come_late_and_be_broken_first(portal, tmp_path):
 
 
 async def test_what_cannot_be_restored_is_marked_disconnected(portal, tmp_path):
+    put_logins(tmp_path, "broken", "well")
     portal.active = [
         {"id": None, "session_id": "ownerless", "workspace_id": 1},
         {"id": 8, "session_id": "../../etc", "workspace_id": 1},
@@ -166,7 +166,7 @@ async def test_what_cannot_be_restored_is_marked_disconnected(portal, tmp_path):
     async with running(portal, tmp_path, load=BreakingEngine.load):
         await until(lambda: len(portal.marked) == 2)
         await until(lambda: portal.events("well"))
-    (ownerless, first, key), (broken, second, _) = portal.marked
+    (broken, second, _), (ownerless, first, key) = sorted(portal.marked, key=lambda mark: mark[0])
     assert (ownerless, key, broken) == ("ownerless", KEY, "broken")
     assert "account_id" in first["reason"]
     assert second == {"workspace_id": 2, "reason": "No browser to start"}
@@ -181,13 +181,13 @@ async def test_a_start_that_fails_is_forgotten_and_says_why(portal, tmp_path):
 
 
 async def test_a_delete_wins_over_a_list_that_was_read_before(portal, tmp_path):
-    portal.active_status = 503  # the restore goes on
     async with running(portal, tmp_path) as desk:
         registry = desk.bridge.registry
         await desk.start()
         session = registry.get(SESSION)
-        await desk.stop()
-        assert not await registry.restore(session)
+        with registry.moment() as before:
+            await desk.stop()
+            assert not await registry.restore(session, moment=before)
         assert registry.running() == []
 
 

@@ -1,6 +1,7 @@
 """Each knob of the simulated phone."""
 
 import asyncio
+import time
 
 import pytest
 from bridge_world import QUICK, SESSION, SILENT, running, until
@@ -24,10 +25,10 @@ async def test_codes_follow_each_other_and_differ(portal, desk):
 
 
 async def test_the_scan_comes_when_told(portal, desk):
-    await desk.start(simulate=QUICK | {"scan_after": 0.3, "qr_every": 0.1})
+    begun = time.time()
+    await desk.start(simulate=QUICK | {"scan_after": 0.6, "qr_every": 0.1})
     await until(lambda: portal.find("session_ready"))
-    waited = portal.find("session_authenticated")[0].at - portal.accepted[0].at
-    assert 0.2 < waited < 1
+    assert 0.5 < portal.find("session_authenticated")[0].at - begun < 5
     assert len(portal.find("qr_code_generated")) >= 2
 
 
@@ -63,14 +64,15 @@ async def test_a_logout_on_the_phone_shows_codes_for_ever(portal, desk):
     assert portal.find("session_disconnected")[0].data["reason"] == "LOGOUT"
     assert portal.events().index("session_disconnected") == 3
     assert set(portal.events()[4:]) == {"qr_code_generated"}
-    assert counts(portal)[:3] == [1, 2, 3]
+    assert counts(portal)[0] == 1
+    assert counts(portal) == sorted(set(counts(portal)))  # a newer one takes the place of one still unsent
     _, answer = await desk.status()
     assert answer["status"] == "qr_scanning"
     assert answer["phone_number"]
 
 
 async def test_a_technical_drop_heals_itself_and_does_not_lie(portal, desk):
-    simulate = QUICK | {"disconnect_after": 0.05, "disconnect_reason": "CONFLICT", "reconnect_after": 0.2}
+    simulate = QUICK | {"disconnect_after": 0.05, "disconnect_reason": "CONFLICT", "reconnect_after": 1.5}
     await desk.start(simulate=simulate)
     await until(lambda: portal.find("session_disconnected"))
     assert (await desk.status())[1]["status"] == "disconnected"
@@ -183,7 +185,8 @@ def test_an_environment_that_makes_no_sense_is_refused():
 
 
 async def test_a_phone_that_breaks_is_shown_as_down_and_can_be_started_again(portal, desk, tmp_path):
-    login = tmp_path / "simulated" / f"{SESSION}.json"
+    login = tmp_path / "simulated" / SESSION / "login.json"
+    login.parent.mkdir()
     login.write_text("{")
     await desk.start()
     await until(lambda: portal.find("session_disconnected"))

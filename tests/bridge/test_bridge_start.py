@@ -24,7 +24,7 @@ class HalfEngine:
 async def test_help_explains_itself(tmp_path):
     code, out, _ = await finished({}, "--help")
     assert code == 0
-    for word in (*WHOLE, "BRIDGE_DATA_DIR", "WEBHOOK_TIMEOUT", "LINKDESK_SIM_", "outbox retry"):
+    for word in (*WHOLE, "BRIDGE_DATA_DIR", "WEBHOOK_TIMEOUT", "LINKDESK_SIM_", "outbox retry", "sessions export"):
         assert word in out
 
 
@@ -79,6 +79,8 @@ def test_flags_win_and_empty_variables_are_unset():
         ("BRIDGE_PORT", "70000"),
         ("BRIDGE_CAPACITY", "0"),
         ("WEBHOOK_TIMEOUT", "10000"),
+        ("HEARTBEAT_EVERY", "-1"),
+        ("DRAIN_WITHIN", "8000"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(name, value):

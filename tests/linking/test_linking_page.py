@@ -142,7 +142,8 @@ def test_every_state_has_its_face(client: Client, link: str, phone: Phone) -> No
     for step in steps:
         step()
         faces.append(shown(client.get(link)))
-    assert faces == ["idle", "preparing scan", "preparing scan", "action", "finishing", "linked", "reconnecting"]
+    code = "waiting preparing scan"
+    assert faces == ["idle", code, code, "action", "finishing", "linked", "reconnecting"]
 
 
 def test_every_end_has_a_face_with_its_own_words() -> None:
@@ -151,6 +152,31 @@ def test_every_end_has_a_face_with_its_own_words() -> None:
     for reason, status in STATUS_AFTER.items():
         view = {Status.FAILED: View.FAILED, Status.LOGGED_OUT: View.REMOVED}.get(status)
         assert view is None or key_of(view, reason) in keys
+
+
+@pytest.mark.parametrize(
+    ("said", "face", "words"),
+    [
+        ("TOS_BLOCK", "failed:TOS_BLOCK", "Open WhatsApp on the phone and follow what it says about the account."),
+        ("402: temporarily banned", "failed:TemporaryBan", "WhatsApp has blocked this account for some time."),
+        ("405: client outdated", "failed:DEPRECATED_VERSION", "Until then, new codes will fail too."),
+    ],
+)
+def test_a_refusal_says_what_is_to_be_done(
+    client: Client, link: str, phone: Phone, said: str, face: str, words: str
+) -> None:
+    phone.begins()
+    phone.scans()
+    phone.is_lost(said)
+    response = client.get(link)
+    assert shown(response) == face
+    assert words in response.content.decode().partition(f'data-face="{face}"')[2].partition("</section>")[0]
+
+
+def test_a_phone_that_is_too_old_is_told_so(client: Client, link: str, phone: Phone) -> None:
+    session = phone.begins()
+    bridge_reports.given_up(session.pk, reason="QRScannedWithoutMultidevice")
+    assert shown(client.get(link)) == "expired:QRScannedWithoutMultidevice"
 
 
 def test_the_code_is_shown_with_a_name(client: Client, link: str, phone: Phone) -> None:
@@ -221,7 +247,7 @@ def test_the_script_starts_a_pairing(client: Client, link: str) -> None:
 def test_a_button_starts_it_without_script(client: Client, link: str) -> None:
     response = client.post(link + "start", follow=True)
     assert response.redirect_chain == [("./", 303)]
-    assert shown(response) == "preparing scan"
+    assert shown(response) == "waiting preparing scan"
 
 
 def test_a_second_tab_joins(client: Client, link: str, phone: Phone) -> None:
@@ -241,7 +267,7 @@ def test_a_connected_account_is_just_shown(client: Client, link: str, phone: Pho
 
 def buttons(response: Any) -> set[str]:
     """Where the page's buttons post to."""
-    return set(re.findall(r'<form method="post" action="([^"]+)"', response.content.decode()))
+    return set(re.findall(r'<form method="post" action="([^"]+start)"', response.content.decode()))
 
 
 def lets_time_pass(session: LinkSession) -> None:
@@ -269,6 +295,47 @@ def test_a_stale_tab_leaves_the_code_that_another_has_scanned(client: Client, li
         assert client.post(new_code, headers=JSON).json()["view"] == view
         assert phone.session == current
     assert LinkSession.objects.count() == 2
+
+
+def test_a_code_to_type_is_offered_with_the_qr_code_where_the_bridge_can(
+    client: Client, link: str, phone: Phone
+) -> None:
+    def is_offered() -> bool:
+        return bool(client.get(link + "snapshot").json()["can_ask_code"])
+
+    phone.begins()
+    Bridge.objects.update(capabilities=["pairing_code"])
+    assert not is_offered()
+    phone.sees_code()
+    assert is_offered()
+    bridge_reports.pairing_code_shown(phone.session.pk, code="ABCD1234", expires_in=160)
+    assert not is_offered()
+    LinkSession.objects.update(pairing_code_expires_at=timezone.now())
+    assert is_offered()
+    Bridge.objects.update(capabilities=["logout"])
+    assert not is_offered()
+
+
+def test_a_code_to_type_is_ordered_once(client: Client, link: str, phone: Phone) -> None:
+    Bridge.objects.update(capabilities=["pairing_code"])
+    number = {"phone_number": "+62 811-6732-8422"}
+
+    def ask(form: dict[str, str]) -> tuple[int, str]:
+        answer = client.post(link + "code", form, headers=JSON)
+        return answer.status_code, answer.json()["error"]["code"] if "error" in answer.json() else ""
+
+    assert client.get(link + "code").status_code == 405
+    assert Client(enforce_csrf_checks=True).post(link + "code", number).status_code == 403
+    assert ask(number) == (409, "NOT_PAIRING")
+    phone.begins()
+    phone.sees_code()
+    assert ask({"phone_number": "12"}) == (400, "INVALID_NUMBER")
+    assert ask({}) == (400, "INVALID_NUMBER")
+    assert ask(number) == (200, "")
+    assert ask(number) == (429, "CODE_UNDER_WAY")
+    assert phone.session.orders.get(kind="pairing_code").phone_number == "6281167328422"
+    response = client.post(link + "code", number)  # without script
+    assert (response.status_code, shown(response)) == (429, "refused")
 
 
 def test_no_bridge_is_said_with_the_time_to_come_back(client: Client, link: str) -> None:

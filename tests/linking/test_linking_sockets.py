@@ -1,6 +1,7 @@
 """The page's socket: a snapshot on connect, each newer version, and the door that closes."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -121,8 +122,8 @@ async def test_a_link_that_is_revoked_meanwhile_shows_nothing_more(link: str, ph
 async def test_the_heartbeat_asks_again(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "HEARTBEAT", 0.05)
     async with opened(link) as socket:
-        await socket.receive_json_from(timeout=5)
-        assert "heartbeat" in await socket.receive_json_from(timeout=5)
+        while "heartbeat" not in await socket.receive_json_from(timeout=5):
+            pass  # snapshots: the first one, and perhaps the poller's
         await in_thread(LinkInvitation.objects.update)(expires_at=timezone.now())
         assert await close_code(socket) == 4403
 
@@ -155,14 +156,16 @@ async def test_a_database_that_is_away_for_a_moment_stops_nothing(
 ) -> None:
     async with opened(link) as socket:
         await socket.receive_json_from(timeout=5)
-        versions, failures = poller_module._versions_now, iter(range(3))
+        versions, failures, is_back = poller_module._versions_now, iter(range(3)), threading.Event()
 
         def hiccup(ids: Any) -> Any:
             if next(failures, None) is not None:
                 raise OperationalError("gone away")
+            is_back.set()
             return versions(ids)
 
         monkeypatch.setattr(poller_module, "_versions_now", hiccup)
+        assert await asyncio.to_thread(is_back.wait, 10)
         await in_thread(phone.begins)()
         await views_until(socket, "preparing")
 

@@ -9,7 +9,20 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 
 from accounts import pairing
-from accounts.models import Account, Bridge, LinkInvitation, LinkSession, Message, User, Workspace
+from accounts.models import (
+    Account,
+    Bridge,
+    Incident,
+    Lease,
+    LinkInvitation,
+    LinkSession,
+    Message,
+    Pulse,
+    ReconcileRun,
+    StraySession,
+    User,
+    Workspace,
+)
 from api.models import RateLimitCount, WorkspaceToken
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
@@ -65,6 +78,11 @@ def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridg
     UnsignedTraffic.objects.create(source="203.0.113.7")
     UnmatchedTraffic.objects.create(bridge=bridge, session_id="gone", event="qr_code", reason="unknown_session")
     Group.objects.create(name="Support")
+    Incident.objects.create(bridge=bridge, kind="down", open_key="down-1")
+    ReconcileRun.objects.create(bridge=bridge, expected=2, running=1, absent=1)
+    StraySession.objects.create(bridge=bridge, session_id="webjs_1_1_stray", phone_number="6281116801642")
+    Lease.objects.create(name="sweep", until=timezone.now(), taken_at=timezone.now(), result="nothing to do")
+    Pulse.objects.create(lane="orders", asked_at=timezone.now())
     pairing.force_reset(linked.pk, actor=alice, reason="first reset")
     now = timezone.now()
     for name, success in (("one", True), ("two", False)):

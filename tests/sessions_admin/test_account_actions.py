@@ -1,6 +1,8 @@
 """New QR code, Force reset, Invite."""
 
+import html
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
-from accounts import pairing
+from accounts import admission, pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, User
 from accounts.models.invitation import hash_token
@@ -77,18 +79,67 @@ class TestAnAttemptThatWasScanned:
         response = act(as_alice, scanned.account, "renew_qr", reason="Impatient")
 
         scanned.refresh_from_db()
-        assert "Wait until it has finished" in response.content.decode()
-        assert "can leave a dead device on the phone" in response.content.decode()
+        assert "Wait, or tick this to go on all the same." in response.content.decode()
+        assert admission.risk_of("PAIRING_IN_PROGRESS") in html.unescape(response.content.decode())
         assert scanned.is_open
 
     def test_is_interrupted_by_whoever_takes_the_risk(self, as_alice: Client, scanned: LinkSession) -> None:
-        act(as_alice, scanned.account, "renew_qr", reason="It hangs", interrupt="on")
+        act(as_alice, scanned.account, "renew_qr", reason="It hangs", risk="on")
 
         scanned.refresh_from_db()
         assert scanned.end_reason == EndReason.RENEWED
 
+    def test_is_no_risk_once_its_time_is_over(self, as_alice: Client, scanned: LinkSession) -> None:
+        long_ago = timezone.now() - timedelta(minutes=5)
+        LinkSession.objects.filter(pk=scanned.pk).update(authenticated_at=long_ago)
+        Account.objects.filter(pk=scanned.account_id).update(status_changed_at=long_ago)
+
+        act(as_alice, scanned.account, "renew_qr", reason="It hung")
+
+        scanned.refresh_from_db()
+        assert scanned.end_reason == EndReason.NEVER_READY
+        assert scanned.account.sessions.filter(ended_at__isnull=True).count() == 1
+
     def test_is_not_interrupted_by_a_tick_that_was_not_offered(self, as_alice: Client, session: LinkSession) -> None:
-        assert "interrupt" not in act(as_alice, session.account, "renew_qr").context["form"].fields
+        assert "risk" not in act(as_alice, session.account, "renew_qr").context["form"].fields
+
+
+class TestAPhoneThatScannedInVain:
+    @pytest.fixture
+    def cooling(self, account: Account, bridge: Bridge) -> Account:
+        """Five attempts of the last hour were scanned and failed."""
+        now = timezone.now()
+        for number in range(5):
+            LinkSession.objects.create(
+                session_id=f"vain_{number}",
+                account=account,
+                bridge=bridge,
+                authenticated_at=now - timedelta(minutes=20),
+                ended_at=now - timedelta(minutes=10, seconds=30),
+                end_reason=EndReason.NEVER_READY,
+            )
+        return account
+
+    def test_waits_unless_somebody_takes_the_risk(self, as_alice: Client, cooling: Account) -> None:
+        dialog = html.unescape(act(as_alice, cooling, "renew_qr", reason="The owner is here").content.decode())
+
+        assert admission.risk_of("PAIRING_COOLDOWN") in dialog
+        assert "Without risk in 49 m." in dialog
+        assert not cooling.sessions.filter(ended_at__isnull=True).exists()
+
+    def test_gets_a_code_at_the_risk_of_whoever_ticks_it(self, as_alice: Client, alice: User, cooling: Account) -> None:
+        act(as_alice, cooling, "renew_qr", reason="The owner is here", risk="on")
+
+        note = cooling.transitions.get(trigger="cooldown_overridden")
+        assert (note.actor, note.reason) == (alice, "The owner is here")
+        assert cooling.sessions.get(ended_at__isnull=True).started_by == alice
+
+    def test_is_told_on_its_page(self, as_alice: Client, cooling: Account) -> None:
+        Account.objects.filter(pk=cooling.pk).update(current_session=cooling.sessions.latest("pk"))
+
+        page = as_alice.get(f"/admin/accounts/account/{cooling.pk}/change/").content.decode()
+
+        assert "The next start is allowed in 49 m." in page
 
 
 def test_a_refusal_is_said_in_words(as_alice: Client, session: LinkSession) -> None:
@@ -119,8 +170,7 @@ def test_htmx_is_sent_back_to_the_page(as_alice: Client, account: Account) -> No
 def test_an_invitation_shows_its_address_once(as_alice: Client, alice: User, account: Account) -> None:
     response = act(as_alice, account, "invite", _form_submitted="on")
 
-    html = response.content.decode()
-    token = html.split("/link/")[1].split("/")[0]
+    token = response.content.decode().split("/link/")[1].split("/")[0]
     invitation = LinkInvitation.objects.get(token_hash=hash_token(token))
     assert (invitation.account, invitation.created_by) == (account, alice)
     assert "no-store" in response.headers["Cache-Control"]

@@ -163,6 +163,20 @@ class TestTheForm:
         linked.refresh_from_db()
         assert (linked.label, linked.phone_number) == ("New", "6281116801641")
 
+    def test_a_number_that_cannot_be_typed_is_grouped(
+        self, as_alice: Client, as_bob: Callable[..., Client], linked: Account
+    ) -> None:
+        def field(client: Client) -> str:
+            return client.get(page(linked)).content.decode().split("<form", 1)[1]
+
+        assert 'value="+62 811-1680-1641"' in field(as_alice)
+        assert "6281116801641" not in field(as_bob("accounts.view_account"))
+
+        Account.objects.filter(pk=linked.pk).update(status=Status.CONNECTED)
+        assert "+62 811-1680-1641" in field(as_alice)
+        assert "6281116801641" not in field(as_alice)
+        assert 'name="phone_number"' not in field(as_alice)
+
     def test_nobody_deletes_an_account(self, as_alice: Client, linked: Account) -> None:
         assert as_alice.post(f"{LIST}{linked.pk}/delete/", {"post": "yes"}).status_code == 403
 
@@ -198,7 +212,7 @@ def test_whoever_may_only_view_gets_a_page_without_a_form(as_bob: Callable[..., 
 def test_every_link_of_the_page_leads_somewhere(as_alice: Client, session: LinkSession) -> None:
     links = as_alice.get(page(session.account)).context["desk"].links
 
-    assert len(links) == 6
+    assert len(links) == 7
     for link in links:
         assert as_alice.get(link.url).status_code == 200
 

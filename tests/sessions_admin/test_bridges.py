@@ -1,16 +1,17 @@
-"""A bridge's capabilities: typed by hand, read by the public page."""
+"""What staff type about a bridge: what it can, how much it carries, whom it serves."""
 
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from accounts.models import Bridge
+from accounts.models import Bridge, LinkSession, Workspace
 from tests.sessions_admin.test_secrets import bridge_form
 
 
-def save(client: Client, bridge: Bridge, capabilities: str) -> Any:
-    form = bridge_form(bridge, "hmac", "") | {"credentials-2-TOTAL_FORMS": 0, "capabilities": capabilities}
+def save(client: Client, bridge: Bridge, capabilities: str = "[]", **more: object) -> Any:
+    form = bridge_form(bridge, "hmac", "") | {"credentials-2-TOTAL_FORMS": 0, "capabilities": capabilities} | more
     return client.post(f"/admin/accounts/bridge/{bridge.pk}/change/", form)
 
 
@@ -45,3 +46,50 @@ def test_what_got_in_another_way_breaks_nothing(bridge: Bridge, stored: Any) -> 
     bridge.refresh_from_db()
 
     assert not bridge.can_unlink
+
+
+def test_what_its_heartbeats_say_is_not_typed_over(as_alice: Client, bridge: Bridge) -> None:
+    save(as_alice, bridge, capacity=30)
+    bridge.refresh_from_db()
+    assert (bridge.capacity, bridge.capabilities) == (30, [])
+    Bridge.objects.update(last_heartbeat_at=timezone.now(), capabilities=["logout"])
+
+    assert save(as_alice, bridge, capacity=3).status_code == 302
+
+    bridge.refresh_from_db()
+    assert (bridge.capacity, bridge.capabilities) == (30, ["logout"])
+    html = as_alice.get(f"/admin/accounts/bridge/{bridge.pk}/change/").content.decode()
+    assert "What the bridge says itself counts." in html
+
+
+class TestWhomItServes:
+    def problems(self, client: Client, bridge: Bridge, *served: Workspace) -> str:
+        response = save(client, bridge, workspaces=[workspace.pk for workspace in served])
+        return "" if response.status_code == 302 else str(response.context["adminform"].form.errors["workspaces"])
+
+    @pytest.fixture
+    def other(self, db: None) -> Workspace:
+        return Workspace.objects.create(name="Toko Bob")
+
+    def test_is_not_narrowed_while_it_runs_sessions_of_others(
+        self, as_alice: Client, bridge: Bridge, session: LinkSession, workspace: Workspace, other: Workspace
+    ) -> None:
+        assert f"open sessions of {workspace.name}," in self.problems(as_alice, bridge, other)
+        assert not bridge.workspaces.exists()
+        assert not self.problems(as_alice, bridge, other, workspace)
+        assert self.problems(as_alice, bridge, other)
+        assert bridge.workspaces.count() == 2
+
+    def test_is_narrowed_when_they_have_ended(
+        self, as_alice: Client, bridge: Bridge, session: LinkSession, other: Workspace
+    ) -> None:
+        LinkSession.objects.update(ended_at=timezone.now())
+        assert not self.problems(as_alice, bridge, other)
+        assert list(bridge.workspaces.all()) == [other]
+
+    def test_what_it_does_not_serve_already_refuses_no_other_edit(
+        self, as_alice: Client, bridge: Bridge, session: LinkSession, other: Workspace
+    ) -> None:
+        bridge.workspaces.add(other)
+        assert not self.problems(as_alice, bridge, other)
+        assert not self.problems(as_alice, bridge)

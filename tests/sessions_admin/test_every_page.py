@@ -17,9 +17,14 @@ MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 READ_ONLY = [
     "accounts.BridgeOrder",
     "accounts.BridgeSecret",
+    "accounts.Incident",
+    "accounts.Lease",
     "accounts.LinkInvitation",
     "accounts.LinkSession",
     "accounts.Message",
+    "accounts.Pulse",
+    "accounts.ReconcileRun",
+    "accounts.StraySession",
     "accounts.Transition",
     "api.RateLimitCount",
     "api.WorkspaceToken",
@@ -89,6 +94,12 @@ class TestForASuperuser:
 
     def test_the_page_of_one_answers(self, as_alice: Client, model: type[Model]) -> None:
         assert as_alice.get(url(model, "change", first(model).pk)).status_code == 200
+
+    def test_both_answer_in_indonesian(self, as_alice: Client, model: type[Model]) -> None:
+        for address in (url(model, "changelist"), url(model, "change", first(model).pk)):
+            response = as_alice.get(address, headers={"Accept-Language": "id"})
+            assert response.status_code == 200
+            assert b'lang="id"' in response.content
 
     def test_the_form_for_a_new_one_answers(self, as_alice: Client, model: type[Model]) -> None:
         response = as_alice.get(url(model, "add"))
@@ -184,4 +195,7 @@ class TestEveryAction:
 
 
 def test_there_are_actions_to_test() -> None:
-    assert {name for _, name, _ in actions()} >= {"renew_qr", "force_reset", "invite", "revoke", "retire", "new_token"}
+    assert {name for _, name, _ in actions()} >= {
+        "renew_qr", "force_reset", "invite", "send_test_message", "move", "adopt", "stop", "revoke", "retire",
+        "new_token",
+    }  # fmt: skip

@@ -17,6 +17,7 @@ from tests.sessions_admin.test_every_page import MODELS, first, url
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+expect.set_options(timeout=15_000)  # milliseconds, on a busy machine
 
 
 @contextmanager

@@ -30,7 +30,8 @@ def bridge_form(bridge: Bridge, kind: str, value: str) -> dict[str, Any]:
     }
     new = {"credentials-2-TOTAL_FORMS": 1, "credentials-2-0-kind": kind, "credentials-2-0-value": value}
     return {
-        "name": bridge.name, "url": bridge.url, "capacity": 100, "weight": 1, "capabilities": "[]",
+        "name": bridge.name, "url": bridge.url, "capacity": 100, "pairings_at_once": 5, "weight": 1,
+        "capabilities": "[]",
     } | management | rows | new  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from api.shapes import checked
 from api.strict_json import parse_object
 from webhooks.credentials import BridgeCredential
 
@@ -15,6 +16,4 @@ class BridgeView(APIView):
 
     def fields(self, request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
         """What `shape` makes of the body; none at all is an empty object. Raises ApiError and ValidationError."""
-        read = shape(data=parse_object(request.body or b"{}"))
-        read.is_valid(raise_exception=True)
-        return dict(read.validated_data)
+        return checked(shape, parse_object(request.body or b"{}"))

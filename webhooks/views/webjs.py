@@ -3,7 +3,6 @@
 import logging
 import random
 import time
-from typing import Any
 
 from django.db import OperationalError
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from rest_framework.views import APIView
 from accounts.locking import wait_at_most
 from accounts.logs import about
 from api.errors import ApiError
+from api.shapes import checked
 from api.strict_json import parse_object
 from webhooks import inbox
 from webhooks.authentication import BridgeSignature, bridge_of
@@ -40,24 +40,18 @@ class WebjsWebhook(APIView):
 
 def _delivery(request: Request) -> inbox.Delivery:
     """The event in the verified raw bytes; DRF's own parser would read a chunked body as empty."""
-    envelope = _valid(Envelope, parse_object(request.body))
+    envelope = checked(Envelope, parse_object(request.body))
     event, data = envelope["event"], envelope["data"]
     return inbox.Delivery(
         bridge_id=bridge_of(request),
         event=event,
-        session_id=_valid(Addressed, data)["session_id"],
+        session_id=checked(Addressed, data)["session_id"],
         data=data,
         replay_key=inbox.replay_key(request.headers["X-Timestamp"], request.headers["X-HMAC-Signature"]),
         event_id=_short(request, "X-Event-Id") or None,
         boot=_short(request, "X-Bridge-Boot"),
         sequence=_sequence(request),
     )
-
-
-def _valid(shape: type[Any], data: Any) -> dict[str, Any]:
-    serializer = shape(data=data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def _short(request: Request, name: str) -> str:

@@ -16,6 +16,7 @@ const heading = card.querySelector("[data-title]");
 const sign = card.querySelector("[data-sign]");
 const tile = card.querySelector("[data-qr]");
 const refusal = card.querySelector("[data-slot=refusal]");
+const codeWord = card.querySelector("[data-code-word]");
 const countdown = card.querySelector("[data-countdown]");
 
 let current = null; // the newest snapshot
@@ -71,6 +72,10 @@ function fillBlanks() {
   for (const each of stage.querySelectorAll("[data-devices]")) each.hidden = !current.devices_left;
   stage.querySelector("blockquote").hidden = !current.action_message;
   stage.querySelector("[data-typed]").hidden = !current.pairing_code;
+  const ask = stage.querySelector("[data-ask]");
+  ask.hidden = !current.can_ask_code;
+  if (ask.hidden) codeWord.textContent = "";
+  stage.querySelector("[data-place]").hidden = !current.place;
   countdown.hidden = current.view !== "scan";
 }
 
@@ -157,6 +162,24 @@ async function start() {
   }
 }
 
+// The code itself comes by snapshot, some seconds later.
+async function askCode(form) {
+  if (isBusy) return;
+  isBusy = true;
+  markBusy();
+  try {
+    const response = await request("code", { method: "POST", body: new FormData(form) });
+    const answer = await response.json();
+    codeWord.textContent = response.ok ? codeWord.dataset.asked : answer.error.message;
+    if (response.ok) show(answer);
+  } catch {
+    codeWord.textContent = codeWord.dataset.failed;
+  } finally {
+    isBusy = false;
+    markBusy();
+  }
+}
+
 async function refuse(message) {
   refusal.textContent = message;
   if (!current) await refresh(); // pressed before the first snapshot was here
@@ -220,7 +243,8 @@ function leave() {
 
 stage.addEventListener("submit", (event) => {
   event.preventDefault();
-  start();
+  if (event.target.matches("[data-code-form]")) askCode(event.target);
+  else start();
 });
 document.addEventListener("visibilitychange", () => {
   if (isVisible()) refresh();

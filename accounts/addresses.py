@@ -1,0 +1,86 @@
+"""Where a bridge may be: its host is resolved once, each address is checked, and only a checked one is connected to.
+
+A bridge's URL is typed by staff. Without this, one of http://169.254.169.254/ would let them read the secrets of the
+machine that the desk runs on, and a host name could answer otherwise for the check than for the call.
+"""
+
+import socket
+import threading
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from django.conf import settings
+
+# Of clouds, in ranges that are otherwise allowed: what is link-local (169.254.169.254) is refused as such.
+METADATA = frozenset(
+    ip_address(text)
+    for text in (
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure
+        "192.0.0.192",  # Oracle
+        "fd00:ec2::254",  # AWS
+        "fd00:42::42",  # Scaleway
+        "fd20:ce::254",  # Google
+    )
+)
+THIS_NETWORK = ip_network("0.0.0.0/8")  # some systems take it for the machine itself
+NAT64 = ip_network("64:ff9b::/96")  # the last four bytes are an IPv4 address
+
+
+class NotAllowed(Exception):
+    """Every address of the host is one that a bridge may not have."""
+
+
+class Unresolved(Exception):
+    """No address was found, or none in time."""
+
+
+def allowed_addresses(host: str, port: int, *, within: float) -> list[str]:
+    """The host's addresses that may be connected to, best first. Raises NotAllowed, Unresolved."""
+    found = _resolve(host, port, within=within)
+    allowed = [address for address in found if is_allowed(address)]
+    if not allowed:
+        raise NotAllowed(f"its address {found[0]} is not allowed")
+    return allowed
+
+
+def is_allowed(text: str) -> bool:
+    """With LINKDESK_BRIDGE_NETWORKS only what lies in them; else all but what no bridge of ours could have.
+
+    Private and loopback addresses are where a bridge normally runs.
+    """
+    address = _meant(ip_address(text))
+    if settings.LINKDESK_BRIDGE_NETWORKS:
+        return any(address in ip_network(network) for network in settings.LINKDESK_BRIDGE_NETWORKS)
+    if address.is_loopback:  # ::1 counts as reserved too
+        return True
+    odd = address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved
+    old = address in THIS_NETWORK or (isinstance(address, IPv6Address) and address.is_site_local)
+    return not (odd or old or address in METADATA)
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 one stands for, where it does."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in NAT64:
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _resolve(host: str, port: int, *, within: float) -> list[str]:
+    """In a thread, for a resolver that hangs has no time-out of its own and would take the worker with it."""
+    found: list[str] = []
+
+    def look_up() -> None:
+        try:
+            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return
+        found.extend(dict.fromkeys(str(row[4][0]) for row in rows))
+
+    thread = threading.Thread(target=look_up, name="look up a bridge", daemon=True)
+    thread.start()
+    thread.join(within)
+    if not found:
+        raise Unresolved("its host name is not resolved in time" if thread.is_alive() else "its host name is unknown")
+    return found

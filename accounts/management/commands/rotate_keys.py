@@ -1,0 +1,31 @@
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError, transaction
+
+from accounts.models import BridgeSecret
+
+
+class Command(BaseCommand):
+    help = "Write every bridge secret anew, with the first of FIELD_ENCRYPTION_KEYS and SECRET_KEY. Safe to run again."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pks = list(BridgeSecret.objects.order_by("pk").values_list("pk", flat=True))
+        left = [f"#{pk} ({problem})" for pk in pks if (problem := _write_anew(pk))]
+        self.stdout.write(f"{len(pks) - len(left)} of {len(pks)} bridge secrets are written anew.")
+        if left:
+            raise CommandError(f"Left as they were: {', '.join(left)}. Keep the old keys, or replace these secrets.")
+
+
+def _write_anew(pk: int) -> str:
+    """What is in the way; empty: nothing. Who else could be there: staff who retire it."""
+    try:
+        with transaction.atomic():
+            secret = BridgeSecret.objects.select_for_update().get(pk=pk)
+            secret.save(update_fields=["value", "fingerprint"])
+    except InvalidToken:
+        return "no key decrypts it"
+    except IntegrityError:  # added since SECRET_KEY was changed: nobody could see that it was there already
+        return "another bridge has the same"
+    return ""

@@ -1,0 +1,57 @@
+"""Filters by whether something is over: a moment that is empty until then."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
+
+class OverFilter(admin.SimpleListFilter):
+    """What is over stays out of sight until somebody asks for it."""
+
+    field: str
+    still: str | Promise  # the word for what is not over
+    over: str | Promise
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", self.over), ("all", gettext_lazy("All"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(**{f"{self.field}__isnull": self.value() != "yes"})
+
+    def choices(self, changelist: Any) -> Any:
+        """The word for what is not over in place of Django's "All"."""
+        choices = list(super().choices(changelist))
+        return [choices[0] | {"display": self.still}, *choices[1:]]
+
+
+class DeletedFilter(OverFilter):
+    title = gettext_lazy("deleted")
+    parameter_name = "deleted"
+    field = "deleted_at"
+    still, over = gettext_lazy("Live"), gettext_lazy("Only deleted")
+
+
+class SettledFilter(OverFilter):
+    title = gettext_lazy("settled")
+    parameter_name = "settled"
+    field = "settled_at"
+    still, over = gettext_lazy("Waiting"), gettext_lazy("Settled")
+
+
+class ClosedFilter(admin.SimpleListFilter):
+    """The history of a bridge is worth seeing: all are listed, what is open first."""
+
+    title = gettext_lazy("state")
+    parameter_name = "closed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("no", gettext_lazy("Open")), ("yes", gettext_lazy("Over"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(closed_at__isnull=self.value() == "no") if self.value() else queryset

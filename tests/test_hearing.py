@@ -1,0 +1,387 @@
+"""Bridges that send no heartbeat are asked; the silence of one is seen, and which of its processes speaks."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.utils import timezone
+
+from accounts import bridge_watch, fleet, hearing, incidents, leases, polling
+from accounts.incidents import Kind
+from accounts.lifecycle import Status
+from accounts.models import Account, Bridge, BridgeOrder, Incident, Lease, LinkSession, ReconcileRun, Workspace
+from tests.conftest import make_bridge
+from tests.misbehaving import Conversation, MisbehavingBridge, Seen, hangs, misbehaving_bridge, says_html, status
+from tests.queue import run_due_tasks
+from tests.test_heartbeat import beat, crowd, linked
+from tests.test_webhook_contract import status_of
+
+__all__ = ["linked"]
+
+pytestmark = pytest.mark.django_db
+
+LONG_AGO = timedelta(hours=1)
+
+
+def row(session: LinkSession | str, said: str = "connected", **more: Any) -> dict[str, Any]:
+    return {"session_id": str(session), "status": said, **more}
+
+
+def shows(node: MisbehavingBridge, *rows: dict[str, Any], uptime: float | None = 3600, **health: Any) -> None:
+    """What its /health and its list say from now on."""
+
+    def answer(talk: Conversation, seen: Seen) -> None:
+        if seen.path == "/health":
+            talk.answer(200, {"status": "healthy", "uptime": uptime, **health})
+        else:
+            talk.answer(200, {"success": True, "sessions": rows, "total": len(rows)})
+
+    node.lists = answer
+
+
+@pytest.fixture
+def node() -> Iterator[MisbehavingBridge]:
+    with misbehaving_bridge() as node:
+        yield node
+
+
+@pytest.fixture
+def bridge(db: None, node: MisbehavingBridge) -> Bridge:
+    return make_bridge("alpha", url=node.url)
+
+
+def fall_silent(bridge: Bridge, seconds: float = 100) -> None:
+    Bridge.objects.filter(pk=bridge.pk).update(last_heard_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def open_kinds(bridge: Bridge) -> set[str]:
+    return set(Incident.objects.filter(bridge=bridge, closed_at=None).values_list("kind", flat=True))
+
+
+class TestPoll:
+    def test_what_the_bridge_is_and_runs(self, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge) -> None:
+        fall_silent(bridge, 600)
+        shows(node, row(linked), library="whatsmeow", version="0.5", capabilities=["qr"], capacity=7, boot="b1")
+        polling.poll(bridge.pk)
+        bridge.refresh_from_db()
+        assert (bridge.library, bridge.version, bridge.capacity, bridge.boot) == ("whatsmeow", "0.5", 7, "b1")
+        assert (bridge.capabilities, bridge.sessions_reported) == (["qr"], 1)
+        assert fleet.is_up(bridge)
+        assert bridge.last_polled_at == bridge.last_heard_at
+        assert bridge.booted_at is not None
+        assert abs(timezone.now() - bridge.booted_at - LONG_AGO) < timedelta(seconds=10)
+        linked.refresh_from_db()
+        assert linked.last_seen_at is not None
+        assert linked.last_seen_at > timezone.now() - timedelta(seconds=10)
+
+    def test_the_key_does_not_go_where_nobody_asks_for_it(self, bridge: Bridge, node: MisbehavingBridge) -> None:
+        polling.poll(bridge.pk)
+        assert [(seen.path, seen.query) for seen in node.seen] == [
+            ("/health", {}),
+            ("/api/sessions", {"api_key": "alpha-key"}),
+        ]
+
+    def test_one_without_health_still_has_a_list(self, bridge: Bridge, node: MisbehavingBridge) -> None:
+        fall_silent(bridge)
+
+        def only_the_list(talk: Conversation, seen: Seen) -> None:
+            talk.answer(404 if seen.path == "/health" else 200, {"sessions": []})
+
+        node.lists = only_the_list
+        polling.poll(bridge.pk)
+        bridge.refresh_from_db()
+        assert fleet.is_up(bridge)
+
+    @pytest.mark.parametrize("act", [says_html, status(500), status(401)])
+    def test_no_good_answer_is_not_heard(self, bridge: Bridge, node: MisbehavingBridge, act: Any) -> None:
+        fall_silent(bridge)
+        node.lists = act
+        polling.poll(bridge.pk)
+        bridge.refresh_from_db()
+        assert not fleet.is_up(bridge)
+        assert bridge.last_error != ""
+        assert bridge.last_polled_at is None
+
+    @pytest.mark.parametrize(
+        "health",
+        [
+            {"library": 7, "version": ["x"], "capacity": "many", "capabilities": "qr", "boot": {}, "uptime": "long"},
+            {"library": "a\u0000b", "version": "x" * 999, "capacity": -1, "capabilities": [1, {}], "uptime": 1e300},
+            {"boot": "\ud800", "uptime": -5, "draining": "yes"},
+        ],
+    )
+    def test_what_it_says_of_itself_may_be_anything(
+        self, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge, health: dict[str, Any]
+    ) -> None:
+        strange = [row("\u0000"), row("x" * 999), {"session_id": 5}, "nothing", row("s", 5, phone_number="\ud800")]  # type: ignore[arg-type]
+        shows(node, row(linked), *strange, **health)  # type: ignore[arg-type]
+        polling.poll(bridge.pk)
+        bridge.refresh_from_db()
+        assert (bridge.library, bridge.last_polled_at is not None) == ("", True)
+        assert list(bridge.strays.values_list("session_id", "phone_number")) == [("s", "")]
+
+    def test_two_at_once_are_one(self, bridge: Bridge, node: MisbehavingBridge) -> None:
+        Lease.objects.create(
+            name=f"poll of bridge {bridge.pk}",
+            holder="another",
+            taken_at=timezone.now(),
+            until=timezone.now() + timedelta(seconds=9),
+        )
+        polling.poll(bridge.pk)
+        assert node.seen == []
+
+    def test_only_those_without_a_heartbeat_are_asked(self, bridge: Bridge, node: MisbehavingBridge) -> None:
+        beat()
+        assert polling.poll_all() == 0
+        Bridge.objects.update(last_heartbeat_at=timezone.now() - timedelta(seconds=100))
+        assert polling.poll_all() == 1
+        run_due_tasks(within=60)
+        assert [seen.path for seen in node.seen] == ["/health", "/api/sessions"] * 2
+
+    def test_one_that_hangs_delays_no_other(self, bridge: Bridge, node: MisbehavingBridge, monkeypatch: Any) -> None:
+        monkeypatch.setattr("accounts.bridge_client.LIST_WITHIN", 0.5)
+        with misbehaving_bridge() as other:
+            make_bridge("beta", url=other.url)
+            node.lists = hangs
+            shows(other)
+            Bridge.objects.update(last_heard_at=None)
+            polling.poll_all()
+            run_due_tasks(within=60)
+        assert [fleet.is_up(bridge) for bridge in Bridge.objects.order_by("pk")] == [False, True]
+
+
+class TestSilence:
+    def test_a_silent_bridge_is_one_incident_and_no_account_moves(self, bridge: Bridge, linked: LinkSession) -> None:
+        fall_silent(bridge)
+        before = linked.account.transitions.count()
+        bridge_watch.watch()
+        bridge_watch.watch()
+        incident = Incident.objects.get()
+        assert (incident.kind, incident.bridge, incident.count) == (Kind.DOWN, bridge, 1)
+        assert "1 open session" in incident.summary
+        assert status_of(linked.account) == Status.CONNECTED
+        assert linked.account.transitions.count() == before
+
+    def test_it_is_over_when_the_bridge_is_heard(self, bridge: Bridge, linked: LinkSession) -> None:
+        fall_silent(bridge)
+        bridge_watch.watch()
+        beat(linked.session_id)
+        assert open_kinds(bridge) == set()
+
+    def test_or_when_an_event_came_and_then_it_is_asked_at_once(
+        self, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge
+    ) -> None:
+        fall_silent(bridge)
+        bridge_watch.watch()
+        fall_silent(bridge, 1)
+        assert bridge_watch.watch()["back"] == 1
+        assert open_kinds(bridge) == set()
+        run_due_tasks()
+        assert [seen.path for seen in node.seen if seen.method == "GET"][-2:] == ["/health", "/api/sessions"]
+
+    def test_one_that_was_never_heard_of_is_not_there_yet(self, bridge: Bridge) -> None:
+        Bridge.objects.update(last_heard_at=None)
+        bridge_watch.watch()
+        assert not Incident.objects.exists()
+
+
+class TestProcess:
+    def test_nobody_waits_for_what_the_last_process_was_creating(self, bridge: Bridge) -> None:
+        beat(boot="b1")
+        leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:1")
+        beat(boot="b1")
+        assert leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:2") is None
+
+        beat(boot="b2")
+
+        assert leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:2")
+
+    def test_what_the_new_process_may_be_creating_keeps_its_line(self, bridge: Bridge) -> None:
+        """It took the start before its first heartbeat came."""
+        beat(boot="b1")
+        leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:1")
+
+        beat(boot="b2")
+
+        assert leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:2") is None
+
+    @pytest.mark.parametrize(("ordered", "waits"), [(20, False), (5, True)])
+    def test_an_uptime_tells_which_process_is_at_it(
+        self, bridge: Bridge, node: MisbehavingBridge, ordered: int, waits: bool
+    ) -> None:
+        shows(node, uptime=3600)
+        polling.poll(bridge.pk)
+        Bridge.objects.update(last_polled_at=timezone.now() - timedelta(seconds=30))
+        leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:1")
+        Lease.objects.update(taken_at=timezone.now() - timedelta(seconds=ordered))
+
+        shows(node, uptime=10)
+        polling.poll(bridge.pk)
+
+        assert (leases.take(f"bridge:{bridge.pk}:starts", seconds=65, holder="order:2") is None) == waits
+
+    def test_another_boot_is_a_fresh_start(self, bridge: Bridge) -> None:
+        beat(boot="b1")
+        beat(boot="b2")
+        bridge.refresh_from_db()
+        assert bridge.boot == "b2"
+        assert bridge.booted_at is not None
+        assert ReconcileRun.objects.filter(note__contains="process b1 was replaced by b2").exists()
+        assert open_kinds(bridge) == set()
+
+    def test_one_that_was_replaced_and_is_back_means_two(self, bridge: Bridge) -> None:
+        for boot in ("b1", "b2", "b1", "b2", "b1"):
+            beat(boot=boot)
+        assert open_kinds(bridge) == {Kind.ALTERNATING}
+
+    def test_but_once_it_may_be_a_late_word_of_a_killed_one(self, bridge: Bridge, linked: LinkSession) -> None:
+        for boot in ("b1", "b2"):
+            beat(linked.session_id, boot=boot)
+        Bridge.objects.update(booted_at=timezone.now() - LONG_AGO)
+        LinkSession.objects.update(absent_polls=2, last_seen_at=timezone.now() - LONG_AGO)
+        assert beat(boot="b1").json()["restore"] == []
+        assert open_kinds(bridge) == set()
+
+    def test_which_holds_back_nothing_else(self, bridge: Bridge, linked: LinkSession) -> None:
+        for boot in ("b1", "b2", "b1", "b2"):
+            beat(linked.session_id, boot=boot)
+        assert open_kinds(bridge) == set()
+        assert ReconcileRun.objects.filter(note__contains="Started anew").count() == 1
+        Bridge.objects.update(booted_at=timezone.now() - LONG_AGO)
+        LinkSession.objects.update(absent_polls=2, last_seen_at=timezone.now() - LONG_AGO)
+        assert len(beat(boot="b2").json()["restore"]) == 1
+
+    def test_a_smaller_uptime_is_a_fresh_start(self, bridge: Bridge, node: MisbehavingBridge) -> None:
+        shows(node, uptime=3600)
+        polling.poll(bridge.pk)
+        Bridge.objects.update(last_polled_at=timezone.now() - timedelta(seconds=60))
+        shows(node, uptime=20)
+        polling.poll(bridge.pk)
+        bridge.refresh_from_db()
+        assert bridge.booted_at is not None
+        assert bridge.booted_at > timezone.now() - timedelta(seconds=30)
+        assert open_kinds(bridge) == set()
+
+    def test_one_that_ran_already_when_another_answered_means_two(
+        self, bridge: Bridge, node: MisbehavingBridge
+    ) -> None:
+        shows(node, uptime=3600)
+        polling.poll(bridge.pk)
+        shows(node, uptime=600)
+        polling.poll(bridge.pk)
+        assert open_kinds(bridge) == set()  # once it may be our clock that was set
+        shows(node, uptime=3600)
+        polling.poll(bridge.pk)
+        assert open_kinds(bridge) == {Kind.ALTERNATING}
+
+    @pytest.mark.parametrize("seconds", [-60, 15, 600])
+    def test_a_step_of_our_own_clock_does_not(
+        self, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge, seconds: int
+    ) -> None:
+        shows(node, row(linked), uptime=7200)
+        polling.poll(bridge.pk)
+        with time_machine.travel(timezone.now() + timedelta(seconds=30 + seconds)):
+            for later in (30, 32, 34):
+                shows(node, row(linked), uptime=7200 + later)
+                polling.poll(bridge.pk)
+            assert open_kinds(bridge) == set()
+            LinkSession.objects.update(absent_polls=2, last_seen_at=timezone.now() - LONG_AGO)
+            shows(node, uptime=7236)
+            polling.poll(bridge.pk)
+        assert linked.orders.filter(why=BridgeOrder.Why.RECONCILE).count() == 1
+
+
+class TestLeaving:
+    """A bridge that says `draining` of itself: its sessions go one by one, and come back with its next process."""
+
+    def test_is_heard_and_not_compared(self, bridge: Bridge, linked: LinkSession) -> None:
+        LinkSession.objects.update(absent_polls=2)
+        assert beat(draining=True).json() == {"success": True, "stop": [], "restore": []}
+        assert status_of(linked.account) == Status.CONNECTED
+        bridge.refresh_from_db()
+        assert (bridge.last_heartbeat_at is not None, bridge.draining) == (True, False)  # `draining` is staff's word
+
+    def test_gets_nothing_new_until_it_says_otherwise(self, bridge: Bridge, workspace: Workspace) -> None:
+        beat(draining=True)
+        assert fleet.eligible(workspace) == []
+        assert fleet.why_not(Bridge.objects.get()) == ["is shutting down"]
+        beat(boot="the next one")
+        assert fleet.eligible(workspace) == [bridge]
+
+    def test_also_when_it_is_polled(self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge) -> None:
+        shows(node, draining=True)
+        polling.poll(bridge.pk)
+        assert fleet.eligible(workspace) == []
+
+    def test_one_that_says_so_for_ever_is_compared_again(self, bridge: Bridge, linked: LinkSession) -> None:
+        beat(draining=True)
+        LinkSession.objects.update(absent_polls=2)
+        assert beat(draining=True).json()["restore"] == []
+        ReconcileRun.objects.update(at=timezone.now() - hearing.LEAVES_WITHIN)
+        assert len(beat(draining=True).json()["restore"]) == 1
+
+
+class TestManyLosses:
+    def lose(self, linked: LinkSession, count: int, *, became: Status = Status.DISCONNECTED) -> None:
+        lost = Account.objects.order_by("pk")[:count].values_list("pk", flat=True)
+        now = timezone.now()
+        Account.objects.filter(pk__in=list(lost)).update(status=became, status_changed_at=now)
+
+    @pytest.fixture
+    def forty(self, linked: LinkSession) -> LinkSession:
+        crowd(linked, 39)
+        for session in LinkSession.objects.all():
+            Account.objects.filter(pk=session.account_id).update(current_session=session)
+        return linked
+
+    @pytest.mark.parametrize("became", [Status.DISCONNECTED, Status.LOGGED_OUT, Status.FAILED])
+    def test_are_one_incident(self, bridge: Bridge, forty: LinkSession, became: Status) -> None:
+        self.lose(forty, 20, became=became)
+        bridge_watch.watch()
+        bridge_watch.watch()
+        incident = Incident.objects.get(kind=Kind.MASS_LOSS)
+        assert incident.summary.startswith("20 of 40 ")
+
+    @pytest.mark.parametrize("count", [9, 11])  # 11 of 40 are 27 %
+    def test_few_are_none(self, bridge: Bridge, forty: LinkSession, count: int) -> None:
+        self.lose(forty, count)
+        bridge_watch.watch()
+        assert open_kinds(bridge) == set()
+
+    def test_it_is_over_after_a_while(self, bridge: Bridge, forty: LinkSession) -> None:
+        self.lose(forty, 20)
+        bridge_watch.watch()
+        Account.objects.update(status_changed_at=timezone.now() - timedelta(minutes=11))
+        Incident.objects.update(last_at=timezone.now() - timedelta(minutes=11))
+        bridge_watch.watch()
+        assert open_kinds(bridge) == set()
+
+    def test_those_of_another_bridge_do_not_count(self, bridge: Bridge, forty: LinkSession) -> None:
+        fourteen = list(LinkSession.objects.order_by("pk").values_list("pk", flat=True)[:14])
+        LinkSession.objects.filter(pk__in=fourteen).update(bridge=make_bridge("beta"))
+        self.lose(forty, 14)
+        bridge_watch.watch()
+        assert open_kinds(bridge) == set()
+
+
+@pytest.mark.race
+@pytest.mark.django_db(transaction=True)
+def test_twenty_who_see_the_same_at_once_make_one_incident(bridge: Bridge) -> None:
+    def report() -> None:
+        try:
+            incidents.report(bridge.pk, Kind.CONTESTED, summary="seen")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=report) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Incident.objects.get().count == 20
+    assert incidents.close(bridge.pk, Kind.CONTESTED)
+    assert incidents.report(bridge.pk, Kind.CONTESTED, summary="again")

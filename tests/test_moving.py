@@ -1,0 +1,283 @@
+"""A link moves to another bridge, and two bridges never run it at once; a bridge is replaced by editing its row."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from accounts import delivery, evidence, moving, pairing, recovery
+from accounts.lifecycle import EndReason, Status
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
+from accounts.moving import MoveRefused
+from tests import misbehaving
+from tests.conftest import Portal, make_bridge
+from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.queue import run_due_tasks
+from tests.test_races import at_once
+from tests.test_recovery import pass_time
+from tests.test_webhook_contract import READY, link, move_back, status_of
+from webhooks.authentication import forget_secrets
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
+START = ("POST", "/api/sessions")
+
+
+@pytest.fixture
+def node() -> Iterator[MisbehavingBridge]:
+    with misbehaving_bridge() as node:
+        yield node
+
+
+@pytest.fixture
+def other_node() -> Iterator[MisbehavingBridge]:
+    with misbehaving_bridge() as node:
+        yield node
+
+
+@pytest.fixture
+def bridge(db: None, node: MisbehavingBridge) -> Bridge:
+    return make_bridge("alpha", url=node.url, last_heard_at=timezone.now(), heard_since=timezone.now())
+
+
+@pytest.fixture
+def linked(portal: Portal, session: LinkSession, node: MisbehavingBridge) -> LinkSession:
+    """Linked since yesterday."""
+    run_due_tasks()
+    link(portal, session)
+    move_back(session, 86400)
+    node.running, node.says, node.seen = {session.session_id}, {session.session_id: "connected"}, []
+    return session
+
+
+@pytest.fixture
+def beta(linked: LinkSession, other_node: MisbehavingBridge) -> Bridge:
+    return make_bridge("beta", url=other_node.url, last_heard_at=timezone.now(), heard_since=timezone.now())
+
+
+def move(session: LinkSession, bridge: Bridge, *, actor: User | None = None, has_login: bool = True) -> LinkSession:
+    return moving.move(session.account_id, bridge.pk, actor=actor, reason="Its disk is full.", has_login=has_login)
+
+
+def history(account: Account) -> list[str]:
+    return list(account.transitions.filter(trigger="move").order_by("pk").values_list("reason", flat=True))
+
+
+def calm_down() -> None:
+    """No bridge is put aside for a refusal any more."""
+    Bridge.objects.update(failing_since=None, orders_wait_until=None)
+
+
+class TestWithItsLogin:
+    def test_the_old_bridge_stops_it_then_the_new_one_starts_it(
+        self, linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+    ) -> None:
+        alice = User.objects.create_user("alice")
+        assert move(linked, beta, actor=alice) == linked
+        assert (node.seen, other_node.seen) == ([], [])
+        run_due_tasks(within=10)
+        assert node.commands == [("DELETE", f"/api/sessions/{linked.session_id}")]
+        assert node.seen[-1].body == {"api_key": "alpha-key"}  # the device stays on the phone
+        assert other_node.commands == [START]
+        assert other_node.seen[-1].body["session_id"] == linked.session_id
+        assert status_of(linked.account) == Status.DISCONNECTED
+        forget_secrets()  # as after the 10 s for which they are kept
+        Portal("beta-hmac").post("session_ready", linked, **READY)
+        assert status_of(linked.account) == Status.CONNECTED
+        assert history(linked.account) == [
+            "It moves from alpha to beta: first alpha must stop it. Its disk is full.",
+            "alpha has stopped it. beta is told to start it.",
+        ]
+        assert linked.account.transitions.filter(trigger="move", actor=alice).count() == 1
+
+    def test_what_the_old_bridge_still_says_moves_nothing(
+        self, portal: Portal, linked: LinkSession, beta: Bridge
+    ) -> None:
+        move(linked, beta)
+        assert portal.post("session_ready", linked, **READY).json()["outcome"] == "unknown_session"
+        assert status_of(linked.account) == Status.DISCONNECTED
+
+    def test_the_new_bridge_waits_until_it_is_known_that_the_old_one_has_stopped_it(
+        self, linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+    ) -> None:
+        node.plays(misbehaving.drops_the_line)  # stopped or not, nobody knows
+        move(linked, beta)
+        run_due_tasks()
+        pass_time(30)
+        recovery.run(beta.pk)
+        moving.sweep()
+        run_due_tasks()
+        assert other_node.commands == []
+        node.running = set()
+        calm_down()
+        delivery.sweep()
+        moving.sweep()
+        run_due_tasks()
+        assert linked.orders.get(kind=Kind.STOP).state == State.CONFIRMED
+        moving.sweep()
+        run_due_tasks()
+        assert other_node.commands == [START]
+
+    def test_a_new_bridge_that_comes_up_meanwhile_does_not_restore_it(
+        self, linked: LinkSession, beta: Bridge, portal: Portal
+    ) -> None:
+        def listed() -> list[str]:
+            answer = portal.client.get("/api/whatsapp/accounts/active", headers={"X-API-Key": "beta-key"})
+            return [row["session_id"] for row in answer.json()["sessions"]]
+
+        move(linked, beta)
+        assert listed() == []
+        run_due_tasks(within=10)
+        assert listed() == [linked.session_id]
+
+    def test_a_bridge_that_is_down_is_not_waited_for_and_stops_it_when_it_is_back(
+        self, linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+    ) -> None:
+        alpha = Bridge.objects.filter(name="alpha")
+        alpha.update(last_heard_at=timezone.now() - timedelta(minutes=5), url="http://127.0.0.1:1")
+        move(linked, beta)
+        run_due_tasks()
+        assert other_node.commands == [START]
+        assert linked.orders.get(kind=Kind.STOP).state == State.PENDING
+        alpha.update(url=node.url)
+        calm_down()
+        pass_time(30)
+        delivery.sweep()
+        run_due_tasks()
+        assert node.commands == [("DELETE", f"/api/sessions/{linked.session_id}")]
+
+    def test_a_bridge_that_is_up_and_does_not_stop_it_keeps_it(
+        self, linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+    ) -> None:
+        node.plays(misbehaving.status(500))
+        move(linked, beta)
+        run_due_tasks()
+        assert linked.orders.get(kind=Kind.STOP).state == State.PENDING
+        pass_time(61)
+        calm_down()
+        moving.go_on(linked.pk)
+        node.plays(misbehaving.well)
+        run_due_tasks(within=5)
+        linked.refresh_from_db()
+        assert linked.bridge.name == "alpha"
+        assert other_node.seen == []
+        assert status_of(linked.account) == Status.CONNECTED  # it was asked
+        assert "did not say that it has stopped it" in history(linked.account)[-1]
+        assert len(node.commands) == 1  # the stop was taken back
+        assert linked.orders.get(kind=Kind.STOP).state == State.CANCELLED
+
+    def test_whoever_dies_on_the_way_another_goes_on(
+        self, linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+    ) -> None:
+        move(linked, beta)
+        OrmQ.objects.all().delete()
+        delivery.sweep()
+        run_due_tasks()
+        OrmQ.objects.all().delete()
+        assert (len(node.commands), other_node.commands) == (1, [])
+        assert moving.sweep() == 1
+        run_due_tasks()
+        OrmQ.objects.all().delete()
+        assert other_node.commands == [START]
+        assert moving.sweep() == 0
+        moving.go_on(linked.pk)
+        run_due_tasks()
+        assert other_node.commands == [START]
+
+    def test_one_that_is_reset_on_the_way_is_not_started(
+        self, linked: LinkSession, beta: Bridge, other_node: MisbehavingBridge
+    ) -> None:
+        move(linked, beta)
+        pairing.force_reset(linked.account_id, reason="test")
+        run_due_tasks(within=20)
+        assert START not in other_node.commands
+        assert status_of(linked.account) == Status.INACTIVE
+
+
+def test_without_its_login_a_phone_scans_on_the_new_bridge(
+    linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+) -> None:
+    session = move(linked, beta, has_login=False)
+    assert session.bridge == beta
+    assert session != linked
+    assert status_of(linked.account) == Status.QR_SCANNING
+    linked.refresh_from_db()
+    assert linked.end_reason == EndReason.SUPERSEDED
+    run_due_tasks()
+    assert node.seen[-1].body["logout"]  # the old device is of no use any more
+    assert other_node.seen[-1].body["session_id"] == session.session_id
+
+
+class TestRefused:
+    def refusal(self, session: LinkSession, bridge: Bridge, **values: object) -> str:
+        Bridge.objects.filter(pk=bridge.pk).update(**values)
+        with pytest.raises(MoveRefused) as refused:
+            move(session, bridge)
+        assert str(refused.value)
+        return refused.value.code
+
+    def test_for_what_the_bridge_is(self, linked: LinkSession, beta: Bridge, bridge: Bridge) -> None:
+        assert self.refusal(linked, bridge) == "SAME_BRIDGE"
+        assert self.refusal(linked, beta, draining=True) == "BRIDGE_DRAINING"
+        assert self.refusal(linked, beta, draining=False, capacity=0) == "BRIDGE_FULL"
+        long_ago = timezone.now() - timedelta(seconds=91)
+        assert self.refusal(linked, beta, capacity=9, last_heard_at=long_ago) == "BRIDGE_NOT_UP"
+        assert not linked.orders.filter(kind=Kind.STOP).exists()
+        assert status_of(linked.account) == Status.CONNECTED
+
+    def test_for_whom_it_serves(self, linked: LinkSession, beta: Bridge) -> None:
+        beta.workspaces.add(Workspace.objects.create(name="Toko Bob"))
+        assert self.refusal(linked, beta) == "BRIDGE_NOT_SERVING"
+
+    def test_for_an_account_that_is_not_linked(self, linked: LinkSession, beta: Bridge) -> None:
+        pairing.force_reset(linked.account_id, reason="test")
+        assert self.refusal(linked, beta) == "ACCOUNT_NOT_LINKED"
+
+    def test_while_it_moves(self, linked: LinkSession, beta: Bridge, bridge: Bridge) -> None:
+        move(linked, beta)
+        assert self.refusal(linked, bridge) == "MOVE_IN_PROGRESS"
+
+
+def test_a_bridge_is_replaced_by_editing_its_row(
+    portal: Portal, linked: LinkSession, bridge: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+) -> None:
+    """Another machine with the old one's session directories: sessions, orders and events go by the row."""
+    portal.post("session_disconnected", linked, reason="NAVIGATION")
+    Bridge.objects.filter(pk=bridge.pk).update(url=other_node.url)
+    bridge.credentials.update(retired_at=timezone.now())
+    bridge.credentials.create(kind="api_key", value="new-key")
+    bridge.credentials.create(kind="hmac", value="new-hmac")
+    pass_time(16)
+    Bridge.objects.update(heard_since=timezone.now() - timedelta(days=1))
+    recovery.run(bridge.pk)
+    run_due_tasks()
+    assert node.seen == []
+    assert other_node.commands == [START]
+    assert other_node.seen[-1].body["session_id"] == linked.session_id
+    assert other_node.seen[-1].body["api_key"] == "new-key"
+    forget_secrets()  # as after the 10 s for which they are kept
+    assert Portal("new-hmac").post("session_ready", linked, **READY).status_code == 200
+    assert status_of(linked.account) == Status.CONNECTED
+
+
+@pytest.mark.race
+@pytest.mark.django_db(transaction=True)
+def test_two_tasks_recovery_and_a_reconcile_at_once_start_it_once(
+    linked: LinkSession, beta: Bridge, node: MisbehavingBridge, other_node: MisbehavingBridge
+) -> None:
+    move(linked, beta)
+    go_on = partial(moving.go_on, linked.pk)
+    why, asked_at = BridgeOrder.Why.RECONCILE, timezone.now()
+    found = partial(evidence.found_missing, asked_at=asked_at, trigger="test", why=why, reason="test", certain=True)
+    missing = partial(found, linked.pk)
+    assert_nothing_raised(at_once([go_on, missing, go_on, missing]))
+    assert not linked.orders.filter(kind=Kind.START, bridge=beta).exists()
+    linked.orders.filter(kind=Kind.STOP).update(state=State.CONFIRMED)
+    assert_nothing_raised(at_once([go_on, missing, go_on, missing, go_on]))
+    assert linked.orders.filter(kind=Kind.START, bridge=beta).count() == 1
+
+
+def assert_nothing_raised(results: list[object]) -> None:
+    assert not [result for result in results if isinstance(result, Exception)], results

@@ -1,0 +1,472 @@
+"""Anything may happen, in any order, and after each step the record is sound; in the end it says what is true.
+
+A small model of phones and of one bridge (tests/world.py) lives beside the desk: hypothesis pairs, scans, drops, logs
+out, resets, renews, loses and reorders events, crashes the bridge, starts it again and lets time pass. At the end it
+is counted what has happened: a machine in which nobody links proves nothing.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import time_machine
+from django.db.models import Q
+from django.test import Client, TestCase
+from django.utils import timezone
+from django_q.models import OrmQ
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from accounts import cleanup, evidence, fleet, hearing, jobs, pairing, polling
+from accounts.lifecycle import FIRST_QR_WITHIN, EndReason, Status, may_move
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition, Workspace
+from accounts.schedules import JOBS
+from api import limits
+from tests.conftest import Portal, make_bridge
+from tests.misbehaving import Act, drops_the_line, misbehaving_bridge, status
+from tests.queue import run_due_tasks
+from tests.world import Event, World
+from webhooks import budgets
+from webhooks.authentication import forget_secrets
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+BEGAN = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+PHONES = ("6281111111111", "6282222222222", "6283333333333")
+STEPS, RUNS, SEEDS = 115, 4, 5  # of one seed, a later run is like those before
+# Of all runs together; with fewer, the machine has come to a standstill somewhere.
+AT_LEAST = {
+    "steps": 2_000,
+    "scans": 60,
+    "connected": 60,
+    "drops": 20,
+    "restored or reconnected by an order": 10,
+    "resets": 5,
+    "renewals": 5,
+    "crashes": 20,
+    "events that overtook a list": 60,
+}
+TICK = 30  # seconds; bridges are polled twice a minute
+# Who scanned is never thrown out for one of these.
+NOT_FOR_A_SCANNED = {EndReason.QR_EXPIRED, EndReason.BRIDGE_UNAVAILABLE, EndReason.CLEANED_UP}
+TALKS_WITHIN = FIRST_QR_WITHIN + 2 * TICK  # seconds after its start went out
+LINKED = {Status.AUTHENTICATED, Status.CONNECTED, Status.DISCONNECTED}
+MINUTELY = [job for job in JOBS if job.minutes == 1]
+
+happened: Counter[str] = Counter()
+
+
+class Linking(RuleBasedStateMachine):
+    """One desk, one bridge, three accounts, three phones."""
+
+    @initialize(numbered=st.booleans(), places=st.sampled_from([1, 5]))
+    def begin(self, numbered: bool, places: int) -> None:
+        """`numbered`: the bridge gives its events an id and a number, as ours does and a Node bridge does not."""
+        self.numbered = numbered
+        forget_secrets()  # those of the last run's bridge
+        self.clock = time_machine.travel(BEGAN, tick=False)
+        self.time = self.clock.start()
+        self.serving = misbehaving_bridge()
+        self.world = World(self.serving.__enter__(), numbered=numbered)
+        self.workspace = Workspace.objects.create(name="Toko")
+        self.bridge = make_bridge("alpha", url=self.world.node.url, pairings_at_once=places)
+        self.portal = Portal("alpha-hmac")
+        labels = ("Alice", "Bob", "Charlie")
+        self.accounts = [Account.objects.create(workspace=self.workspace, label=label) for label in labels]
+        self.scanned: set[str] = set()
+        self.told_scanned: set[str] = set()  # sessions whose scan, or more, has reached the desk
+        self.told_ready: set[str] = set()
+        self.interrupted: set[str] = set()  # by staff, who may
+        self.lost: list[Event] = []
+        self.last: dict[int, str] = {}  # the status of each account, as the history has it up to `read_to`
+        self.read_to = 0
+        self._hear()
+        for which, phone in enumerate(PHONES):
+            self._link(which, phone)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self._settle_everything()
+            self._the_record_says_what_is_true()
+            self._count()
+        finally:
+            self.serving.__exit__(None, None, None)
+            self.clock.stop()
+            _forget_everything()
+
+    # --- people and staff -------------------------------------------------------------------------
+    @rule(which=st.integers(0, 2), force=st.booleans(), staff=st.booleans())
+    def pair(self, which: int, force: bool, staff: bool) -> None:
+        self._pair(which, force=force, staff=staff)
+
+    @precondition(lambda self: self.world.is_up)
+    @rule(own=st.sampled_from([True, True, True, False]))
+    def link(self, own: bool) -> None:
+        """Everybody who is not linked, with the phone of the account or another's."""
+        for which in self._unlinked():
+            self._link(which, PHONES[which if own else (which + 1) % 3])
+
+    @rule(which=st.integers(0, 2), sure=st.sampled_from([True, False, False]))
+    def reset(self, which: int, sure: bool) -> None:
+        if sure:  # else nobody would stay linked for long
+            pairing.force_reset(self._account(which).pk)
+            happened["resets"] += 1
+
+    @precondition(lambda self: self._scannable())
+    @rule(pick=st.integers(0, 99), phone=st.sampled_from(PHONES))
+    def scan(self, pick: int, phone: str) -> None:
+        """Only what the page has shown, within the minute that a code is good for."""
+        codes = self._scannable()
+        self._scan(codes[pick % len(codes)], phone)
+
+    @precondition(lambda self: self.world.in_state("authenticated"))
+    @rule(pick=st.integers(0, 99))
+    def finish(self, pick: int) -> None:
+        self.world.finish(self._one_of(pick, "authenticated"))
+
+    @precondition(lambda self: self.world.in_state("connected"))
+    @rule(pick=st.integers(0, 99), everybody=st.sampled_from([True, True, False]))
+    def drop(self, pick: int, everybody: bool) -> None:
+        dropped = self.world.in_state("connected") if everybody else [self._one_of(pick, "connected")]
+        for session_id in dropped:
+            self.world.drop(session_id)
+        happened["drops"] += len(dropped)
+
+    @precondition(lambda self: self.world.in_state("disconnected"))
+    @rule(pick=st.integers(0, 99))
+    def come_back(self, pick: int) -> None:
+        self.world.start(self._one_of(pick, "disconnected"))
+
+    @precondition(lambda self: self.world.in_state("connected"))
+    @rule(pick=st.integers(0, 99), sure=st.sampled_from([True, False]))
+    def unlink(self, pick: int, sure: bool) -> None:
+        if sure:
+            self.world.unlink(self._one_of(pick, "connected"))
+            happened["unlinked on the phone"] += 1
+
+    @precondition(lambda self: self.world.in_state("connected", "disconnected"))
+    @rule(pick=st.integers(0, 99))
+    def vanish(self, pick: int) -> None:
+        session_id = self._one_of(pick, "connected", "disconnected")
+        self.world.vanish(session_id)
+        self._forget_what_nobody_knows({session_id})
+        happened["vanished"] += 1
+
+    # --- the line between ---------------------------------------------------------------------------
+    @precondition(lambda self: self.world.wire and self.world.is_up)
+    @rule(pick=st.integers(0, 99))
+    def deliver(self, pick: int) -> None:
+        self._post(self.world.take(lambda waiting: min(pick % 4, waiting - 1)))  # overtaken by up to three
+
+    @precondition(lambda self: self.world.wire and self.world.is_up)
+    @rule()
+    def deliver_twice(self) -> None:
+        event = self.world.take(lambda waiting: 0)
+        self._post(event)
+        self._post(event)
+
+    @precondition(lambda self: self.world.wire and not self.numbered)
+    @rule(pick=st.integers(0, 99))
+    def lose(self, pick: int) -> None:
+        """A Node bridge loses what gets no 2xx; ours keeps it on disk."""
+        self.lost.append(self.world.take(lambda waiting: pick % waiting))
+        happened["events lost"] += 1
+
+    @precondition(lambda self: self.world.is_up)
+    @rule(back=st.booleans(), late=st.sampled_from([1, 5, 16]))
+    def overtake_a_list(self, back: bool, late: int) -> None:
+        """While the bridge's list is on its way links come `back`, or drop, and orders go out: all that is newer."""
+        said = polling._ask(self.bridge)
+        asked_about = list(LinkSession.objects.filter(ended_at=None, account__status=Status.DISCONNECTED))
+        for session_id in self.world.in_state("disconnected" if back else "connected")[:2]:
+            (self.world.start if back else self.world.drop)(session_id)
+        self._pass(late)
+        happened["events that overtook a list"] += len(self.world.wire)
+        self._arrive()
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            for session in asked_about:
+                question = BridgeOrder(
+                    session=session, bridge=self.bridge, kind=BridgeOrder.Kind.CHECK, why=BridgeOrder.Why.RECOVERY
+                )
+                evidence.weigh(question, said.listed, asked_at=said.asked_at)
+            hearing.hear(self.bridge.pk, said, heartbeat=False)
+        self._work()
+
+    # --- the bridge's process -----------------------------------------------------------------------
+    @precondition(lambda self: self.world.is_up)
+    @rule(down=st.sampled_from([status(503), drops_the_line]))
+    def crash(self, down: Act) -> None:
+        untold = {event.session_id for event in [*self.world.wire, *self.lost]}
+        self.world.crash(down)
+        self._forget_what_nobody_knows(untold)
+        happened["crashes"] += 1
+
+    @precondition(lambda self: not self.world.is_up)
+    @rule(forgets=st.sampled_from([0, 1, None]))
+    def restart(self, forgets: int | None) -> None:
+        """`forgets`: a login that it could not open this time."""
+        self.world.come_up()
+        restored = self._restored()
+        self.world.restore([session_id for place, session_id in enumerate(restored) if place != forgets])
+
+    # --- time ---------------------------------------------------------------------------------------
+    @rule()
+    def work(self) -> None:
+        self._work()
+
+    @rule(seconds=st.sampled_from([1, 5, 16, 61, 125]))
+    def wait(self, seconds: int) -> None:
+        self._pass(seconds)
+
+    # --- what holds after each step -----------------------------------------------------------------
+    @invariant()
+    def a_step_is_counted(self) -> None:
+        happened["steps"] += 1
+
+    @invariant()
+    def an_account_has_one_open_session_at_the_most(self) -> None:
+        accounts = list(LinkSession.objects.filter(ended_at=None).values_list("account_id", flat=True))
+        assert len(accounts) == len(set(accounts))
+
+    @invariant()
+    def each_history_is_a_chain_of_legal_moves(self) -> None:
+        rows = Transition.objects.filter(pk__gt=self.read_to).order_by("pk")
+        for self.read_to, account, old, new in rows.values_list("pk", "account_id", "old", "new"):
+            assert old == self.last.get(account, Status.INACTIVE)
+            assert old == new or may_move(Status(old), Status(new))
+            self.last[account] = new
+        for account, now in Account.objects.filter(pk__in=self.last).values_list("pk", "status"):
+            assert now == self.last[account]
+
+    @invariant()
+    def what_is_connected_has_a_phone_and_nobody_else_has_it(self) -> None:
+        live = Account.objects.live()
+        assert not live.filter(status=Status.CONNECTED, phone_number=None).exists()
+        phones = list(live.exclude(phone_number=None).values_list("phone_number", flat=True))
+        assert len(phones) == len(set(phones))
+
+    @invariant()
+    def no_session_has_two_clients(self) -> None:
+        assert not self.world.doubled
+
+    @invariant()
+    def every_open_session_talks_or_is_ordered_or_waits_in_line(self) -> None:
+        lately = timezone.now() - timedelta(seconds=TALKS_WITHIN)
+        for session in LinkSession.objects.filter(ended_at=None, admitted_at__isnull=False, last_seen_at=None):
+            told = Q(state__in=BridgeOrder.UNDER_WAY) | Q(closed_at__gt=lately)
+            assert session.orders.filter(told, kind=BridgeOrder.Kind.START).exists(), session.admitted_at
+
+    @invariant()
+    def nobody_who_scanned_is_thrown_out(self) -> None:
+        ended = LinkSession.objects.filter(ended_at__isnull=False).exclude(authenticated_at=None)
+        assert not ended.filter(end_reason__in=NOT_FOR_A_SCANNED).exists()
+        renewed = ended.filter(end_reason=EndReason.RENEWED).values_list("session_id", flat=True)
+        assert set(renewed) <= self.interrupted, "only staff interrupt one who has scanned"
+
+    @invariant()
+    def a_scan_that_arrives_counts_unless_a_later_one_or_a_reset_does(self) -> None:
+        ended = LinkSession.objects.filter(end_reason__in=NOT_FOR_A_SCANNED, session_id__in=self.told_scanned)
+        for session in ended.select_related("account"):
+            assert self._has_had_its_day(session), session.end_reason
+
+    @invariant()
+    def only_who_is_slow_is_never_ready(self) -> None:
+        ended = LinkSession.objects.filter(end_reason=EndReason.NEVER_READY, session_id__in=self.told_ready)
+        for session in ended.select_related("account"):
+            assert self._has_had_its_day(session), session.authenticated_at
+
+    # --- helpers ------------------------------------------------------------------------------------
+    def _pair(self, which: int, *, force: bool, staff: bool) -> None:
+        before = self._account(which).current_session
+        with suppress(pairing.PairingRefused):
+            pairing.start(self.accounts[which].pk, trigger="test", force=force, may_interrupt=staff)
+            if force and staff and before is not None:
+                self.interrupted.add(before.session_id)
+
+    def _link(self, which: int, phone: str) -> None:
+        """One who does at once all that is asked of him, and whose bridge is quick."""
+        self._pair(which, force=False, staff=False)
+        self._arrive()
+        session = self._account(which).current_session
+        if session is None or session.session_id not in self._scannable():
+            return
+        self._scan(session.session_id, phone)
+        self._arrive()
+        if session.session_id in self.world.in_state("authenticated"):
+            self.world.finish(session.session_id)
+            self._arrive()
+
+    def _unlinked(self) -> list[int]:
+        return [which for which in range(len(PHONES)) if self._account(which).status not in LINKED]
+
+    def _account(self, which: int) -> Account:
+        return Account.objects.get(pk=self.accounts[which].pk).resolve()
+
+    def _scan(self, session_id: str, phone: str) -> None:
+        self.world.scan(session_id, phone)
+        self.scanned.add(session_id)
+        happened["scans"] += 1
+
+    def _scannable(self) -> list[str]:
+        waiting = self.world.in_state("qr_scanning")
+        if not waiting:
+            return []
+        shown = LinkSession.objects.filter(session_id__in=waiting, qr_count__gt=0)
+        fresh = shown.filter(last_seen_at__gt=timezone.now() - timedelta(seconds=60), authenticated_at=None)
+        return [session.session_id for session in fresh.order_by("pk") if session.is_open or session.ended_softly]
+
+    def _forget_what_nobody_knows(self, sessions: set[str]) -> None:
+        """A Node bridge that loses a client, and the events of its scan, has the login and does not know it."""
+        told = LinkSession.objects.exclude(authenticated_at=None).values_list("session_id", flat=True)
+        if not self.numbered:
+            self.scanned -= sessions - set(told)
+
+    @staticmethod
+    def _has_had_its_day(session: LinkSession) -> bool:
+        """Rule 6: what came after it was scanned as well, or all was reset since."""
+        account = session.account.resolve()
+        later = account.sessions.filter(authenticated_at__isnull=False).exclude(pk=session.pk)
+        return later.exists() or (account.reset_at is not None and account.reset_at >= session.started_at)
+
+    def _one_of(self, pick: int, *states: str) -> str:
+        sessions = self.world.in_state(*states)
+        return sessions[pick % len(sessions)]
+
+    def _post(self, event: Event) -> None:
+        numbers: dict[str, Any] = {
+            "HTTP_X_EVENT_ID": f"event-{event.number}",
+            "HTTP_X_BRIDGE_BOOT": event.boot,
+            "HTTP_X_BRIDGE_SEQUENCE": str(event.number),
+        }
+        body = {"event": event.name, "data": {"workspace_id": 1, "session_id": event.session_id, **event.data}}
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            answer = self.portal.send(body, **(numbers if self.numbered else {}))
+        assert answer.status_code == 200, answer.content
+        if event.name in {"session_authenticated", "session_ready"}:
+            self.told_scanned.add(event.session_id)
+        if event.name == "session_ready":
+            self.told_ready.add(event.session_id)
+
+    def _arrive(self) -> None:
+        """All that is ordered is done, and all that is said arrives."""
+        self._work()
+        while self.world.wire and self.world.is_up:
+            self._post(self.world.take(lambda waiting: 0))
+            self._work()
+
+    def _restored(self) -> list[str]:
+        """What a bridge opens after its start: ours what it was told to run, a Node bridge what the desk lists."""
+        if self.numbered:
+            return [session_id for session_id in self.world.wanted if session_id in self.world.logins]
+        answer = Client().get("/api/whatsapp/accounts/active", headers={"X-API-Key": "alpha-key"})
+        return [row["session_id"] for row in answer.json()["sessions"]]
+
+    def _work(self) -> None:
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            run_due_tasks()
+
+    def _pass(self, seconds: int, *, tick: int = TICK) -> None:
+        """In ticks, as tasks come due; the jobs of the minute at the end of one."""
+        for left in range(seconds, 0, -tick):
+            self.time.shift(min(tick, left))
+            self._hear()
+            self._work()
+        if seconds >= 60:
+            for session_id in self.world.in_state("qr_scanning"):
+                self.world.show_code(session_id)
+            for job in MINUTELY:
+                jobs.run(job.name)
+            cleanup.clean_on_schedule()
+            self._work()
+
+    def _hear(self) -> None:
+        """Its clock is the real one; what it remembers must not outlive our minutes."""
+        fleet._heard.clear()
+        limits.forget()
+        budgets.forget()
+        if self.world.is_up:
+            fleet.hear(self.bridge.pk)
+
+    def _settle_everything(self) -> None:
+        """Everything arrives, everything is tried again, until nothing moves any more."""
+        if not self.world.is_up:
+            self.world.come_up()
+            self.world.restore(self._restored())
+        for session_id in self.world.in_state("authenticated"):
+            self.world.finish(session_id)
+        for seconds in (*[61] * 4, *[301] * 3, *[61] * 3):  # recovery rests for ten minutes at last
+            self._arrive()
+            self._pass(seconds, tick=seconds)
+
+    def _the_record_says_what_is_true(self) -> None:
+        believed = {
+            session.session_id: session.account.status
+            for session in LinkSession.objects.filter(ended_at=None).select_related("account")
+        }
+        linked = {key for key, client in self.world.running.items() if client.state == "connected"}
+        assert {key for key, status in believed.items() if status == Status.CONNECTED} == linked
+        assert not set(self.world.running) - set(believed), "it runs what has ended here"
+        assert not WebhookEvent.objects.filter(state__in=["dead", "failed", "received"]).exists()
+        assert not BridgeOrder.objects.filter(state__in=["claimed", "unclear"]).exists()
+        for session in LinkSession.objects.filter(session_id__in=self.scanned & set(self.world.logins)):
+            assert session.is_open or session.end_reason not in NOT_FOR_A_SCANNED, session
+
+    def _count(self) -> None:
+        happened["runs"] += 1
+        happened["connected"] += Transition.objects.filter(new=Status.CONNECTED).exclude(old=Status.CONNECTED).count()
+        happened["renewals"] += LinkSession.objects.filter(end_reason=EndReason.RENEWED).count()
+        for done in ("restored", "reconnected"):
+            happened["restored or reconnected by an order"] += self.world.done[done]
+        for reason in LinkSession.objects.exclude(end_reason="").values_list("end_reason", flat=True):
+            happened[f"ended: {reason}"] += 1
+
+
+def _forget_everything() -> None:
+    UnmatchedTraffic.objects.all().delete()
+    OrmQ.objects.all().delete()
+    WebhookEvent.objects.all().delete()
+    BridgeOrder.objects.all().delete()
+    Account.objects.update(current_session=None)
+    Transition.objects.all().delete()
+    LinkSession.objects.all().delete()
+    Account.objects.all().delete()
+    Bridge.objects.all().delete()
+    Workspace.objects.all().delete()
+
+
+@pytest.fixture
+def _time_was(db: None) -> Iterator[None]:
+    began = time.time()
+    yield
+    assert abs(time.time() - began) < 600  # the clock is the real one again
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("_time_was")
+def test_whatever_happens_the_record_is_sound_and_ends_in_the_truth() -> None:
+    unhurried = settings(
+        max_examples=RUNS,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate],
+        derandomize=True,
+    )
+    happened.clear()
+    for number in range(SEEDS):
+        run_state_machine_as_test(seed(number)(Linking), settings=unhurried)
+    print(f"\n{dict(sorted(happened.items()))}")
+    assert {what: happened[what] for what, least in AT_LEAST.items() if happened[what] < least} == {}
