@@ -25,7 +25,7 @@ from bridge.wanted import account_id_of, session_id_of, workspace_id_of
 log = logging.getLogger("bridge.restore")
 
 AT_ONCE = 2
-# Seconds at most before each: a hundred devices that log in from one address in one second look like an attack.
+# Seconds at most before each login: a hundred devices that log in from one address in one second look like an attack.
 SPREAD = 0.2
 NO_LOGIN = "No login here"
 
@@ -126,7 +126,8 @@ class Restorer:
 
     async def _in_turn(self, session: Session, *, moment: int) -> list[Failure]:
         async with self._slots:
-            await asyncio.sleep(JITTER.uniform(0, SPREAD))
+            if session.logged_in:
+                await asyncio.sleep(JITTER.uniform(0, SPREAD))
             return await self._restore(session, moment=moment)
 
     async def _restore(self, session: Session, *, moment: int) -> list[Failure]:

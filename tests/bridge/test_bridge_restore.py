@@ -60,8 +60,8 @@ async def test_the_first_list_is_complete_and_clients_come_two_at_a_time(portal,
         assert len(portal.beats[0]["sessions"]) == 13
         await until(lambda: len(portal.find("session_ready")) == 12)
         # Somebody waits before a page for the pairing's code.
-        assert desk.bridge._engine.started[0] == "pairing"
-        assert sorted(desk.bridge._engine.started[1:]) == sorted(NAMES)
+        assert "pairing" in desk.bridge._engine.started[:2]  # the two at a time
+        assert sorted(desk.bridge._engine.started) == sorted(["pairing", *NAMES])
         assert desk.bridge._engine.most_starting == 2
     assert {session["status"] for session in portal.beats[0]["sessions"]} <= {"authenticated", "qr_scanning"}
     assert portal.marked == []
