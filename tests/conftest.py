@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -28,6 +29,13 @@ from webhooks.authentication import forget_secrets
 __all__ = ["pytest_runtest_setup", "pytest_sessionfinish", "pytest_sessionstart", "pytest_terminal_summary"]
 
 PHONE = "6281167328422"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Nobody pulls this machine's plug: no commit needs to wait for its disk, which may take longer than the tests."""
+    options = connections["default"].settings_dict["OPTIONS"]
+    options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 
 
 @pytest.fixture(autouse=True)
