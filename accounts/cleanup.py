@@ -53,7 +53,12 @@ def clean(accounts: AccountQuerySet, *, statuses: Collection[str], phone: str | 
 
 
 def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_after: timedelta) -> Cleaned:
-    """Clean up attempts that began, and links that were lost, so long ago; a link only while its bridge is up."""
+    """Clean up attempts that began, and links that were lost, so long ago; a link only while its bridge is up.
+
+    Only what a program's timer asks for: nothing while we only observe, as on our own schedule below.
+    """
+    if reconcile.is_observing():
+        return Cleaned(attempts=0, links=0, failed=0)
     now = timezone.now()
     attempts = _attempts(accounts).filter(current_session__started_at__lt=now - attempts_after)
     links = _lost(accounts, since=links_after)

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accounts import cleanup, fleet
+from accounts import cleanup, fleet, reconcile
 from accounts.lifecycle import Status
 from accounts.models import LinkSession, Transition
 
@@ -15,7 +15,12 @@ LISTED = 50
 
 
 def for_cleanup(bridge_id: int) -> QuerySet[LinkSession]:
-    """The last sessions of accounts without an open one, ended over a day ago; the latest first."""
+    """The last sessions of accounts without an open one, ended over a day ago; the latest first.
+
+    None while we only observe (LINKDESK_RECONCILE): what it is given it forgets, and a restored backup may be wrong.
+    """
+    if reconcile.is_observing():
+        return LinkSession.objects.none()
     running = LinkSession.objects.filter(account=OuterRef("account"), ended_at__isnull=True)
     last = fleet.sessions_of(bridge_id).filter(account__deleted_at__isnull=True, pk=F("account__current_session"))
     ended = last.filter(~Exists(running), ended_at__lt=timezone.now() - STALE_AFTER)
