@@ -16,10 +16,13 @@ COUNTED_EVERY = 10  # seconds in which the number of open sessions is taken as k
 PER_OPEN_SESSION = 10  # lifecycle events: a restart brings two for each session, a flapping one some more
 
 
-def charge(session: LinkSession, event: str) -> None:
-    """Take one from the session's budget for this event. Raises ApiError 429."""
+def charge(session: LinkSession, event: str, *, sender_id: int) -> None:
+    """Take one from the session's budget for this event. Raises ApiError 429.
+
+    `sender_id`: the bridge that signed it. It need not be the owner: messages of a former one are kept.
+    """
     if not session.is_open:
-        return charge_stray(session.bridge_id)
+        return charge_stray(sender_id)
     workspace = session.account.workspace
     if event == "qr_code_generated":
         own = workspace.qr_per_minute or settings.LINKDESK_LIMIT_QR

@@ -26,6 +26,7 @@ from api.shapes import checked
 from webhooks import budgets
 from webhooks.doubts import Overtaken, advance, doubt, set_aside, verify
 from webhooks.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING, SECRETS
+from webhooks.messages import comes_from_former_owner
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 from webhooks.reports import flag_rival
 
@@ -73,11 +74,12 @@ def receive(delivery: Delivery, *, charge: bool = True) -> str:
         return str(Reason.UNKNOWN_SESSION if unmatched == Reason.NOT_OWNER else unmatched)
     assert session is not None
     if charge:
-        budgets.charge(session, delivery.event)
+        budgets.charge(session, delivery.event, sender_id=delivery.bridge_id)
     fields = _fields(delivery.event, delivery.data)
     if delivery.event in MESSAGES:
         outcome = MESSAGES[delivery.event].apply(session.pk, fields)
-        if not session.is_open:  # kept, and a sign that the bridge runs on what has ended here
+        # Kept, and a sign that the bridge runs on what has ended here. A former owner's may come from its outbox.
+        if not session.is_open and session.bridge_id == delivery.bridge_id:
             _stop_if_it_runs(delivery)
         return outcome or "applied"
     event_pk = _store(delivery, session.pk, fields=fields)
@@ -97,7 +99,7 @@ def _count_and_charge(
     key = {"bridge_id": delivery.bridge_id, "session_id": delivery.session_id, "event": delivery.event}
     is_known = count_known(UnmatchedTraffic, **key, reason=reason)
     if charge and session is not None and session.bridge_id == delivery.bridge_id:
-        budgets.charge(session, delivery.event)
+        budgets.charge(session, delivery.event, sender_id=delivery.bridge_id)
     elif charge:
         budgets.charge_stray(delivery.bridge_id)
     if not is_known:
@@ -164,7 +166,8 @@ def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> Unmatched
     if session is None:
         return Reason.UNKNOWN_SESSION
     if session.bridge_id != delivery.bridge_id:
-        return Reason.NOT_OWNER
+        is_kept = delivery.event in MESSAGES and comes_from_former_owner(delivery.bridge_id, session.pk)
+        return None if is_kept else Reason.NOT_OWNER
     if delivery.event in LIFECYCLE and not session.is_open:
         reopens = session.end_reason in SOFT_ENDS and delivery.event in REOPENING
         return None if reopens else Reason.ENDED

@@ -14,11 +14,21 @@ from django.db.models import Q
 
 from accounts.bridge_reports import Outcome
 from accounts.locking import atomically
-from accounts.models import Message
+from accounts.models import BridgeOrder, Message
 from api.errors import ApiError
 
 # WhatsApp's levels; the bridge's words for them are one step behind (docs/bridge-contract.md, 1.3).
 READ, PLAYED = 3, 4
+
+
+def comes_from_former_owner(bridge_id: int, session_pk: int) -> bool:
+    """Whether the session was moved away from this bridge (accounts/moving.py).
+
+    What it received until its stop was done may wait in its outbox for 24 h (contract, 5.1). The order that tells is
+    kept for LINKDESK_KEEP_ORDERS_DAYS, and in any case until it is closed.
+    """
+    stops = BridgeOrder.objects.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF)
+    return stops.filter(session=session_pk, bridge=bridge_id).exists()
 
 
 def received(session_pk: int, data: dict[str, Any]) -> Outcome:
