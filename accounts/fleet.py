@@ -23,6 +23,8 @@ UP_WITHIN = 90  # seconds of silence after which a bridge is not up: three of it
 STOP_AWAITED = timedelta(days=1)
 LEAVES_WITHIN = timedelta(minutes=2)  # a stop that is not carried out by then keeps nobody waiting
 
+TRIED_AGAIN_AFTER = timedelta(minutes=10)  # since an attempt there had no code; until then others come first
+
 RESUMABLE = [Status.AUTHENTICATED, Status.CONNECTED, Status.DISCONNECTED]
 
 log = logging.getLogger(__name__)
@@ -56,14 +58,14 @@ def serving(workspace: Workspace) -> QuerySet[Bridge]:
 
 
 def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
-    """With what choosing weighs: how many sessions run, pair and wait in line there, and whether starts failed."""
+    """With what choosing weighs: how many sessions run, pair and wait in line there, and whether it gave no code."""
     mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True)
     return bridges.annotate(
         running=count_of(mine),
         pairing=count_of(mine.filter(admitted_at__isnull=False, account__status__in=PAIRING))
         + count_of(leaving().filter(bridge=OuterRef("pk"))),
         waiting=count_of(mine.filter(admitted_at__isnull=True)),
-        failed_since_heard=_failed_since_heard(),
+        gave_no_code=_gave_no_code(),
     )
 
 
@@ -115,16 +117,20 @@ def _silence(bridge: Bridge) -> str:
 
 def _preference(bridge: Any) -> tuple[bool, bool, float, int]:
     """The smallest is the best. For a bridge `with_load` that may take one more."""
-    failing = bridge.failing_since is not None or bridge.failed_since_heard
+    failing = bridge.failing_since is not None or bridge.gave_no_code
     has_line = bridge.waiting > 0 or bridge.pairing >= bridge.pairings_at_once
     return failing, has_line, bridge.running / bridge.weight, bridge.pk
 
 
-def _failed_since_heard() -> Exists:
-    """An attempt that still waited in line says nothing about the bridge: nothing was ordered there."""
-    heard = Coalesce(OuterRef("last_heard_at"), OuterRef("created_at"))
-    ended_unheard = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__gt=heard, admitted_at__isnull=False)
-    return Exists(ended_unheard.filter(end_reason=EndReason.BRIDGE_UNAVAILABLE))
+def _gave_no_code() -> Exists:
+    """To an attempt of the last minutes, nor to a later one: that it is heard of does not show that it can pair.
+
+    An attempt that still waited in line says nothing about the bridge: nothing was ordered there.
+    """
+    mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__gt=timezone.now() - TRIED_AGAIN_AFTER)
+    failed = mine.filter(end_reason=EndReason.BRIDGE_UNAVAILABLE, admitted_at__isnull=False)
+    shown = LinkSession.objects.filter(bridge=OuterRef("bridge"), first_qr_at__gt=OuterRef("ended_at"))
+    return Exists(failed.filter(~Exists(shown)))
 
 
 def hear(bridge_id: int) -> None:

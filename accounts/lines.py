@@ -149,10 +149,16 @@ def _call_next(order: BridgeOrder) -> None:
 def _stand(bridge: Bridge, name: str, holder: str, *, seconds: float) -> bool:
     if leases.take(name, seconds=seconds, holder=holder) is None:
         return False
-    if bridge.failing_since is None or leases.take(FAILING, seconds=seconds, holder=holder):
+    if not _is_known_to_fail(bridge) or leases.take(FAILING, seconds=seconds, holder=holder):
         return True
     leases.release(name, holder)
     return False
+
+
+def _is_known_to_fail(bridge: Bridge) -> bool:
+    """A hiccup, or a restart, puts nobody behind the time-outs of those that hang."""
+    since = bridge.failing_since
+    return since is not None and since < timezone.now() - timedelta(seconds=LONGEST_PAUSE)
 
 
 def _rest(bridge_id: int) -> str:

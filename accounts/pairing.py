@@ -49,12 +49,8 @@ def start(
     """
     if override and (actor is None or not reason.strip()):
         raise ValueError("An override says who takes the risk, and why.")
-    # The workspace first: the count of placeholders must hold against other accounts' starts, and `ready` takes
-    # the same order.
-    workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
-    workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
-    # Nobody merges under this lock; before it, a merge may have come after the caller's look.
-    account = Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
+    # Under the workspace's lock the count of placeholders holds against other accounts' starts.
+    workspace, account = _lock_with_workspace(account_id)
     replaced = _make_room(
         account, trigger, actor=actor, reason=reason, force=force, may_interrupt=may_interrupt, override=override
     )
@@ -77,8 +73,11 @@ def start(
 
 @atomically
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
-    """End whatever there is, for good, and revoke the open invitations (rule 11). Safe to ask for twice."""
-    account = Account.objects.lock(account_id)
+    """End whatever there is, for good, and revoke the open invitations (rule 11). Safe to ask for twice.
+
+    Of an account that a `ready` is just merging it resets the one that lives on: it has the session now.
+    """
+    _, account = _lock_with_workspace(account_id)
     account.reset_at = timezone.now()
     account.save(update_fields=["reset_at"])
     orders.hurry_stops(account.pk)
@@ -91,6 +90,14 @@ def force_reset(account_id: int, *, actor: User | None = None, reason: str = "",
         account.touch()
     else:
         account.move(Status.INACTIVE, trigger=trigger, session=session, actor=actor, reason=reason)
+
+
+def _lock_with_workspace(account_id: int) -> tuple[Workspace, Account]:
+    """The workspace first, as `ready` does. Nobody merges under its lock; a merge may have come after the caller's
+    look, so it may be another account: the one that lives on."""
+    workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
+    workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
+    return workspace, Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
 
 
 @atomically
@@ -202,18 +209,36 @@ def _choose(workspace: Workspace) -> Bridge:
 
 def seconds_left(account: Account, session: LinkSession) -> int:
     """Whole seconds until the attempt lapses, at least one."""
+    return max(1, _left(account, session))
+
+
+def _left(account: Account, session: LinkSession) -> int:
+    """As `seconds_left`; 0 or less where it has lapsed, or never will."""
     deadline = session.deadline(Status(account.status), account.status_changed_at)
-    return max(1, ceil((deadline[0] - timezone.now()).total_seconds())) if deadline else 1
+    return ceil((deadline[0] - timezone.now()).total_seconds()) if deadline else 0
 
 
 def _check_placeholders(account: Account) -> None:
-    """Rule 5: an anonymous page that is opened again and again must not take every bridge slot."""
+    """Rule 5: an anonymous page that is opened again and again must not take every bridge slot.
+
+    What has lapsed takes none, whether or not the worker has got round to it.
+    """
     if not account.is_placeholder:
         return
     others = Account.objects.live().filter(workspace=account.workspace_id, phone_number=None, status__in=PAIRING)
-    if others.exclude(pk=account.pk).count() >= settings.LINKDESK_MAX_OPEN_PLACEHOLDERS:
-        text = _("Too many pairings are waiting for a scan in this workspace. Try again in a minute.")
-        raise PairingRefused("TOO_MANY_PAIRINGS", text, retry_after=60)
+    sessions = LinkSession.objects.filter(ended_at__isnull=True, account__in=others.exclude(pk=account.pk))
+    lefts = (_left(session.account, session) for session in sessions.select_related("account"))
+    longest_first = sorted((left for left in lefts if left > 0), reverse=True)
+    allowed = settings.LINKDESK_MAX_OPEN_PLACEHOLDERS
+    if len(longest_first) < allowed:
+        return
+    waits = longest_first[allowed - 1] if longest_first else 60  # until one fewer than allowed is left
+    text = ngettext(
+        "Too many pairings are waiting for a scan in this workspace. Try again in a minute.",
+        "Too many pairings are waiting for a scan in this workspace. Try again in %(minutes)s minutes.",
+        minutes := ceil(waits / 60),
+    )
+    raise PairingRefused("TOO_MANY_PAIRINGS", text % {"minutes": minutes}, retry_after=waits)
 
 
 @atomically

@@ -35,9 +35,10 @@ def look_for_evidence(order: BridgeOrder) -> None:
     if not orders.is_wanted(order):
         _see_to_its_end(order)
         return
-    # What shall reconnect is listed already, whatever the bridge does: until it is done with it, its words count.
+    # A Node bridge lists a start from its first moment, and what shall reconnect was listed before: while it may be at
+    # it only a scan proves that it is done, and its line stays taken. A code that comes confirms a start at once.
     # No list shows a device: what is not named any more may still be linked, with its login on the bridge's disk.
-    runs = order.unlinks or _is_listed(order, scanned=order.kind == Kind.RECONNECT and may_have_arrived(order))
+    runs = order.unlinks or _is_listed(order, scanned=lines.is_start(order) and may_have_arrived(order))
     if runs is not None and runs == (order.kind != Kind.STOP):
         orders.close(order, State.CONFIRMED)
     elif order.kind == Kind.STOP and timezone.now() - order.created_at > STOPS_KEPT:
@@ -68,7 +69,7 @@ def _see_to_its_end(order: BridgeOrder) -> None:
 
 
 def may_have_arrived(order: BridgeOrder) -> bool:
-    """Its bridge may be at it still, and shows it only when it is done."""
+    """Its bridge may be at it still: a create may take a minute."""
     return order.posted_at is not None and order.posted_at > lines.busy_since()
 
 

@@ -195,17 +195,25 @@ class TestWhatPutsABridgeBack:
         change(beta, draining=True)
         assert chosen(workspace) == "alpha"
 
-    def test_so_does_one_that_gave_no_code_and_was_not_heard_of_since(
+    def test_so_does_one_that_gave_no_code_until_it_gives_one(
         self, workspace: Workspace, alpha: Bridge, beta: Bridge
     ) -> None:
         failed = {"ended_at": timezone.now(), "end_reason": EndReason.BRIDGE_UNAVAILABLE}
-        change(alpha, last_heard_at=ago(30))
-        run(beta, workspace)
+        run(beta, workspace, 2)
         run(alpha, workspace, 1, Status.FAILED, admitted_at=None, **failed)
         assert chosen(workspace) == "alpha"  # an attempt in line was never ordered there
         run(alpha, workspace, 1, Status.FAILED, **failed)
         assert chosen(workspace) == "beta"
-        change(alpha, last_heard_at=timezone.now())
+        change(alpha, last_heard_at=timezone.now())  # its list and its stops may work all the same
+        assert chosen(workspace) == "beta"
+        run(alpha, workspace, 1, first_qr_at=timezone.now())
+        assert chosen(workspace) == "alpha"
+
+    def test_after_ten_minutes_it_is_tried_again(self, workspace: Workspace, alpha: Bridge, beta: Bridge) -> None:
+        run(beta, workspace)
+        run(alpha, workspace, 1, Status.FAILED, ended_at=ago(590), end_reason=EndReason.BRIDGE_UNAVAILABLE)
+        assert chosen(workspace) == "beta"
+        LinkSession.objects.filter(bridge=alpha).update(ended_at=ago(610))
         assert chosen(workspace) == "alpha"
 
 

@@ -224,11 +224,15 @@ class TestOneStartAtATime:
         wait(start_of(second), 20)
         assert start_of(second).state == State.CONFIRMED
 
-    def test_evidence_in_the_list_ends_it_too(
+    def test_a_scan_in_the_list_ends_it_too(
         self, node: MisbehavingBridge, session: LinkSession, second: LinkSession
     ) -> None:
         node.plays(carries_it_out(misbehaving.drops_the_line), faithful)
         delivery.deliver(start_of(session).pk)
+        wait(start_of(session), orders.LOOK_AGAIN)
+        wait(start_of(second), 20)
+        assert start_of(second).state == State.PENDING  # that it is listed proves nothing yet
+        node.says[session.session_id] = "authenticated"
         wait(start_of(session), orders.LOOK_AGAIN)
         wait(start_of(second), 20)
         assert start_of(second).state == State.CONFIRMED

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts import bridge_client, delivery, fleet, lines, orders, pairing, setbacks
+from accounts import bridge_client, delivery, fleet, leases, lines, orders, pairing, setbacks
 from accounts.lifecycle import EndReason
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Workspace
 from tests import misbehaving
@@ -50,6 +50,7 @@ class TestDoneAllTheSame:
         self, node: MisbehavingBridge, session: LinkSession, act: misbehaving.Act
     ) -> None:
         node.plays(carries_it_out(act), faithful)
+        node.says[session.session_id] = "authenticated"
         for _ in range(3):
             wait(start_of(session), 30)
         assert start_of(session).state == State.CONFIRMED
@@ -183,6 +184,7 @@ class TestNeverForEver:
         monkeypatch.setitem(delivery._CARRY_OUT, Kind.START, fails)
         run_due_tasks()
         assert start_of(session).state == State.UNCLEAR
+        node.says[session.session_id] = "authenticated"
         wait(start_of(session), 5)
         assert start_of(session).state == State.CONFIRMED
         assert node.clients == {session.session_id: 1}
@@ -192,11 +194,22 @@ def test_the_place_of_those_that_fail_is_free_while_the_line_of_one_waits(
     node: MisbehavingBridge, session: LinkSession
 ) -> None:
     """No worker waits for that start any more, only the next start there."""
-    Bridge.objects.update(failing_since=timezone.now())
+    Bridge.objects.update(failing_since=timezone.now() - timedelta(seconds=20))
     node.plays(misbehaving.drops_the_line)
     delivery.deliver(start_of(session).pk)
     assert Lease.objects.get(name=lines.name_of(start_of(session))).holder
     assert Lease.objects.get(name=lines.FAILING).holder == ""
+
+
+def test_one_that_stumbled_just_now_does_not_wait_for_that_place(node: MisbehavingBridge, session: LinkSession) -> None:
+    """Others that hang have it most of the time."""
+    assert leases.take(lines.FAILING, seconds=60, holder="one that hangs")
+    Bridge.objects.update(failing_since=timezone.now() - timedelta(seconds=20))
+    wait(start_of(session), 0)
+    assert start_of(session).state == State.PENDING
+    Bridge.objects.update(failing_since=timezone.now() - timedelta(seconds=2))
+    wait(start_of(session), 20)
+    assert start_of(session).state == State.CONFIRMED
 
 
 @pytest.mark.django_db(transaction=True)
@@ -221,7 +234,7 @@ def test_bridges_that_are_known_to_fail_hold_one_worker_between_them(
             started, stopped = pair(), pair()
             pairing.force_reset(stopped.account_id)
             hanging += [start_of(started).pk, stop_of(stopped).pk]
-        Bridge.objects.update(draining=True, failing_since=timezone.now())
+        Bridge.objects.update(draining=True, failing_since=timezone.now() - timedelta(seconds=20))
         make_bridge("good", url=good.url)
         served = start_of(pair()).pk
         for pk in [*hanging, served]:

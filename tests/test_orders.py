@@ -288,6 +288,9 @@ class TestUnclear:
         node.running = {session.session_id}
         order = start_of(session)
         ask_for_evidence(order)
+        assert order.state == State.UNCLEAR  # a Node bridge lists it before its create is done
+        BridgeOrder.objects.update(posted_at=timezone.now() - timedelta(seconds=lines.CREATING + 1))
+        wait(order, 20)
         assert order.state == State.CONFIRMED
         assert node.commands == [("POST", "/api/sessions")]
 
@@ -469,6 +472,7 @@ class TestWorkersDie:
         """Nobody knows whether it arrived: started twice, a Node bridge runs two clients."""
         order = self.claimed(session, posted_at=timezone.now() - timedelta(seconds=20))
         node.running = {session.session_id}
+        node.says[session.session_id] = "authenticated"
         ask_for_evidence(order)
         assert order.state == State.CONFIRMED
         assert [seen.method for seen in node.seen] == ["GET"]
@@ -524,6 +528,7 @@ class TestWorkersDie:
         order = self.claimed(session, posted_at=timezone.now() - timedelta(seconds=20))
         node.lists = status(500)
         node.running = {session.session_id}
+        node.says[session.session_id] = "authenticated"
         ask_for_evidence(order)
         wait(order, 15)
         assert node.commands == []

@@ -82,4 +82,4 @@ class BridgeOrder(models.Model):
     @property
     def pause(self) -> float:
         """Seconds until its next try: 1, 2, 4, 8, then 15; a stop more and more seldom, every 10 minutes at last."""
-        return min(2.0 ** (self.attempts - 1), 600 if self.kind == self.Kind.STOP else 15)
+        return min(2.0 ** min(self.attempts - 1, 10), 600 if self.kind == self.Kind.STOP else 15)
