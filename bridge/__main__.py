@@ -167,7 +167,10 @@ def export_login(flags: dict[str, str], session_id: str, file: Path) -> int:
     starts = moving.export_session(*data_dir_and_engine(flags), session_id, file=file)
     sys.stdout.write(f"{session_id} is in {file}\n")
     if starts:
-        sys.stdout.write("This bridge will start it again: if it moves, stop it here (DELETE) before it starts there\n")
+        sys.stdout.write(
+            "This bridge will start it again: if it moves, take its folder out of the data directory before this "
+            'bridge is started (docs/operations.md, "Move one account with its login")\n'
+        )
     return 0
 
 

@@ -5,7 +5,7 @@ import json
 import tarfile
 
 import pytest
-from bridge_world import SESSION, SILENT, finished, running, until
+from bridge_world import ROOT, SESSION, SILENT, finished, running, until
 
 from bridge.engines.simulated_phone import derived_phone
 from bridge.errors import ConfigurationError
@@ -61,6 +61,10 @@ async def test_of_a_stopped_bridge_the_order_moves_along_and_it_starts_by_itself
         await until(lambda: portal.find("session_ready"))
     code, out, _ = await sessions(tmp_path / "a", "export", SESSION, tmp_path / "moved.tar")
     assert (code, "will start it again" in out) == (0, True)
+    # Not by a DELETE: what is only stopped the portal starts again.
+    assert "take its folder out of the data directory before this bridge is started" in out
+    heading = out.split('"')[1]
+    assert f"### {heading}\n" in (ROOT / "docs" / "operations.md").read_text()
     await sessions(tmp_path / "b", "import", tmp_path / "moved.tar")
     async with running(portal, tmp_path / "b") as second:
         await until(lambda: len(portal.find("session_ready")) == 2)
