@@ -134,10 +134,11 @@ class Restorer:
         try:
             known = self._registry.known(session.session_id)
             if session.logged_in and not known and not self._has_login(session):
-                raise EngineError(NO_LOGIN)
+                return [Failure(session.session_id, session.workspace_id, NO_LOGIN)]
             if await self._registry.restore(session, moment=moment):
                 log.info("restored session=%s", session.session_id)
         except EngineError as error:
+            log.error("restore failed session=%s error=%s", session.session_id, error)
             return [Failure(session.session_id, session.workspace_id, str(error))]
         except Exception as error:
             log.error("restore failed session=%s error=%s", session.session_id, place_of(error))

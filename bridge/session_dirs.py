@@ -33,8 +33,14 @@ def claim(path: Path) -> "Claim":
 
 
 def has_login(path: Path) -> bool:
-    """Whether anything but a lock is there."""
-    return path.is_dir() and any(entry.name != LOCK for entry in path.iterdir())
+    """Whether anything but a lock is there. What cannot be read counts: `claim` says what is wrong with it, and
+    one of them must not keep all others from starting."""
+    try:
+        return any(entry.name != LOCK for entry in path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _try_claim(path: Path) -> "Claim | None":

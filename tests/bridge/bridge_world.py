@@ -229,10 +229,10 @@ def environment(portal, data_dir, **more):
     }
 
 
-async def process(env, *arguments):
+async def process(env, *arguments, **more):
     command = [sys.executable, "-m", "bridge", *arguments]
     pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*command, env=env, cwd=ROOT, stdout=pipe, stderr=pipe)
+    return await asyncio.create_subprocess_exec(*command, env=env, cwd=ROOT, stdout=pipe, stderr=pipe, **more)
 
 
 async def finished(env, *arguments):

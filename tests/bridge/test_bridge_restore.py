@@ -1,6 +1,8 @@
 """A start brings back what has a login here, two clients at a time; the port is open and the list complete."""
 
 import asyncio
+import ctypes
+import os
 import shutil
 import socket
 
@@ -11,6 +13,9 @@ from bridge.engines.simulated import SimulatedEngine
 
 NAMES = [f"s{n}" for n in range(12)]
 ROWS = [{"id": n, "session_id": name, "workspace_id": 1, "status": "connected"} for n, name in enumerate(NAMES)]
+
+LIBC = ctypes.CDLL(None)
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
 
 
 class SlowEngine(SimulatedEngine):
@@ -142,6 +147,42 @@ async def test_a_link_whose_login_is_gone_is_told_while_a_pairing_goes_on(portal
     assert sorted(name for name, _, _ in portal.marked) == sorted(NAMES)  # each once
     assert [webhook.event for webhook in portal.attempts] == ["qr_code_generated"]
     assert "logins here=0 stored=13 listed=12" in [record.getMessage() for record in caplog.records]
+
+
+def obey_permissions():
+    """In the child before it is Python: not even root reads what a mode forbids."""
+    if os.geteuid() == 0:
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+async def test_a_directory_that_cannot_be_read_keeps_only_its_own_session_from_starting(portal, stored):
+    put_logins(stored, "listed")
+    portal.active = [*ROWS, {"id": 50, "session_id": "listed", "workspace_id": 1}]
+    closed = [stored / "simulated" / name for name in (NAMES[0], "listed")]  # one ran before
+    for path in closed:
+        path.chmod(0)
+    child = await process(environment(portal, stored), preexec_fn=obey_permissions)
+    try:
+        desk = await desk_of(child)
+        await until(lambda: len(portal.find("session_ready")) == len(NAMES) - 1)
+        await until(lambda: len(portal.marked) == 2)
+        assert set(await listed(desk)) == {"pairing", *NAMES[1:]}
+        child.terminate()
+        _, err = await asyncio.wait_for(child.communicate(), 15)
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+        for path in closed:
+            path.chmod(0o700)
+    assert sorted(name for name, _, _ in portal.marked) == ["listed", NAMES[0]]
+    why = "The directory of this session's login cannot be used: Permission denied"
+    assert {body["reason"] for _, body, _ in portal.marked} == {why}
+    lines = [line for line in err.decode().splitlines() if " ERROR " in line]
+    assert len(lines) == 2
+    assert all(line.endswith(why) for line in lines)
+    assert {line.split("session=")[1].split()[0] for line in lines} == {"listed", NAMES[0]}
 
 
 async def test_logins_from_a_copy_come_back_by_the_portals_list_alone(portal, tmp_path):
