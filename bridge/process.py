@@ -46,15 +46,17 @@ class Bridge:
             raise
         self._engine = engine
         self._sender = Sender(self._database, settings)
+        logins = settings.data_dir / settings.engine
         self.registry = Registry(
             self._database,
             engine,
             sender=self._sender,
             boot=uuid.uuid4().hex,
             capacity=settings.capacity,
+            logins=logins,
         )
         portal = Portal(settings)
-        self._restorer = Restorer(self.registry, portal, logins=settings.data_dir / settings.engine)
+        self._restorer = Restorer(self.registry, portal, logins=logins)
         self._heartbeat = Heartbeat(self.registry, portal, restorer=self._restorer, every=settings.heartbeat_every)
         self._app = make_app(self.registry, api_key=settings.api_key)
         # No access log: the api_key of a GET is in its query.

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from weakref import WeakValueDictionary
 
-from bridge import outbox, stored_sessions
+from bridge import outbox, session_dirs, stored_sessions
 from bridge.database import Database
 from bridge.delivery import Sender
 from bridge.engines.base import ClientSpec, Engine, EngineError, PairingCode, SentMessage
@@ -23,12 +24,17 @@ RETRY_AFTER = 10  # seconds, after which a supervisor has started the next proce
 
 
 class Registry:
-    def __init__(self, database: Database, engine: Engine, *, sender: Sender, boot: str, capacity: int) -> None:
+    """`logins`: the folder of the sessions' directories."""
+
+    def __init__(
+        self, database: Database, engine: Engine, *, sender: Sender, boot: str, capacity: int, logins: Path
+    ) -> None:
         self.boot = boot
         self.capacity = capacity
         self.engine = engine
         self._database = database
         self._sender = sender
+        self._logins = logins
         self._running: dict[str, Session] = {}
         # A lock lives as long as someone holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -79,7 +85,7 @@ class Registry:
                 running.touched = self._tick()
                 return running
             self._refuse_when_draining()
-            if running is None and len(self._running) >= self.capacity:
+            if running is None and self._is_full_for(wanted.session_id):
                 raise RefusedError(503, f"Bridge is full: it runs {self.capacity} sessions")
             return await self._start_or_forget(wanted if running is None else _anew(running))
 
@@ -163,6 +169,10 @@ class Registry:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise RefusedError(503, "Bridge is shutting down: ask again when it is back", retry_after=RETRY_AFTER)
+
+    def _is_full_for(self, session_id: str) -> bool:
+        """Not for a login that is here: it can run nowhere else."""
+        return len(self._running) >= self.capacity and not session_dirs.has_login(self._logins / session_id)
 
     def _tick(self) -> int:
         self._clock += 1

@@ -140,7 +140,7 @@ async def test_what_was_deleted_since_the_beat_is_not_resurrected(portal, tmp_pa
         assert len(desk.bridge.registry.running()) == 1
 
 
-async def test_neither_restore_is_refused_by_a_full_bridge_but_the_next_start_is(portal, tmp_path):
+async def test_a_full_bridge_refuses_the_next_start_but_nothing_whose_login_is_here(portal, tmp_path):
     put_logins(tmp_path, "listed", "second", "third")
     portal.active = [LISTED, LISTED | {"session_id": "second"}]
     portal.advise = once(restore=[LISTED | {"session_id": "third"}])
@@ -148,7 +148,12 @@ async def test_neither_restore_is_refused_by_a_full_bridge_but_the_next_start_is
         await until(lambda: len(desk.bridge.registry.running()) == 3)
         assert (await desk.start())[0] == 503
         _, health = await desk.call("GET", "/health", query={})
+        # The desk starts again what was only stopped: it logs in nowhere else.
+        await desk.stop("second")
+        assert (await desk.start("second", account_id=7))[0] == 200
+        await until(lambda: "session_ready" in portal.events("second"))
     assert (health["capacity"], health["sessions"]["total"]) == (1, 3)
+    assert portal.find("qr_code_generated") == []
     portal.active = []
     async with running(portal, tmp_path, capacity=1) as desk:
         assert len(desk.bridge.registry.running()) == 3
