@@ -132,3 +132,12 @@ def test_what_was_unlinked_stays_so_when_its_orders_are_old(linked: LinkSession,
     assert retention.run()["orders"] == 1
     assert [order.kind for order in linked.orders.all()] == ["stop"]
     assert account.devices_left() == 0
+
+
+def test_a_bridge_that_refuses_for_a_day_is_told_every_ten_minutes() -> None:
+    assert [BridgeOrder(kind=BridgeOrder.Kind.STOP, attempts=tries).pause for tries in (1, 5, 11, 2_000)] == [
+        1,
+        16,
+        600,
+        600,
+    ]
