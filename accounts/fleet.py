@@ -65,7 +65,7 @@ def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
         pairing=count_of(mine.filter(admitted_at__isnull=False, account__status__in=PAIRING))
         + count_of(leaving().filter(bridge=OuterRef("pk"))),
         waiting=count_of(mine.filter(admitted_at__isnull=True)),
-        gave_no_code=_gave_no_code(),
+        gave_no_code=gave_no_code(),
     )
 
 
@@ -122,9 +122,10 @@ def _preference(bridge: Any) -> tuple[bool, bool, float, int]:
     return failing, has_line, bridge.running / bridge.weight, bridge.pk
 
 
-def _gave_no_code() -> Exists:
-    """To an attempt of the last minutes, nor to a later one: that it is heard of does not show that it can pair.
+def gave_no_code() -> Exists:
+    """For an annotation of bridges: an attempt of the last minutes had no code there, nor had a later one.
 
+    That it is heard of does not show that it can pair.
     An attempt that still waited in line says nothing about the bridge: nothing was ordered there.
     """
     mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__gt=timezone.now() - TRIED_AGAIN_AFTER)

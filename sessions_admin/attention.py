@@ -38,7 +38,7 @@ def notices(request: HttpRequest) -> list[Notice]:
     incidents = list(_open_incidents(request))
     # Silent bridges are told of by their incident, once there is one.
     told = {row.bridge_id for row in incidents if row.kind == Incident.Kind.DOWN}
-    bridges = list(seen(request, Bridge).order_by("name"))
+    bridges = list(seen(request, Bridge).annotate(gave_no_code=fleet.gave_no_code()).order_by("name"))
     retired = set(bridge_watch.retired().values_list("pk", flat=True))
     found = [
         *_workers(request),
@@ -46,6 +46,7 @@ def notices(request: HttpRequest) -> list[Notice]:
         *(_incident(row) for row in incidents),
         *(_down(bridge) for bridge in bridges if bridge_cells.is_down(bridge) and bridge.pk not in told | retired),
         *(_refusing(bridge) for bridge in bridges if bridge.failing_since and fleet.is_up(bridge)),
+        *(_without_codes(bridge) for bridge in bridges if bridge.gave_no_code and not bridge.failing_since),
         *(notice for bridge in bridges if (notice := _library(bridge))),
         *_dead_events(request),
         *_strays(request),
@@ -106,6 +107,15 @@ def _refusing(bridge: Bridge) -> Notice:
     title = _("%(bridge)s: refuses orders") % {"bridge": bridge}
     text = bridge.last_error or _("It gives no good answer to what we want of it. Orders wait, and are tried again.")
     return Notice("wait", title, text, page_of_row(bridge), cells.age(bridge.failing_since))
+
+
+def _without_codes(bridge: Bridge) -> Notice:
+    title = _("%(bridge)s: gave no QR code") % {"bridge": bridge}
+    text = _(
+        "An attempt there ended without a code, and none was shown since. For ten minutes new ones go to other bridges "
+        "first. If it happens again, look at its log: its browser may not start."
+    )
+    return Notice("wait", title, text, page_of_row(bridge))
 
 
 def _library(bridge: Bridge) -> Notice | None:

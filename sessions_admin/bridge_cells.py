@@ -27,11 +27,12 @@ def speaks_for_itself(bridge: Bridge) -> bool:
     return beat is not None and beat >= timezone.now() - timedelta(seconds=UP_WITHIN)
 
 
-def state(bridge: Bridge) -> SafeString:
-    """What of this holds: up or not, draining, refusing our orders."""
+def state(bridge: Any) -> SafeString:
+    """What of this holds: up or not, draining, refusing our orders, giving no codes. Of a bridge `with_load`."""
     words = [_hearing(bridge)]
     words += [cells.dot("wait", _("draining"))] if bridge.is_draining else []
     words += [cells.dot("wait", _("refuses orders"))] if bridge.failing_since else []
+    words += [cells.dot("wait", _("gave no QR code"))] if bridge.gave_no_code else []
     return cells.several(words)
 
 

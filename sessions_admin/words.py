@@ -73,6 +73,7 @@ LEASES = {
     "bridge:N:starts": gettext_noop("bridge %(number)s: starts"),
     "bridge:N:others": gettext_noop("bridge %(number)s: other orders"),
     "poll of bridge N": gettext_noop("bridge %(number)s: asking how it is"),
+    "next poll of bridge N": gettext_noop("bridge %(number)s: asking it once more soon"),
     "reconcile of bridge N": gettext_noop("bridge %(number)s: comparing it with the record"),
     "recovery of bridge N": gettext_noop("bridge %(number)s: recovering lost links"),
     "bridges that fail": gettext_noop("orders to bridges that fail"),

@@ -14,6 +14,7 @@ from accounts import pairing
 from accounts.models import Account, Bridge, Incident, LinkSession, ReconcileRun, StraySession, Workspace
 from tests.conftest import make_bridge
 from tests.sessions_admin.test_secrets import bridge_form
+from tests.test_webhook_contract import move_back
 
 LIST = "/admin/accounts/bridge/"
 
@@ -57,6 +58,13 @@ def test_the_list_says_whether_a_bridge_is_there(
     Bridge.objects.update(**values)
 
     assert words in cell(as_alice, "state")
+
+
+def test_the_list_says_that_a_bridge_gave_no_code(as_alice: Client, bridge: Bridge, session: LinkSession) -> None:
+    assert "gave no QR code" not in cell(as_alice, "state")
+    move_back(session, 61)
+    pairing.expire(session.pk)
+    assert "gave no QR code" in cell(as_alice, "state")
 
 
 @pytest.mark.parametrize(

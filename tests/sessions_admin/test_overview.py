@@ -11,11 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Schedule
 
+from accounts import pairing
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Incident, LinkSession, Pulse, StraySession, User
 from sessions_admin.attention import Notice
 from sessions_admin.words import INCIDENTS
 from tests.conftest import make_bridge
+from tests.test_webhook_contract import move_back
 from webhooks.models import WebhookEvent
 
 
@@ -92,6 +94,13 @@ class TestWhatNeedsAttention:
     def test_a_bridge_that_refuses_orders(self, as_alice: Client, bridge: Bridge) -> None:
         Bridge.objects.update(failing_since=timezone.now(), last_error="500 from /sessions")
         assert notices(as_alice)["alpha: refuses orders"].text == "500 from /sessions"
+
+    def test_a_bridge_that_gave_no_code(self, as_alice: Client, bridge: Bridge, session: LinkSession) -> None:
+        move_back(session, 61)
+        pairing.expire(session.pk)
+        assert "other bridges first" in notices(as_alice)["alpha: gave no QR code"].text
+        LinkSession.objects.update(first_qr_at=timezone.now())
+        assert not notices(as_alice)
 
     def test_a_library_that_is_known_to_fail(self, as_alice: Client, bridge: Bridge) -> None:
         Bridge.objects.update(library="whatsapp-web.js", version="1.34.1")
