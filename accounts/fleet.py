@@ -125,8 +125,8 @@ def _preference(bridge: Any) -> tuple[bool, bool, float, int]:
 def gave_no_code() -> Exists:
     """For an annotation of bridges: an attempt of the last minutes had no code there, nor had a later one.
 
-    That it is heard of does not show that it can pair.
-    An attempt that still waited in line says nothing about the bridge: nothing was ordered there.
+    That it is heard of does not show that it can pair. An attempt that still waited in line says nothing: nothing was
+    ordered there.
     """
     mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__gt=timezone.now() - TRIED_AGAIN_AFTER)
     failed = mine.filter(end_reason=EndReason.BRIDGE_UNAVAILABLE, admitted_at__isnull=False)
