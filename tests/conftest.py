@@ -25,6 +25,9 @@ from tests.signing import signed_headers
 from webhooks import budgets
 from webhooks.authentication import forget_secrets
 
+# Their asserts say as much as those of a test.
+pytest.register_assert_rewrite("tests.cleaning", "tests.clockwork", "tests.races", "tests.refusals", "tests.states")
+
 # Hooks: every line that is logged in the run is read, and one with a secret in it fails the run.
 __all__ = ["pytest_runtest_setup", "pytest_sessionfinish", "pytest_sessionstart", "pytest_terminal_summary"]
 

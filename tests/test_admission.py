@@ -13,7 +13,7 @@ from accounts.models.session import new_session_id
 from accounts.pairing import PairingRefused
 from tests.api.conftest import Program, assert_refused, program
 from tests.conftest import Portal, make_bridge
-from tests.test_webhook_contract import QR, link, move_back, status_of
+from tests.links import QR, link, move_back, status_of
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600

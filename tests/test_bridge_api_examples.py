@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_fuzz import CODES
+from tests.refusals import CODES
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "bridge-api.md").read_text()
 TIMESTAMP = "1795173039"

@@ -11,7 +11,7 @@ from accounts import fleet, orders, pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from tests.conftest import make_bridge
-from tests.test_races import at_once
+from tests.races import at_once
 
 pytestmark = pytest.mark.django_db
 

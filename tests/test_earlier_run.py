@@ -8,10 +8,10 @@ import pytest
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, ReconcileRun
 from tests.conftest import Portal, make_bridge
+from tests.links import READY, status_of
+from tests.lists import beat
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_heartbeat import beat
-from tests.test_webhook_contract import READY, status_of
 from webhooks.authentication import forget_secrets
 from webhooks.models import WebhookEvent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ROOT
-from tests.test_operations_doc import read_by_settings
+from tests.variables import read_by_settings
 
 SHOW = """
 import django

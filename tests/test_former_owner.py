@@ -12,21 +12,21 @@ from django.utils import timezone
 from accounts import pairing, retention
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Message
+from tests.chats import PRIVATE, SENT, media, receive, stored_files
 from tests.conftest import Portal, make_bridge
+from tests.links import QR, READY, status_of, stops_of
+from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge
+from tests.moves import beta, bridge, linked, move, node, other_node
 from tests.queue import run_due_tasks
-from tests.test_messages import PRIVATE, SENT, media, receive, stored_files
-from tests.test_moving import Kind, State, assert_nothing_raised, beta, bridge, linked, move, node, other_node
-from tests.test_races import at_once
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import QR, READY, status_of, stops_of
+from tests.races import assert_nothing_raised, at_once
 from webhooks.authentication import forget_secrets
 from webhooks.handlers import LIFECYCLE, LIVING, MESSAGES
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 __all__ = ["beta", "bridge", "linked", "node", "other_node"]
 
-Why = BridgeOrder.Why
+Kind, State, Why = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Why
 
 ACK = {"message_id": SENT["id"], "status": "sent", "ack_level": 2, "recipient": "6281234567890@c.us", "timestamp": 1}
 # What each event carries. One that is added to the handlers must be added here.

@@ -19,10 +19,11 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import LinkSession, Message
+from tests.chats import GROUP, PRIVATE, SENT
 from tests.conftest import PHONE, Portal
+from tests.links import QR, READY
+from tests.refusals import CODES
 from tests.signing import signed_headers
-from tests.test_messages import GROUP, PRIVATE, SENT
-from tests.test_webhook_contract import QR, READY
 from webhooks.handlers import LIFECYCLE, MESSAGES
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
@@ -30,22 +31,6 @@ BODIES = int(os.environ.get("LINKDESK_FUZZ_BODIES") or (20_000 if connection.ven
 IN_ONE_WORLD = 100  # bodies until everything is as it was before
 SESSION = "webjs_1_1763600000_abcd1234"
 SEED = int(os.environ.get("LINKDESK_FUZZ_SEED") or 20261120)
-
-# Every way in which a signed webhook may be refused: docs/bridge-api.md lists them for whoever writes a bridge.
-CODES = {
-    "INVALID_UTF8",
-    "INVALID_JSON",
-    "NOT_AN_OBJECT",
-    "TOO_DEEP",
-    "TOO_MANY_VALUES",
-    "NUL_IN_TEXT",
-    "LONE_SURROGATE",
-    "NUMBER_OUT_OF_RANGE",
-    "DUPLICATE_KEY",
-    "INVALID_FIELD",
-    "INVALID_MEDIA",
-    "BODY_TOO_LARGE",
-}
 PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(80)).decode()
 MEDIA = {"data": "QUFBQQ==", "mimetype": "image/jpeg", "filename": "image_1.jpg"}
 ACK = {"message_id": PRIVATE["id"], "status": "sent", "ack_level": 2, "timestamp": 1795173043}

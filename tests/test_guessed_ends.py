@@ -9,9 +9,9 @@ from accounts import pairing
 from accounts.lifecycle import ACTION_WITHIN, FIRST_QR_WITHIN, SOFT_STOP_AFTER, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import Portal, make_bridge
+from tests.links import move_back, status_of
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_webhook_contract import move_back, status_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,40 +12,20 @@ from accounts import differences, orders, pairing, reconcile
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Transition, Workspace
 from tests.conftest import PHONE, Portal, make_bridge
+from tests.links import move_back, status_of
+from tests.lists import SAID, beat, crowd, linked, missing_twice
 from tests.signing import signed_headers
-from tests.test_webhook_contract import link, move_back, status_of
 from webhooks.authentication import forget_secrets
 
+__all__ = ["linked"]
+
 QUERIES = 16  # of a heartbeat, whatever it lists
-SAID = {"library": "whatsmeow", "version": "0.5.2", "capacity": 250, "capabilities": ["qr", "logout"]}
-
-
-def beat(*running: str, secret: str = "alpha", **more: Any) -> Any:
-    sessions = [{"session_id": session_id, "status": "connected"} for session_id in running]
-    raw, headers = signed_headers(f"{secret}-hmac", SAID | {"sessions": sessions} | more)
-    return Client().post("/api/whatsapp/bridges/heartbeat", raw, "application/json", headers=headers)
-
-
-def missing_twice() -> None:
-    """As if two lists had not named it."""
-    LinkSession.objects.update(absent_polls=2)
 
 
 def advice(*running: str, **more: Any) -> tuple[list[str], list[str]]:
     answer = beat(*running, **more)
     assert answer.status_code == 200, answer.content
     return answer.json()["stop"], [row["session_id"] for row in answer.json()["restore"]]
-
-
-@pytest.fixture
-def linked(portal: Portal, session: LinkSession) -> LinkSession:
-    """Connected an hour ago, and not heard of since."""
-    link(portal, session)
-    move_back(session, 3600)
-    session.orders.update(state=BridgeOrder.State.CONFIRMED, created_at=timezone.now() - timedelta(hours=1))
-    LinkSession.objects.update(last_seen_at=timezone.now() - timedelta(hours=1))
-    session.refresh_from_db()
-    return session
 
 
 class TestRecord:
@@ -248,19 +228,6 @@ class TestRestore:
         assert advice(secret="beta") == ([], [])
         pairing.force_reset(linked.account_id)
         assert advice() == ([], [])
-
-
-def crowd(linked: LinkSession, size: int) -> list[str]:
-    """As many links more on the same bridge."""
-    ids = [f"s{number}" for number in range(size)]
-    long_ago = timezone.now() - timedelta(hours=2)
-    accounts = [Account(workspace=linked.account.workspace, status=Status.CONNECTED) for _ in ids]
-    Account.objects.bulk_create(accounts)
-    values = {"bridge": linked.bridge, "started_at": long_ago, "authenticated_at": long_ago, "connected_at": long_ago}
-    pairs = zip(ids, Account.objects.filter(current_session=None), strict=True)
-    LinkSession.objects.bulk_create(LinkSession(session_id=name, account=account, **values) for name, account in pairs)
-    Account.objects.update(status_changed_at=long_ago)
-    return ids
 
 
 @pytest.mark.parametrize("size", [50, 500])

@@ -17,8 +17,8 @@ from accounts import moving, pairing
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Message, Transition, Workspace
 from accounts.schedules import JOBS
 from tests.conftest import Portal, make_bridge
+from tests.links import QR, READY
 from tests.servers import ROOT, environment
-from tests.test_webhook_contract import QR, READY
 from webhooks.authentication import forget_secrets
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 

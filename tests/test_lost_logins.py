@@ -12,10 +12,10 @@ from accounts.incidents import Kind
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Workspace
 from tests.conftest import Portal, make_bridge
+from tests.links import QR, READY
+from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import QR, READY
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ from accounts import pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, Workspace
 from tests.conftest import Portal
-from tests.test_races import PHONES, assert_every_history_is_a_legal_chain, at_once, tell
-from tests.test_webhook_contract import READY, link
+from tests.links import READY, link
+from tests.races import PHONES, assert_every_history_is_a_legal_chain, at_once, tell
 
 
 @pytest.mark.django_db

@@ -6,16 +6,18 @@ from django.utils import timezone
 
 from accounts import fleet, moving, recovery, retention
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Bridge, LinkSession
+from accounts.models import Bridge, BridgeOrder, LinkSession
 from tests.conftest import Portal
+from tests.links import QR, READY, status_of
+from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge
+from tests.moves import START, beta, bridge, history, linked, move, node, other_node
 from tests.queue import run_due_tasks
-from tests.test_moving import START, Kind, State, beta, bridge, history, linked, move, node, other_node
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import QR, READY, status_of
 from webhooks.authentication import forget_secrets
 
 __all__ = ["beta", "bridge", "linked", "node", "other_node"]
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 
 def test_it_stays_with_the_new_one_when_retention_deletes_what_moved_it(

@@ -1,6 +1,5 @@
 """A link moves to another bridge, and two bridges never run it at once; a bridge is replaced by editing its row."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -10,59 +9,21 @@ from django_q.models import OrmQ
 
 from accounts import delivery, evidence, moving, pairing, recovery
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
+from accounts.models import Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.moving import MoveRefused
 from tests import misbehaving
-from tests.conftest import Portal, make_bridge
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.conftest import Portal
+from tests.links import READY, status_of
+from tests.losses import pass_time
+from tests.misbehaving import MisbehavingBridge
+from tests.moves import START, beta, bridge, history, linked, move, node, other_node
 from tests.queue import run_due_tasks
-from tests.test_races import at_once
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import READY, link, move_back, status_of
+from tests.races import assert_nothing_raised, at_once
 from webhooks.authentication import forget_secrets
 
+__all__ = ["beta", "bridge", "linked", "node", "other_node"]
+
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
-START = ("POST", "/api/sessions")
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
-
-
-@pytest.fixture
-def other_node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url, last_heard_at=timezone.now(), heard_since=timezone.now())
-
-
-@pytest.fixture
-def linked(portal: Portal, session: LinkSession, node: MisbehavingBridge) -> LinkSession:
-    """Linked since yesterday."""
-    run_due_tasks()
-    link(portal, session)
-    move_back(session, 86400)
-    node.running, node.says, node.seen = {session.session_id}, {session.session_id: "connected"}, []
-    return session
-
-
-@pytest.fixture
-def beta(linked: LinkSession, other_node: MisbehavingBridge) -> Bridge:
-    return make_bridge("beta", url=other_node.url, last_heard_at=timezone.now(), heard_since=timezone.now())
-
-
-def move(session: LinkSession, bridge: Bridge, *, actor: User | None = None, has_login: bool = True) -> LinkSession:
-    return moving.move(session.account_id, bridge.pk, actor=actor, reason="Its disk is full.", has_login=has_login)
-
-
-def history(account: Account) -> list[str]:
-    return list(account.transitions.filter(trigger="move").order_by("pk").values_list("reason", flat=True))
 
 
 def calm_down() -> None:
@@ -277,7 +238,3 @@ def test_two_tasks_recovery_and_a_reconcile_at_once_start_it_once(
     linked.orders.filter(kind=Kind.STOP).update(state=State.CONFIRMED)
     assert_nothing_raised(at_once([go_on, missing, go_on, missing, go_on]))
     assert linked.orders.filter(kind=Kind.START, bridge=beta).count() == 1
-
-
-def assert_nothing_raised(results: list[object]) -> None:
-    assert not [result for result in results if isinstance(result, Exception)], results

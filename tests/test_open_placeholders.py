@@ -8,7 +8,7 @@ from accounts import pairing
 from accounts.models import Account, Bridge, LinkSession, Workspace
 from accounts.pairing import PairingRefused
 from tests.conftest import Portal
-from tests.test_webhook_contract import QR, move_back
+from tests.links import QR, move_back
 
 pytestmark = pytest.mark.django_db
 

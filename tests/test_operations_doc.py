@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -11,10 +10,9 @@ import pytest
 from accounts.models import Incident
 from api import health
 from bridge import settings as bridge_settings
+from tests.variables import ROOT, calls_in, read_by_settings
 
-ROOT = Path(__file__).resolve().parent.parent
 DOC = (ROOT / "docs" / "operations.md").read_text()
-READS = re.compile(r"env(\.(bool|int|list))?|networks")
 ROOMS = ("accounts", "api", "webhooks", "linking", "sessions_admin", "bridge")
 
 
@@ -34,21 +32,6 @@ def named_in(heading: str) -> set[str]:
 def documented() -> dict[str, str]:
     """Variable -> default, as the tables say."""
     return {name: default for names, default in rows_of("Environment") for name in re.findall(r"`([A-Z_]+)`", names)}
-
-
-def calls_in(path: str) -> list[ast.Call]:
-    return [node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call)]
-
-
-def read_by_settings() -> dict[str, str]:
-    """Variable -> default, where that is a number."""
-    found = {f"LINKDESK_LANE_{lane}": "" for lane in ("ORDERS", "DEFAULT", "LOW")}  # named by an f-string
-    for call in calls_in("config/settings.py"):
-        name = call.args[0] if call.args else None
-        if READS.fullmatch(ast.unparse(call.func)) and isinstance(name, ast.Constant):
-            default = next((ast.unparse(word.value) for word in call.keywords if word.arg == "default"), "")
-            found[ast.literal_eval(name)] = default if default.isdecimal() else ""
-    return found
 
 
 def test_every_variable_is_in_the_tables_and_no_other() -> None:

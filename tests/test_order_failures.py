@@ -16,11 +16,11 @@ from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Workspace
 from tests import misbehaving
 from tests.conftest import Portal, make_bridge
+from tests.links import QR
 from tests.misbehaving import MisbehavingBridge, carries_it_out, faithful, misbehaving_bridge, status
+from tests.orders import start_of, stop_of, wait
 from tests.queue import run_due_tasks
-from tests.test_orders import start_of, stop_of, wait
-from tests.test_races import at_once
-from tests.test_webhook_contract import QR
+from tests.races import at_once
 
 State = BridgeOrder.State
 

@@ -10,10 +10,10 @@ from accounts import orders, retention
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import Portal, make_bridge
+from tests.links import READY, link
 from tests.misbehaving import MisbehavingBridge, faithful, misbehaving_bridge
+from tests.orders import start_of
 from tests.queue import run_due_tasks
-from tests.test_orders import start_of
-from tests.test_webhook_contract import READY, link
 
 Why, State = BridgeOrder.Why, BridgeOrder.State
 

@@ -12,10 +12,10 @@ from accounts.pairing import PairingRefused
 from accounts.proving import Step
 from tests import misbehaving
 from tests.conftest import PHONE, Portal, make_bridge
+from tests.links import QR, link
 from tests.misbehaving import MisbehavingBridge, Seen, misbehaving_bridge, status, well
+from tests.orders import wait
 from tests.queue import run_due_tasks
-from tests.test_orders import wait
-from tests.test_webhook_contract import QR, link
 
 State = BridgeOrder.State
 MESSAGE_ID = "true_6281167328422@c.us_3EB0F9E38AAA030B898A"

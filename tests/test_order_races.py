@@ -11,7 +11,7 @@ from accounts.models import BridgeOrder, LinkSession, Workspace
 from tests.api.conftest import Program, assert_refused, program
 from tests.conftest import PHONE, make_bridge
 from tests.misbehaving import faithful, misbehaving_bridge
-from tests.test_races import at_once
+from tests.races import at_once
 
 pytestmark = [pytest.mark.race, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 

@@ -19,9 +19,9 @@ from accounts import bridge_client, orders, pairing, proving
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from tests.conftest import make_bridge
+from tests.links import move_back
 from tests.queue import run_due_tasks
 from tests.servers import ROOT, portal
-from tests.test_webhook_contract import move_back
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 

@@ -14,10 +14,10 @@ from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests import misbehaving
 from tests.conftest import Portal, make_bridge
+from tests.links import QR, move_back
 from tests.misbehaving import Act, Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge, stops_late
+from tests.orders import start_of, stop_of, wait
 from tests.queue import run_due_tasks
-from tests.test_orders import start_of, stop_of, wait
-from tests.test_webhook_contract import QR, move_back
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 Event = Callable[["Scene"], object]

@@ -11,8 +11,8 @@ from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Wo
 from tests import misbehaving
 from tests.conftest import make_bridge
 from tests.misbehaving import Act, Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge, status
+from tests.orders import start_of
 from tests.queue import run_due_tasks
-from tests.test_orders import start_of
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 

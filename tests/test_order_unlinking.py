@@ -11,10 +11,10 @@ from accounts import pairing, retention, unclear
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests import misbehaving
 from tests.conftest import Portal, make_bridge
+from tests.links import link
 from tests.misbehaving import Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge
+from tests.orders import stop_of, wait
 from tests.queue import run_due_tasks
-from tests.test_orders import stop_of, wait
-from tests.test_webhook_contract import link
 
 State = BridgeOrder.State
 

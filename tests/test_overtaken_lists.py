@@ -12,11 +12,11 @@ from accounts import polling, recovery
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import Portal
+from tests.links import QR, READY, status_of
+from tests.lists import row, shows
+from tests.losses import bridge, linked, node, pass_time
 from tests.misbehaving import Conversation, MisbehavingBridge, Seen
 from tests.queue import run_due_tasks
-from tests.test_hearing import row, shows
-from tests.test_recovery import bridge, linked, node, pass_time
-from tests.test_webhook_contract import QR, READY, status_of
 
 __all__ = ["bridge", "linked", "node"]
 

@@ -1,17 +1,20 @@
-"""Whom a recovery waits for at its bridge, and for whom it does not."""
+"""Whom a recovery waits for at its bridge, how many it tries at once, and what that costs."""
 
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from accounts import orders, recovery
-from accounts.models import Bridge, BridgeOrder, LinkSession, Workspace
+from accounts import delivery, leases, orders, recovery
+from accounts.models import Bridge, BridgeOrder, Lease, LinkSession, Workspace
+from tests import misbehaving
 from tests.conftest import Portal
+from tests.losses import bridge, linked, lose, lost_links, node, orders_of, pass_time, recover
 from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
-from tests.test_recovery import bridge, linked, lose, lost_links, node, orders_of, pass_time
 
 __all__ = ["bridge", "linked", "node"]
 
@@ -59,3 +62,58 @@ def test_a_question_of_somebody_else_is_waited_for_without_a_loop(
     assert recovery.sweep() == 1
     run_due_tasks()
     assert len(node.commands) == 1
+
+
+class TestTurns:
+    def test_two_at_once_and_the_others_in_their_order(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge
+    ) -> None:
+        sessions = lost_links(bridge, workspace, 5)
+        Bridge.objects.update(heard_since=timezone.now() - timedelta(days=1))
+        node.running = {session.session_id for session in sessions}
+        node.says = dict.fromkeys(node.running, "disconnected")
+        node.plays(misbehaving.drops_the_line)  # nobody knows whether it was done: the turn is not over
+        for _ in range(2):
+            Lease.objects.all().delete()
+            recover(bridge)
+            told = BridgeOrder.objects.filter(kind=Kind.RECONNECT).order_by("pk")
+            assert [order.session for order in told] == sessions[:2]
+        node.plays(misbehaving.well)
+        for _ in range(8):
+            pass_time(121)  # the unclear ones are waited for no longer
+            Bridge.objects.update(failing_since=None, orders_wait_until=None)
+            delivery.sweep()
+            recover(bridge)
+        assert {path.split("/")[3] for _, path in node.commands} == node.running
+
+    def test_what_waits_is_looked_at_again_by_one_task_only(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge
+    ) -> None:
+        lost_links(bridge, workspace, 5)
+        Bridge.objects.update(heard_since=timezone.now() - timedelta(days=1))
+        recovery.run(bridge.pk)
+        assert leases.take(f"recovery of bridge {bridge.pk}", seconds=1) is None
+        asked = BridgeOrder.objects.filter(kind=Kind.CHECK).count()
+        for _ in range(10):
+            recovery.run(bridge.pk)
+        assert BridgeOrder.objects.filter(kind=Kind.CHECK).count() == asked == 2
+
+    def test_a_run_costs_the_same_however_many_are_lost(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge
+    ) -> None:
+        def cost() -> int:
+            Lease.objects.all().delete()
+            with CaptureQueriesContext(
+                connection,
+            ) as queries:
+                recovery.run(bridge.pk)
+                recovery.sweep()
+            return len(queries)
+
+        lost_links(bridge, workspace, 3)
+        Bridge.objects.update(heard_since=timezone.now() - timedelta(days=1))
+        recovery.run(bridge.pk)  # the two turns are taken
+        few = cost()
+        for session in lost_links(bridge, Workspace.objects.create(name="Toko Bob"), 30):
+            assert session.pk
+        assert cost() == few

@@ -13,10 +13,12 @@ from django.utils import timezone
 from accounts.lifecycle import Status
 from accounts.models import Account, LinkSession
 from tests.conftest import Portal
-from tests.test_inbox_faults import Breaker, breaks, let_it_become_due, mends, sweep_when_due  # noqa: F401
-from tests.test_webhook_contract import READY, link, status_of
+from tests.faults import Breaker, breaks, let_it_become_due, mends, sweep_when_due
+from tests.links import READY, link, status_of
 from webhooks import inbox
 from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+__all__ = ["breaks", "mends"]
 
 State = WebhookEvent.State
 
@@ -28,7 +30,7 @@ def replay(*options: str) -> list[str]:
 
 
 @pytest.fixture
-def dead(breaks: Breaker, mends: Any, portal: Portal, session: LinkSession) -> WebhookEvent:  # noqa: F811
+def dead(breaks: Breaker, mends: Any, portal: Portal, session: LinkSession) -> WebhookEvent:
     """A `session_ready` that nobody tries any more, though its fault is gone."""
     breaks("session_ready", RuntimeError("boom"))
     portal.post("session_ready", session, **READY)
@@ -73,9 +75,7 @@ class TestOne:
             replay("--event", str(dead.pk))
 
     def test_it_fails_again_and_is_tried_by_itself_from_the_beginning(
-        self,
-        dead: WebhookEvent,
-        breaks: Breaker,  # noqa: F811
+        self, dead: WebhookEvent, breaks: Breaker
     ) -> None:
         breaks("session_ready", RuntimeError("still"))
         assert "is failed (RuntimeError: still)" in replay("--event", str(dead.pk))[0]
@@ -84,12 +84,7 @@ class TestOne:
         assert sweep_when_due() == 1
 
     def test_one_that_was_overtaken_does_not_take_the_account_back(
-        self,
-        breaks: Breaker,  # noqa: F811
-        mends: Any,  # noqa: F811
-        portal: Portal,
-        account: Account,
-        session: LinkSession,
+        self, breaks: Breaker, mends: Any, portal: Portal, account: Account, session: LinkSession
     ) -> None:
         link(portal, session)
         breaks("session_disconnected", RuntimeError("boom"))
@@ -148,7 +143,7 @@ class TestMany:
         with pytest.raises(CommandError, match=r"is no time|Say which"):
             replay("--since", since)
 
-    def test_what_failed_again_is_said(self, dead: WebhookEvent, breaks: Breaker) -> None:  # noqa: F811
+    def test_what_failed_again_is_said(self, dead: WebhookEvent, breaks: Breaker) -> None:
         breaks("session_ready", RuntimeError("still"))
         lines = replay("--event", "session_ready")
         assert lines[0] == "Done, 1 of 1: 0 applied, 0 ignored, 1 failed"

@@ -11,9 +11,9 @@ from accounts import pairing
 from accounts.lifecycle import READY_WITHIN, SCAN_WITHIN, SOFT_STOP_AFTER, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import PHONE, Portal, make_bridge
+from tests.links import QR, READY, link, move_back, status_of
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_webhook_contract import QR, READY, link, move_back, status_of
 from webhooks.models import WebhookEvent
 
 CHECK = BridgeOrder.Kind.CHECK

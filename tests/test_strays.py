@@ -1,45 +1,26 @@
 """Sessions that a bridge runs and the desk does not know: listed, adopted, stopped by staff and by nobody else."""
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts import lines, polling, strays
-from accounts.bridge_client import Running
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, StraySession, User, Workspace
 from tests.conftest import PHONE, Portal, make_bridge
+from tests.links import link, status_of
+from tests.lists import beat, bridge, crowd, linked, node, row, shows
 from tests.misbehaving import MisbehavingBridge, faithful, status
 from tests.queue import run_due_tasks
-from tests.test_hearing import bridge, node, row, shows
-from tests.test_heartbeat import beat, crowd, linked
-from tests.test_races import at_once
-from tests.test_webhook_contract import link, status_of
+from tests.strays import adopt, staff, stray
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked", "node", "staff", "stray"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Outcome = StraySession.Outcome
-
-
-@pytest.fixture
-def staff(db: None) -> User:
-    return User.objects.create_user("sari", is_staff=True)
-
-
-@pytest.fixture
-def stray(bridge: Bridge, node: MisbehavingBridge) -> StraySession:
-    shows(node, row("newer", phone_number=PHONE, workspace_id=7))
-    polling.poll(bridge.pk)
-    return StraySession.objects.get()
-
-
-def adopt(stray: StraySession, workspace: Workspace, staff: User) -> LinkSession:
-    return strays.adopt(stray.pk, workspace_id=workspace.pk, actor=staff)
 
 
 def refusal(stray: StraySession, workspace: Workspace, staff: User) -> str:
@@ -269,49 +250,3 @@ class TestStop:
         StraySession.objects.update(outcome=Outcome.STOPPED)
         strays.carry_out_stop(stray.pk)
         assert node.commands == []
-
-
-@pytest.mark.race
-class TestAtOnce:
-    def test_two_who_adopt_it_into_two_workspaces_make_one_link(
-        self, stray: StraySession, workspace: Workspace, staff: User
-    ) -> None:
-        other = Workspace.objects.create(name="Toko Bob")
-        results = at_once([partial(adopt, stray, where, staff) for where in (workspace, other)])
-        assert sorted(type(result).__name__ for result in results) == ["LinkSession", "NotPossible"]
-        assert Account.objects.count() == 1
-
-    def test_a_list_that_was_compared_before_does_not_make_it_unknown_again(
-        self, stray: StraySession, bridge: Bridge, workspace: Workspace, staff: User
-    ) -> None:
-        compared = [Running(stray.session_id, "connected", stray.phone_number)]
-        adopt(stray, workspace, staff)
-
-        strays.record(bridge.pk, compared, listed={stray.session_id}, heartbeat=False)
-
-        stray.refresh_from_db()
-        assert stray.outcome == Outcome.ADOPTED
-        assert stray.settled_at is not None
-
-    def test_two_bridges_that_list_it_make_one_link(
-        self, stray: StraySession, workspace: Workspace, staff: User
-    ) -> None:
-        other = Workspace.objects.create(name="Toko Bob")
-        twin = StraySession.objects.create(
-            bridge=make_bridge("beta"), session_id=stray.session_id, status="connected", phone_number=PHONE
-        )
-        results = at_once([partial(adopt, stray, workspace, staff), partial(adopt, twin, other, staff)])
-        assert sorted(type(result).__name__ for result in results) == ["LinkSession", "NotPossible"]
-        assert Account.objects.count() == 1
-
-    def test_who_adopts_and_who_stops_it_do_not_both_succeed(
-        self, stray: StraySession, workspace: Workspace, staff: User
-    ) -> None:
-        results = at_once([partial(adopt, stray, workspace, staff), partial(strays.stop, stray.pk)])
-        assert sum(isinstance(result, strays.NotPossible) for result in results) == 1
-        assert not any(
-            isinstance(result, Exception) and not isinstance(result, strays.NotPossible) for result in results
-        )
-        stray.refresh_from_db()
-        is_adopted = stray.outcome == Outcome.ADOPTED
-        assert LinkSession.objects.filter(session_id=stray.session_id).exists() == is_adopted

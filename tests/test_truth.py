@@ -11,11 +11,11 @@ from accounts import polling, recovery
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import PHONE, Portal, make_bridge
+from tests.faults import breaks, mends, sweep_when_due
+from tests.links import QR, READY, link, move_back, status_of
+from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_inbox_faults import breaks, mends, sweep_when_due
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import QR, READY, link, move_back, status_of
 from webhooks.models import WebhookEvent
 
 __all__ = ["breaks", "mends"]

@@ -8,8 +8,10 @@ from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from accounts.models import Pulse, User, Workspace
+from accounts.models import LinkSession, Pulse, User, Workspace
 from api.models import ALL_SCOPES, WorkspaceToken
+from tests.conftest import Portal
+from tests.links import QR, READY
 
 PHONE = "6281116801641"
 
@@ -68,3 +70,10 @@ def idle_queue(db: None) -> None:
     OrmQ.objects.all().delete()
     Schedule.objects.all().delete()
     Pulse.objects.create(lane="default", answered_at=timezone.now())
+
+
+def told(portal: Portal, session: LinkSession, *events: str) -> None:
+    for event in events:
+        more = {"qr_code_generated": QR, "session_ready": READY}.get(event, {})
+        answer = portal.post(event, session, **more)
+        assert answer.json()["outcome"] == "applied", (event, answer.content)

@@ -17,7 +17,7 @@ from django.test import Client
 from accounts import pairing
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition, User, Workspace
 from api.models import WorkspaceToken
-from tests.api.test_schema import METHODS, routes
+from tests.api.routes import METHODS, routes
 from tests.conftest import make_bridge
 from tests.signing import signed_headers
 

@@ -10,23 +10,16 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import pairing, qr
+from accounts import qr
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSession, Transition, Workspace
-from tests.api.conftest import PHONE, Program, assert_refused, program
+from tests.api.conftest import PHONE, Program, assert_refused, program, told
 from tests.conftest import Portal
-from tests.test_races import at_once
-from tests.test_webhook_contract import QR, READY, move_back
+from tests.links import QR, move_back
+from tests.races import at_once
 
 pytestmark = pytest.mark.django_db
 PNG = "data:image/png;base64," + base64.b64encode(qr.PNG + b"rest of an image").decode()
-
-
-def told(portal: Portal, session: LinkSession, *events: str) -> None:
-    for event in events:
-        more = {"qr_code_generated": QR, "session_ready": READY}.get(event, {})
-        answer = portal.post(event, session, **more)
-        assert answer.json()["outcome"] == "applied", (event, answer.content)
 
 
 class TestWhichAccount:
@@ -273,36 +266,6 @@ class TestGet:
         version = Account.objects.get().version
         asks.get("pair", account=account.uuid)
         assert Account.objects.get().version == version
-
-
-class TestReset:
-    def test_one_account_whatever_it_does(
-        self, asks: Program, account: Account, session: LinkSession, portal: Portal
-    ) -> None:
-        told(portal, session, "qr_code_generated", "session_authenticated", "session_ready")
-        answer = asks.post("reset", account=str(account.uuid))
-        assert answer.json() == {"success": True, "data": {"reset": 1}}
-        account.refresh_from_db()
-        session.refresh_from_db()
-        assert (account.status, session.end_reason) == (Status.INACTIVE, EndReason.RESET)
-        assert account.transitions.latest("pk").reason.startswith("API: token ld_")
-
-    def test_every_pairing_but_no_link(
-        self, asks: Program, workspace: Workspace, account: Account, session: LinkSession, portal: Portal
-    ) -> None:
-        told(portal, session, "qr_code_generated", "session_authenticated", "session_ready")
-        for _ in range(3):
-            pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test")
-        elsewhere = Account.objects.create(workspace=Workspace.objects.create(name="Toko Mallory"))
-        pairing.start(elsewhere.pk, trigger="test")
-        assert asks.post("reset").json()["data"] == {"reset": 3}
-        assert asks.post("reset").json()["data"] == {"reset": 0}
-        states = list(Account.objects.order_by("pk").values_list("status", flat=True))
-        assert states == ["connected", "inactive", "inactive", "inactive", "qr_scanning"]
-
-    def test_it_needs_manage(self, workspace: Workspace, account: Account, session: LinkSession) -> None:
-        assert_refused(program(workspace, "read link").post("reset"), 403, "PERMISSION_DENIED")
-        assert LinkSession.objects.get().is_open
 
 
 @pytest.mark.race

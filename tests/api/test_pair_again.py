@@ -8,9 +8,9 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession
 from tests.api.conftest import Program
 from tests.conftest import Portal, make_bridge
+from tests.links import link, move_back, status_of
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_webhook_contract import link, move_back, status_of
 
 
 @pytest.fixture

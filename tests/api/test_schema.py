@@ -2,32 +2,19 @@
 
 import ast
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from playwright.sync_api import expect
 
 from api.openapi import CODES
+from tests.api.routes import METHODS, routes
 from tests.servers import portal as a_portal
-from tests.sessions_admin.test_in_the_browser import browser_page
-
-METHODS = {"get", "post", "put", "patch", "delete"}
-
-
-def routes(resolver: Any = None, prefix: str = "/") -> Iterator[tuple[str, Any]]:
-    """Every path of the URL table, with its view."""
-    for entry in (resolver or get_resolver()).url_patterns:
-        path = prefix + str(entry.pattern)
-        if isinstance(entry, URLResolver):
-            yield from routes(entry, path)
-        elif isinstance(entry, URLPattern):
-            yield path, entry.callback
+from tests.sessions_admin.browser import browser_page
 
 
 def operations() -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession, Workspace
 from tests.api.conftest import PHONE, Program
 from tests.conftest import Portal
-from tests.test_webhook_contract import QR, READY
+from tests.links import QR, READY
 
 pytestmark = pytest.mark.django_db
 

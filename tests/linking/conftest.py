@@ -1,4 +1,7 @@
-"""The linking page's world: the address of an account's page, and a phone that does what the test says."""
+"""The linking page's world: the address of an account's page, what it shows, and a phone that does what one says."""
+
+import re
+from typing import Any
 
 import pytest
 
@@ -7,6 +10,7 @@ from accounts.models import Account, LinkInvitation, LinkSession
 
 QR_TEXT = "2@" + "Abc/+9" * 30 + ",key=,identity="
 PNG = qr.PNG + b"rest of an image"
+JSON = {"accept": "application/json"}
 
 
 def address_of(account: Account) -> str:
@@ -54,3 +58,17 @@ class Phone:
 @pytest.fixture
 def phone(account: Account) -> Phone:
     return Phone(account)
+
+
+def shown(response: Any) -> str:
+    """The one section that is not hidden."""
+    sections = re.findall(r'<section class="\w+" data-face="([^"]+)"[^>]*?( hidden)?>', response.content.decode())
+    faces = [face.strip() for face, is_hidden in sections if not is_hidden]
+    assert len(faces) == 1
+    return faces[0]
+
+
+def heading(response: Any) -> str:
+    match = re.search(r"<h1[^>]*>(.*?)</h1>", response.content.decode())
+    assert match is not None
+    return match.group(1)

@@ -1,105 +1,36 @@
 """The linking page in a real Chromium, on a real server: what a person sees, without a reload."""
 
 import io
-import os
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-import zxingcpp
-from django.utils import timezone
-from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from accounts import bridge_reports, pairing, qr, tasks
-from accounts.broadcasts import publish
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSession, Workspace
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
+from tests.linking.browser import (
+    SIZES,
+    Open,
+    browser,
+    expect_code,
+    expect_view,
+    open_page,
+    publishes_from_a_thread,
+    site,
+    was_never_reloaded,
+)
 from tests.linking.conftest import QR_TEXT, Phone, address_of
-from tests.servers import portal
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+__all__ = ["browser", "open_page", "publishes_from_a_thread", "site"]
+
 HEADINGS = {
     "en": ("Scan this code with WhatsApp", "Scanned. Almost done", "Linked"),
     "id": ("Pindai dengan WhatsApp", "Sudah dipindai. Hampir selesai", "Tertaut"),
 }
-SOON = 15_000  # milliseconds, on a busy machine: the server's poller looks every 2 s
 RELOADED = 20_000  # without script the page reloads itself every 5 s
-expect.set_options(timeout=SOON)
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing = f"{CHROMIUM} is missing: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's sync API runs an event loop in this thread, which Django takes for an asynchronous caller.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-
-
-@pytest.fixture(autouse=True)
-def _publishes_from_a_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Playwright's loop runs in this thread, and publishing waits for a loop: it would refuse."""
-    with ThreadPoolExecutor(1) as thread:
-        elsewhere = lambda *moved: thread.submit(publish, *moved).result()  # noqa: E731
-        monkeypatch.setattr("accounts.models.account.publish", elsewhere)
-        yield
-
-
-@pytest.fixture
-def site(transactional_db: None) -> Iterator[str]:
-    with portal(LINKDESK_LOG_LEVEL="ERROR") as url:
-        yield url
-
-
-@pytest.fixture
-def open_page(browser: Browser, site: str, link: str) -> Iterator[Open]:
-    contexts: list[BrowserContext] = []
-
-    def open_page(path: str = link, *, size: str = "desktop", locale: str = "en", **options: Any) -> Page:
-        context = browser.new_context(viewport=SIZES[size], locale=locale, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(site + path)
-        page.evaluate("window.sameDocument = true")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def was_never_reloaded(page: Page) -> bool:
-    return bool(page.evaluate("window.sameDocument === true"))
-
-
-def expect_code(page: Page, text: str) -> None:
-    """What a phone's camera reads, once it is painted."""
-    read = []
-    for _ in range(SOON // 100):
-        picture = Image.open(io.BytesIO(page.locator("[data-qr]").screenshot()))
-        read = [code.text for code in zxingcpp.read_barcodes(picture)]
-        if read == [text]:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"the code reads {read}")
-
-
-def expect_view(page: Page, view: str, timeout: float = SOON) -> None:
-    expect(page.locator(f'main[data-view="{view}"]')).to_be_visible(timeout=timeout)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -215,25 +146,6 @@ def test_a_browser_that_blocks_cookies_is_told_what_to_do(open_page: Open, phone
     assert LinkSession.objects.count() == 1
 
 
-def test_a_phone_whose_first_answer_is_slow(open_page: Open, phone: Phone, link: str) -> None:
-    page = open_page("/link/nobody/")
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.route("**/snapshot", lambda route: (page.wait_for_timeout(2500), route.continue_()))
-    page.goto(page.url.replace("/link/nobody/", link))
-    expect_view(page, "preparing")
-    assert complaints == []
-
-
-def test_the_countdown_asks_the_server_when_it_is_over(open_page: Open, phone: Phone) -> None:
-    session = phone.begins()
-    phone.sees_code()
-    LinkSession.objects.filter(pk=session.pk).update(first_qr_at=timezone.now() - timedelta(seconds=108))
-    page = open_page()
-    expect_view(page, "scan")
-    expect_view(page, "expired", 12_000 + SOON)
-
-
 def test_the_keyboard_is_enough(open_page: Open, phone: Phone) -> None:
     Bridge.objects.update(draining=True)
     page = open_page()
@@ -244,65 +156,6 @@ def test_the_keyboard_is_enough(open_page: Open, phone: Phone) -> None:
     expect(page.locator("button:focus")).to_have_text("Try again")
     page.keyboard.press("Enter")
     expect_view(page, "preparing")
-
-
-def test_a_second_tab_joins(open_page: Open, phone: Phone) -> None:
-    first, second = open_page(), open_page()
-    expect_view(second, "preparing")
-    phone.sees_code()
-    for page in (first, second):
-        expect_view(page, "scan")
-    assert LinkSession.objects.count() == 1
-
-
-def test_without_a_socket_the_page_asks_every_3_seconds(open_page: Open, phone: Phone, link: str) -> None:
-    page = open_page()
-    sign = page.locator("[data-sign]")
-    expect(sign).to_have_attribute("data-sign", "live")
-    expect(sign).to_have_text(re.compile("Live"))
-    blocked = page.context
-    blocked.route_web_socket(re.compile("/ws/"), lambda socket: socket.close())
-    page.reload()
-    expect(sign).to_have_attribute("data-sign", "polling")
-    phone.sees_code()
-    expect_view(page, "scan")
-    blocked.set_offline(True)
-    expect(sign).to_have_attribute("data-sign", "offline")
-    blocked.set_offline(False)
-    expect(sign).to_have_attribute("data-sign", "polling")
-
-
-def test_a_socket_that_is_cut_comes_back(open_page: Open, phone: Phone) -> None:
-    page = open_page("/link/nobody/")
-    sockets: list[Any] = []
-    is_down = False
-
-    def connect(route: Any) -> None:
-        sockets.append(route)
-        if is_down:
-            route.close(code=1011)
-        else:
-            route.connect_to_server()
-
-    page.context.route_web_socket(re.compile("/ws/"), connect)
-    page.goto(page.url.replace("/link/nobody/", address_of(phone.account)))
-    sign = page.locator("[data-sign]")
-    expect(sign).to_have_attribute("data-sign", "live")
-    is_down = True
-    sockets[0].close(code=1011)
-    expect(sign).to_have_attribute("data-sign", "polling")
-    is_down = False
-    expect(sign).to_have_attribute("data-sign", "live")
-
-
-def test_a_link_that_is_revoked_meanwhile_says_so(open_page: Open, phone: Phone) -> None:
-    phone.begins()
-    page = open_page()
-    expect(page.locator("[data-sign]")).to_have_attribute("data-sign", "live")
-    for invitation in LinkInvitation.objects.all():
-        invitation.revoke()
-    phone.sees_code()
-    expect(page.get_by_text("Ask Toko Alice for a new link.")).to_be_visible()
 
 
 def test_the_language_is_switched_by_a_link(open_page: Open, phone: Phone) -> None:

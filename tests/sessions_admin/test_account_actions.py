@@ -3,10 +3,8 @@
 import html
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
@@ -14,14 +12,7 @@ from accounts import admission, pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, User
 from accounts.models.invitation import hash_token
-
-
-def act(client: Client, account: Account, action: str, **data: str) -> Any:
-    return client.post(f"/admin/accounts/account/{account.pk}/{action}/", data)
-
-
-def said(response: Any) -> str:
-    return " ".join(str(message) for message in get_messages(response.wsgi_request))
+from tests.sessions_admin.forms import act, said
 
 
 def test_a_reset_ends_the_session_and_stands_in_the_history(

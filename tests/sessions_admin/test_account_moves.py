@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Message, User
 from tests.conftest import make_bridge
-from tests.sessions_admin.test_account_actions import act, said
+from tests.sessions_admin.forms import act, said
 
 PHONE = "6281116801641"
 

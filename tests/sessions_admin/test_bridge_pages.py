@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts import pairing
 from accounts.models import Account, Bridge, Incident, LinkSession, ReconcileRun, StraySession, Workspace
 from tests.conftest import make_bridge
-from tests.sessions_admin.test_secrets import bridge_form
-from tests.test_webhook_contract import move_back
+from tests.links import move_back
+from tests.sessions_admin.forms import bridge_form
 
 LIST = "/admin/accounts/bridge/"
 

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Bridge, LinkSession, Workspace
-from tests.sessions_admin.test_secrets import bridge_form
+from tests.sessions_admin.forms import bridge_form
 
 
 def save(client: Client, bridge: Bridge, capabilities: str = "[]", **more: object) -> Any:

@@ -8,12 +8,11 @@ from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
-from django.urls import reverse
 
 from accounts.models import User
 from sessions_admin.admin.base import ModelAdmin
+from tests.sessions_admin.pages import MODELS, first, url
 
-MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 READ_ONLY = [
     "accounts.BridgeOrder",
     "accounts.BridgeSecret",
@@ -33,15 +32,6 @@ READ_ONLY = [
     "webhooks.UnsignedTraffic",
     "webhooks.WebhookEvent",
 ]
-
-
-def url(model: type[Model], page: str, *args: Any) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
-
-
-def first(model: type[Model]) -> Any:
-    page = admin.site.get_model_admin(model)
-    return page.get_queryset(None).order_by("pk").first()  # type: ignore[arg-type]
 
 
 def actions() -> Iterator[tuple[type[Model], str, bool]]:

@@ -1,38 +1,17 @@
 """The admin in a real browser: what only JavaScript, styles and the content security policy can break."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from django.contrib import admin
 from django.http import HttpRequest
 from django.test import Client
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from accounts import pairing
 from accounts.models import Account, User, Workspace
 from tests.conftest import make_bridge
 from tests.servers import portal
-from tests.sessions_admin.test_every_page import MODELS, first, url
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-expect.set_options(timeout=15_000)  # milliseconds, on a busy machine
-
-
-@contextmanager
-def browser_page(complaints: list[str]) -> Iterator[Page]:
-    """A page whose console, where the content security policy complains, is written to `complaints`.
-
-    Not a fixture: while the browser runs, its event loop keeps this thread from the database.
-    """
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(locale="en-US")
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
-        browser.close()
+from tests.sessions_admin.browser import browser_page
+from tests.sessions_admin.pages import MODELS, first, url
 
 
 def log_in(page: Page, base: str) -> None:

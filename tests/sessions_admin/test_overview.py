@@ -17,7 +17,7 @@ from accounts.models import Account, Bridge, Incident, LinkSession, Pulse, Stray
 from sessions_admin.attention import Notice
 from sessions_admin.words import INCIDENTS
 from tests.conftest import make_bridge
-from tests.test_webhook_contract import move_back
+from tests.links import move_back
 from webhooks.models import WebhookEvent
 
 

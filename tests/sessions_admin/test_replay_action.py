@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession
 from tests.conftest import PHONE
-from tests.test_webhook_contract import status_of
+from tests.links import status_of
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 State = WebhookEvent.State

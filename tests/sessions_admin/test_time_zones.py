@@ -8,7 +8,7 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from accounts.models import Account, Transition, User
-from tests.sessions_admin.test_every_page import url
+from tests.sessions_admin.pages import url
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HISTORY = "/admin/accounts/transition/"

@@ -1,0 +1,18 @@
+"""The pages of the admin: of which models, at which addresses, with which first row."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.urls import reverse
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def url(model: type[Model], page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def first(model: type[Model]) -> Any:
+    page = admin.site.get_model_admin(model)
+    return page.get_queryset(None).order_by("pk").first()  # type: ignore[arg-type]
