@@ -11,7 +11,7 @@ from accounts import cleanup, fleet, orders, pairing, tasks
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSession, Workspace
 from accounts.schedules import synchronise
-from tests.cleaning import DAY, HOUR, assert_survives, is_deleted, lapsed, lost
+from tests.cleaning import DAY, HOUR, assert_survives, clean_stale, is_deleted, lapsed, lost
 from tests.conftest import Portal
 from tests.links import QR, READY, link, move_back, status_of
 from tests.races import PHONES
@@ -77,6 +77,7 @@ class TestSchedule:
         Bridge.objects.update(heard_since=timezone.now() - timedelta(hours=2))
         assert_survives(account, tried=tasks.clean_up)
         assert tasks.clean_up() == "nothing: it only observes"
+        assert_survives(account, tried=clean_stale)  # a bridge asks for it by its own timer
         settings.LINKDESK_RECONCILE = "act"
         assert tasks.clean_up() == cleanup.Cleaned(attempts=0, links=1, failed=0)
 

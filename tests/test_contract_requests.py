@@ -111,6 +111,16 @@ class TestAccountsForCleanup:
         assert row["status"] in Status.values
         assert datetime.fromisoformat(row["last_activity_at"]) < timezone.now() - timedelta(hours=24)
 
+    def test_accounts_for_cleanup_lists_nothing_while_we_only_observe(
+        self, session: LinkSession, settings: Any
+    ) -> None:
+        """A Node bridge forgets whatever stands there, and what a restored backup calls ended may run."""
+        long_over(session)
+        settings.LINKDESK_RECONCILE = "observe"
+        assert send("accounts_for_cleanup", session).json()["data"] == []
+        settings.LINKDESK_RECONCILE = "act"
+        assert send("accounts_for_cleanup", session).json()["data"]
+
     def test_accounts_for_cleanup_lists_nothing_that_is_open(self, portal: Portal, linked: LinkSession) -> None:
         move_back(linked, 30 * 86_400)
         assert send("accounts_for_cleanup", linked).json()["data"] == []
