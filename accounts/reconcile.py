@@ -5,7 +5,6 @@ the list, recovery, staff, the list of a second process. Whatever moved lately i
 done is done under the account's lock, which looks again.
 """
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -117,8 +116,18 @@ def _reconcile(
         _restore(bridge, found, done)
     _sum_up(bridge, found, done, running=len(listed), runs=runs)
     if (done.has_more or done.stops.has_more) and not is_observing():
-        enqueue("poll_bridge", bridge.pk, delay=random.uniform(*AGAIN))
+        _poll_again(bridge)
     return done
+
+
+def _poll_again(bridge: Bridge) -> None:
+    """Soon, and one waits at a time: the lists that come meanwhile, and its own, would each begin a chain."""
+    pause = AGAIN[0] + (AGAIN[1] - AGAIN[0]) * (bridge.pk * 37 % 101) / 100  # the same each time, or two might wait
+    name = f"next poll of bridge {bridge.pk}"
+    holder = leases.take(name, seconds=pause, due=timezone.now() - timedelta(seconds=pause))
+    if holder is not None:
+        leases.release(name, holder)
+        enqueue("poll_bridge", bridge.pk, delay=pause)
 
 
 @atomically

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from accounts import evidence, incidents, orders
@@ -52,7 +52,10 @@ def stop(bridge: Bridge, found: Differences, *, listed: int, is_open: Mapping[st
     at_most = max(STOPS_AT_ONCE, STOPS_SHARE * listed)
     ended = _brake(bridge, found.ended, stops, at_most=at_most, is_open=is_open)
     ended = [row for row in ended if row.pk not in waiting]
-    stops.has_more = len(ended) > AT_ONCE
+    if len(ended) > AT_ONCE:
+        told = _last_told(bridge, ended)  # one that stops nothing keeps nobody else waiting, and is no reason to hurry
+        ended.sort(key=lambda row: (row.pk in told, told.get(row.pk, row.started_at)))
+        stops.has_more = any(row.pk not in told for row in ended[AT_ONCE:])
     for row in ended[:AT_ONCE]:
         if observing or safely(_stop_one, row.pk):
             stops.ordered.append(row.session_id)
@@ -61,6 +64,11 @@ def stop(bridge: Bridge, found: Differences, *, listed: int, is_open: Mapping[st
         if safely(_part, row.pk, bridge, may_stop=len(contested) <= at_most):
             stops.ordered.append(row.session_id)
     return stops
+
+
+def _last_told(bridge: Bridge, rows: list[Row]) -> dict[int, datetime]:
+    stops = BridgeOrder.objects.filter(bridge=bridge, kind=BridgeOrder.Kind.STOP, session__in=[row.pk for row in rows])
+    return dict(stops.order_by().values_list("session").annotate(Max("created_at")))
 
 
 def _under_way(bridge: Bridge, rows: list[Row]) -> list[BridgeOrder]:
