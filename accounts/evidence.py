@@ -14,7 +14,7 @@ from accounts import incidents, lost_logins, moving, orders, phones
 from accounts.bridge_client import DOWN, ListedAs, Running, running_sessions
 from accounts.bridge_reports import Outcome, authenticated, lock_session, lose, note_seen, ready
 from accounts.endings import end
-from accounts.fleet import RESUMABLE, waits_for_stop
+from accounts.fleet import RESUMABLE, UP_WITHIN, waits_for_stop
 from accounts.lifecycle import READY_WITHIN, RECOVER_AFTER, EndReason, Status
 from accounts.locking import atomically
 from accounts.models import Account, BridgeOrder, LinkSession
@@ -99,7 +99,7 @@ def found_lost(session_pk: int, *, asked_at: datetime, trigger: str, reason: str
 
 @atomically
 def found_logged_out(session_pk: int, *, asked_at: datetime, trigger: str, kept: str = "") -> Outcome:
-    """Long after its scan the bridge shows a code for it, and lists it as waiting: the login is gone.
+    """Long after its scan the bridge shows a code for it, and lists it as waiting: the login is gone, or elsewhere.
 
     `kept`: why it is only lost for now, and not ended (lost_logins.py).
     """
@@ -110,7 +110,7 @@ def found_logged_out(session_pk: int, *, asked_at: datetime, trigger: str, kept:
         return Outcome.STALE
     if moving.gives_back(account, session):
         return Outcome.APPLIED
-    if kept:
+    if kept := kept or lost_logins.why_elsewhere(session):
         return _keep(account, session, trigger=trigger, reason=kept)
     end(session, EndReason.LOGGED_OUT, account=account, trigger=trigger, detail=lost_logins.SHOWED_CODE)
     return Outcome.APPLIED
@@ -188,13 +188,24 @@ def under_way() -> Q:
 
 
 def may_open(session: LinkSession) -> bool:
-    """Unless a bridge is just being told to run it, or to stop it, or several processes answer for it: the order may
-    reach the one that does not have it, and make a second client. The caller holds the session's lock."""
+    """Unless a bridge is just being told to run it, or to stop it, or another one runs it, or several processes answer
+    for it: the order may reach the one that does not have it, and make a second client. The caller holds the session's
+    lock, which a list that names a rival waits for."""
     if incidents.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
         return False
     opening = session.orders.filter(under_way(), kind__in=BridgeOrder.OPENING)
-    waits = LinkSession.objects.filter(waits_for_stop(), pk=session.pk)
-    return not opening.exists() and not waits.exists()
+    elsewhere = LinkSession.objects.filter(Q(waits_for_stop()) | runs_elsewhere(), pk=session.pk)
+    return not opening.exists() and not elsewhere.exists()
+
+
+def runs_elsewhere() -> Q:
+    """Of a session: a bridge that does not own it was seen running it, within three lists.
+
+    Or at any time, where its owner is heard again only since then: nobody may have been heard for long, and of two
+    bridges the owner may be the first to give a list.
+    """
+    lately = timezone.now() - timedelta(seconds=UP_WITHIN)
+    return Q(rival_seen_at__gt=lately) | Q(rival_seen_at__isnull=False, bridge__heard_since__gt=lately)
 
 
 def _open(session: LinkSession, kind: BridgeOrder.Kind, *, why: BridgeOrder.Why) -> None:

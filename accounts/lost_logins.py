@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts import fleet, incidents
 from accounts.bridge_client import ListedAs, Running
 from accounts.incidents import Kind
-from accounts.lifecycle import EndReason
+from accounts.lifecycle import EndReason, Status
 from accounts.models import Bridge, BridgeOrder, LinkSession
 
 # Rule 12, as for the stops of a reconcile (surplus.py): more of a bridge's links than both, and none is ended.
@@ -28,6 +28,7 @@ SHOWED_CODE = "It showed a QR code."  # the detail of such an end
 MANY = "The bridge asks for a new code, and so it does for many links: perhaps it has lost their logins. Not ended."
 NOT_YET = "The bridge asks for a new code, but it does not run all of its links: they may be coming up. Not ended."
 OBSERVED = "The bridge asks for a new code. This desk only observes: not ended."
+RUNS_ELSEWHERE = "The bridge asks for a new code, but another bridge runs it, or did not long ago. Not ended."
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,21 @@ def why_kept(bridge: Bridge, listed: Mapping[str, Running]) -> str:
     if found.may_be_gone <= found.at_most:
         return ""
     return MANY if found.waiting + found.ended > found.at_most else NOT_YET
+
+
+def why_elsewhere(session: LinkSession) -> str:
+    """The same of the session alone: its login may be on another machine. It was not connected since.
+
+    The caller holds its lock: a move, and a list that names a rival, are before this or wait.
+    """
+    lately = timezone.now() - fleet.STOP_AWAITED
+    for reason, at in ((RUNS_ELSEWHERE, session.rival_seen_at),):
+        if at is None or at < lately:
+            continue
+        back = session.transitions.filter(new=Status.CONNECTED, created_at__gt=at).exclude(old=Status.CONNECTED)
+        if not back.exists():
+            return reason
+    return ""
 
 
 def look(bridge: Bridge, listed: Mapping[str, Running], *, is_open: Mapping[str, datetime]) -> None:

@@ -161,8 +161,9 @@ def _go_back(account: Account, session: LinkSession, stop: BridgeOrder, *, words
 
 
 def _belong_to(session: LinkSession, bridge: Bridge) -> None:
-    """Nothing that waits for the bridge it leaves goes out any more, and its absences there count no more."""
+    """Nothing that waits for the bridge it leaves goes out any more, and its absences there count no more. Nor does who
+    else ran it: that may be the one that has it now."""
     waiting = session.orders.filter(bridge=session.bridge_id, state=State.PENDING)
     waiting.update(state=State.CANCELLED, closed_at=timezone.now())
-    session.bridge, session.absent_polls = bridge, 0
-    session.save(update_fields=["bridge", "absent_polls"])
+    session.bridge, session.absent_polls, session.rival_seen_at = bridge, 0, None
+    session.save(update_fields=["bridge", "absent_polls", "rival_seen_at"])

@@ -110,7 +110,7 @@ def _reconcile(
     strays.record(bridge.pk, found.unknown, listed=listed, heartbeat=heartbeat)
     _take_back(found, done)
     _move(found, done)
-    done.stops = surplus.stop(bridge, found, listed=len(listed), is_open=is_open, observing=is_observing())
+    done.stops = surplus.stop(bridge, found, listed=listed, is_open=is_open, observing=is_observing())
     done.notes += done.stops.notes
     if not doubt and not _is_restoring(bridge, found):
         _restore(bridge, found, done)
@@ -188,8 +188,10 @@ def _restore(bridge: Bridge, found: Differences, done: Done) -> None:
     start = partial(missing, why=why, certain=fresh)
     lose = partial(evidence.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     turns = RESTORES_AT_ONCE - _under_way(bridge) if found.lost else 0
-    tried = _tried_lately(found.lost)
+    tried, elsewhere = _tried_lately(found.lost), _run_elsewhere(found.lost)
     for row in found.lost:
+        if row.pk in elsewhere:
+            continue  # staff are told (surplus.py)
         if len(done.restored) < turns and row.pk not in tried:
             if _one(done, row, start):
                 done.restored.append(row.pk)
@@ -206,6 +208,11 @@ def _tried_lately(lost: list[Row]) -> set[int]:
     down = [row.pk for row in lost if row.status == Status.DISCONNECTED]
     tried = BridgeOrder.objects.filter(session__in=down, kind__in=BridgeOrder.OPENING, created_at__gt=ago(TRIED_LATELY))
     return set(tried.values_list("session_id", flat=True)) if down else set()
+
+
+def _run_elsewhere(lost: list[Row]) -> set[int]:
+    elsewhere = LinkSession.objects.filter(evidence.runs_elsewhere(), pk__in=[row.pk for row in lost])
+    return set(elsewhere.values_list("pk", flat=True)) if lost else set()
 
 
 def _sum_up(bridge: Bridge, found: Differences, done: Done, *, running: int, runs: list[ReconcileRun]) -> None:

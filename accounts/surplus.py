@@ -4,6 +4,7 @@ nothing else is: an unknown session may be somebody's link (rule 12).
 Who else could be there: whoever ordered such a stop before, a scan that takes an end back, a move to this very bridge.
 """
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,13 +12,14 @@ from datetime import datetime
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from accounts import evidence, incidents, orders
+from accounts import evidence, incidents, lost_logins, orders
+from accounts.bridge_client import ListedAs, Running
 from accounts.bridge_reports import lock_session
 from accounts.differences import Differences, Row, ago
 from accounts.incidents import Kind
-from accounts.lifecycle import UNLINKING_ENDS
+from accounts.lifecycle import UNLINKING_ENDS, EndReason
 from accounts.locking import atomically
-from accounts.models import Bridge, BridgeOrder
+from accounts.models import Bridge, BridgeOrder, LinkSession
 from accounts.queue import enqueue
 from accounts.sweeps import safely
 
@@ -26,8 +28,14 @@ AT_ONCE = 20  # sessions in a run, which a heartbeat waits for; each costs 15 qu
 STOPS_AT_ONCE = 3
 STOPS_SHARE = 0.05
 OWNER_LISTS_IT = 90  # seconds since its owner named it: three lists
+RIVALS_EVERY = 20  # seconds between two writes of a session's rival_seen_at, as of its last_seen_at
 CALM_AFTER = 3_600  # seconds without another sign that it runs what is not its own
 
+TOO_MANY = "these are too many at once."
+OBSERVED = "this desk only observes."
+NOT_LISTED = "its owner does not list it."
+MOVE_IT = "If the login is there, move the account there."
+GUESSED = "it ended here for a QR code alone, and is connected there. Once it is linked anew, stop it there."
 ENDED = "The bridge runs it although it has ended here: it is stopped there."
 
 
@@ -41,15 +49,24 @@ class Stops:
     has_more: bool = False
 
 
-def stop(bridge: Bridge, found: Differences, *, listed: int, is_open: Mapping[str, datetime], observing: bool) -> Stops:
-    """`listed`: how many the bridge runs. `is_open`: its incidents."""
+def stop(
+    bridge: Bridge,
+    found: Differences,
+    *,
+    listed: Mapping[str, Running],
+    is_open: Mapping[str, datetime],
+    observing: bool,
+) -> Stops:
+    """`listed`: all that the bridge runs. `is_open`: its incidents."""
     stops = Stops()
+    if found.foreign:
+        _note_rival(bridge, found, listed)
     under_way = _under_way(bridge, [*found.ended, *found.foreign])
     stops.waiting = [order.session.session_id for order in under_way]
     if not observing:
         _hurry(under_way)
     waiting = {order.session_id for order in under_way}
-    at_most = max(STOPS_AT_ONCE, STOPS_SHARE * listed)
+    at_most = max(STOPS_AT_ONCE, STOPS_SHARE * len(listed))
     ended = _brake(bridge, found.ended, stops, at_most=at_most, is_open=is_open)
     ended = [row for row in ended if row.pk not in waiting]
     if len(ended) > AT_ONCE:
@@ -60,10 +77,24 @@ def stop(bridge: Bridge, found: Differences, *, listed: int, is_open: Mapping[st
         if observing or safely(_stop_one, row.pk):
             stops.ordered.append(row.session_id)
     contested = _contested(bridge, found, stops, is_open=is_open)
-    for row in [] if observing else contested[:AT_ONCE]:
-        if safely(_part, row.pk, bridge, may_stop=len(contested) <= at_most):
+    why_not = OBSERVED if observing else TOO_MANY if len(contested) > at_most else ""
+    for row in random.sample(contested, min(len(contested), AT_ONCE)):  # those that stay keep no others waiting
+        if safely(_part, row.pk, bridge, said=listed[row.session_id], why_not=why_not):
             stops.ordered.append(row.session_id)
     return stops
+
+
+@atomically
+def _note_rival(bridge: Bridge, found: Differences, listed: Mapping[str, Running]) -> None:
+    """It runs what another bridge owns, which is not opened there meanwhile (evidence.may_open); also what it was told
+    to stop, until it does. A client without a login is no rival. One that was moved here since is its own.
+    """
+    served = set(bridge.workspaces.values_list("pk", flat=True))
+    theirs = [row for row in found.foreign if not served or row.workspace_id in served]
+    running = [row.pk for row in theirs if listed[row.session_id].status != ListedAs.QR_SCANNING]
+    others = LinkSession.objects.filter(pk__in=running, ended_at__isnull=True).exclude(bridge=bridge)
+    newer = min(ago(RIVALS_EVERY), found.asked_at)
+    others.exclude(rival_seen_at__gt=newer).update(rival_seen_at=found.asked_at)
 
 
 def _last_told(bridge: Bridge, rows: list[Row]) -> dict[int, datetime]:
@@ -130,27 +161,34 @@ def _contested(bridge: Bridge, found: Differences, stops: Stops, *, is_open: Map
 
 
 @atomically
-def _part(session_pk: int, bridge: Bridge, *, may_stop: bool) -> bool:
+def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bool:
     """Two bridges run one session: its owner keeps it. While the owner does not list it, nobody is stopped."""
     account, session = lock_session(session_pk)
     if session.bridge_id == bridge.pk:
         return False  # moved here meanwhile
     if not bridge.serves(account.workspace_id):
         return False  # whatever it says of a customer that it does not serve touches nothing of theirs
-    seen = session.last_seen_at
-    owner_lists_it = seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0
-    stops, what = False, f"Bridge {bridge} runs it, which does not own it. Nothing is stopped"
-    if not may_stop:
-        reason = f"{what}: these are too many at once."
-    elif session.is_open and not owner_lists_it:
-        reason = f"{what}: its owner does not list it."
+    why_not = why_not or _why_not(session, said)
+    if why_not:
+        advice = f" {MOVE_IT}" if session.is_open else ""
+        reason = f"Bridge {bridge} runs it, which does not own it. Nothing is stopped: {why_not}{advice}"
     elif session.is_open:
-        stops, reason = True, f"Bridge {bridge} runs it too: it is stopped there, its owner keeps it."
+        reason = f"Bridge {bridge} runs it too: it is stopped there, its owner keeps it."
     else:
-        stops, reason = True, f"Bridge {bridge} runs it although it has ended here: it is stopped there."
-    if stops:
+        reason = f"Bridge {bridge} runs it although it has ended here: it is stopped there."
+    if not why_not:
         logout = not session.is_open and session.end_reason in UNLINKING_ENDS
         why = BridgeOrder.Why.RECONCILE
         orders.order(session, orders.Kind.STOP, why=why, logout=logout, bridge_id=bridge.pk)
     evidence.note_once_a_day(account, session, trigger="contested", reason=reason)
-    return stops
+    return not why_not
+
+
+def _why_not(session: LinkSession, said: Running) -> str:
+    """Empty: it is stopped. A code at its owner was no word of WhatsApp's: connected here, it is linked."""
+    if session.is_open:
+        seen = session.last_seen_at
+        owner_lists_it = seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0
+        return "" if owner_lists_it else NOT_LISTED
+    is_guessed = session.end_reason == EndReason.LOGGED_OUT and session.end_detail == lost_logins.SHOWED_CODE
+    return GUESSED if is_guessed and said.status == ListedAs.CONNECTED else ""

@@ -62,6 +62,8 @@ class LinkSession(models.Model):
     authenticated_at = models.DateTimeField(_("authenticated"), null=True)
     connected_at = models.DateTimeField(_("connected"), null=True)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
+    # When a bridge that does not own it last listed it as running (evidence.runs_elsewhere).
+    rival_seen_at = models.DateTimeField(null=True, editable=False)
     # How many polls of its bridge in a row did not name it (rule 12).
     absent_polls = models.PositiveSmallIntegerField(_("absent in polls"), default=0, editable=False)
     # The newest event that was applied, where the bridge numbers them: what is older is stale.
