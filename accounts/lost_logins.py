@@ -29,6 +29,9 @@ MANY = "The bridge asks for a new code, and so it does for many links: perhaps i
 NOT_YET = "The bridge asks for a new code, but it does not run all of its links: they may be coming up. Not ended."
 OBSERVED = "The bridge asks for a new code. This desk only observes: not ended."
 RUNS_ELSEWHERE = "The bridge asks for a new code, but another bridge runs it, or did not long ago. Not ended."
+MOVED = (
+    "The bridge asks for a new code. It was being moved not long ago: its login may be on the other machine. Not ended."
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ def why_elsewhere(session: LinkSession) -> str:
     The caller holds its lock: a move, and a list that names a rival, are before this or wait.
     """
     lately = timezone.now() - fleet.STOP_AWAITED
-    for reason, at in ((RUNS_ELSEWHERE, session.rival_seen_at),):
+    stops = session.orders.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF)
+    moved_at = stops.order_by("-pk").values_list("created_at", flat=True).first()
+    for reason, at in ((RUNS_ELSEWHERE, session.rival_seen_at), (MOVED, moved_at)):
         if at is None or at < lately:
             continue
         back = session.transitions.filter(new=Status.CONNECTED, created_at__gt=at).exclude(old=Status.CONNECTED)
