@@ -107,6 +107,7 @@ def _answer(session: LinkSession, asker: Asker) -> Paired:
 
 @atomically
 def _reset_pairing(asker: Asker, pk: int) -> bool:
+    Workspace.objects.select_for_update().get(pk=asker.workspace.pk)  # before its accounts, as everywhere
     account = Account.objects.lock(pk)
     if account.status not in PAIRING:  # it has linked since we looked: a reset would throw it out
         return False

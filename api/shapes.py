@@ -86,6 +86,13 @@ class WhichPairing(Named):
 class ResetRequest(Named):
     account = serializers.UUIDField(required=False, help_text="Without it: every pairing in progress.")
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A misspelt account would be all of them."""
+        text = "Reset knows no such field. Name the account, or nothing for every pairing in progress."
+        if unknown := set(self.initial_data) - set(self.fields):
+            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), text))
+        return attrs
+
 
 # --- given ----------------------------------------------------------------------------------------
 class PairedData(Shape):

@@ -71,6 +71,7 @@ _SAID: dict[View, dict[EndReason, tuple[str, ...]]] = {
         EndReason.GIVEN_UP: ("QRScannedWithoutMultidevice", "PairError"),
         EndReason.REFUSED: ("TOS_BLOCK", "SMB_TOS_BLOCK", "TemporaryBan", "DEPRECATED_VERSION", "PROXYBLOCK"),
     },
+    View.REMOVED: {EndReason.LOGGED_OUT: ("403", "UNPAIRED_IDLE")},
 }
 _TONES: dict[View, Literal["wait", "bad", "quiet"]] = {View.EXPIRED: "quiet", View.UNAVAILABLE: "wait"}
 

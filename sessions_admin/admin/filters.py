@@ -34,7 +34,7 @@ class DeletedFilter(OverFilter):
     title = gettext_lazy("deleted")
     parameter_name = "deleted"
     field = "deleted_at"
-    still, over = gettext_lazy("Live"), gettext_lazy("Only deleted")
+    still, over = gettext_lazy("Not deleted"), gettext_lazy("Only deleted")
 
 
 class SettledFilter(OverFilter):

@@ -36,6 +36,13 @@ class TestReset:
         states = list(Account.objects.order_by("pk").values_list("status", flat=True))
         assert states == ["connected", "inactive", "inactive", "inactive", "qr_scanning"]
 
+    @pytest.mark.parametrize("name", ["phone_number", "acount", "account_uuid"])
+    def test_a_field_that_it_does_not_know_resets_nothing(self, asks: Program, session: LinkSession, name: str) -> None:
+        error = assert_refused(asks.post("reset", **{name: "6281167328422"}), 400, "INVALID_FIELD")
+        assert name in str(error)
+        session.refresh_from_db()
+        assert session.is_open
+
     def test_it_needs_manage(self, workspace: Workspace, account: Account, session: LinkSession) -> None:
         assert_refused(program(workspace, "read link").post("reset"), 403, "PERMISSION_DENIED")
         assert LinkSession.objects.get().is_open

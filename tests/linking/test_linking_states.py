@@ -52,6 +52,26 @@ def test_a_refusal_says_what_is_to_be_done(
     assert words in response.content.decode().partition(f'data-face="{face}"')[2].partition("</section>")[0]
 
 
+@pytest.mark.parametrize(
+    ("said", "face", "words"),
+    [
+        ("403: primary device was logged out", "removed:403", "Open WhatsApp on the phone and follow what it says"),
+        ("UNPAIRED_IDLE", "removed:UNPAIRED_IDLE", "remove the devices"),
+    ],
+)
+def test_a_link_that_whatsapp_ended_says_why(
+    client: Client, link: str, phone: Phone, said: str, face: str, words: str
+) -> None:
+    phone.begins()
+    phone.links()
+    LinkSession.objects.update(authenticated_at=timezone.now() - timedelta(hours=5))
+    LinkSession.objects.update(connected_at=timezone.now() - timedelta(hours=5))
+    phone.is_lost(said)
+    response = client.get(link)
+    assert shown(response) == face
+    assert words in response.content.decode().partition(f'data-face="{face}"')[2].partition("</section>")[0]
+
+
 def test_a_phone_that_is_too_old_is_told_so(client: Client, link: str, phone: Phone) -> None:
     session = phone.begins()
     bridge_reports.given_up(session.pk, reason="QRScannedWithoutMultidevice")

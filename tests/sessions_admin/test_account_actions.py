@@ -46,6 +46,16 @@ def test_a_new_code_replaces_the_attempt_and_stands_in_the_history(
     assert (entry.trigger, entry.reason, entry.actor) == ("admin", "The code did not load", alice)
 
 
+def test_it_says_whether_a_new_code_comes_at_once_or_in_turn(as_alice: Client, account: Account) -> None:
+    assert (
+        said(act(as_alice, account, "renew_qr", reason="First")) == "A new QR code is on its way to the linking page."
+    )
+    pairing.force_reset(account.pk)
+    Bridge.objects.update(pairings_at_once=0)
+    words = "It waits for its turn: place 1 in line. Its QR code comes by itself."
+    assert said(act(as_alice, account, "renew_qr", reason="Second")).endswith(words)
+
+
 @pytest.mark.parametrize("action", ["renew_qr", "force_reset"])
 def test_a_reason_is_required(as_alice: Client, session: LinkSession, action: str) -> None:
     for reason in ("", "   ", "x" * 501):
