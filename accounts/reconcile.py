@@ -28,7 +28,7 @@ from accounts.sweeps import safely
 WITHIN = 60  # seconds; a run that takes longer is dead
 RESTORES_AT_ONCE = 2  # of one bridge: each may open a browser there
 MOVES_AT_ONCE = 50  # accounts in a run, which a heartbeat waits for; the rest in a run of their own just after it
-AGAIN = (5, 10)  # seconds until then, spread
+AGAIN = 7  # seconds until then
 RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while it gets on with it
 TRIED_LATELY = 600  # seconds; as recovery's pause: a link that it tries again and again is its own
 SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lists, which come every 30 s
@@ -122,12 +122,11 @@ def _reconcile(
 
 def _poll_again(bridge: Bridge) -> None:
     """Soon, and one waits at a time: the lists that come meanwhile, and its own, would each begin a chain."""
-    pause = AGAIN[0] + (AGAIN[1] - AGAIN[0]) * (bridge.pk * 37 % 101) / 100  # the same each time, or two might wait
     name = f"next poll of bridge {bridge.pk}"
-    holder = leases.take(name, seconds=pause, due=timezone.now() - timedelta(seconds=pause))
+    holder = leases.take(name, seconds=AGAIN, due=timezone.now() - timedelta(seconds=AGAIN))
     if holder is not None:
         leases.release(name, holder)
-        enqueue("poll_bridge", bridge.pk, delay=pause)
+        enqueue("poll_bridge", bridge.pk, delay=AGAIN)
 
 
 @atomically

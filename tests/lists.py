@@ -26,6 +26,12 @@ def beat(*running: str, secret: str = "alpha", **more: Any) -> Any:
     return Client().post("/api/whatsapp/bridges/heartbeat", raw, "application/json", headers=headers)
 
 
+def advice(*running: str, **more: Any) -> tuple[list[str], list[str]]:
+    answer = beat(*running, **more)
+    assert answer.status_code == 200, answer.content
+    return answer.json()["stop"], [row["session_id"] for row in answer.json()["restore"]]
+
+
 def missing_twice() -> None:
     """As if two lists had not named it."""
     LinkSession.objects.update(absent_polls=2)

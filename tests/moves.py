@@ -53,3 +53,8 @@ def move(session: LinkSession, bridge: Bridge, *, actor: User | None = None, has
 
 def history(account: Account) -> list[str]:
     return list(account.transitions.filter(trigger="move").order_by("pk").values_list("reason", flat=True))
+
+
+def calm_down() -> None:
+    """No bridge is put aside for a refusal any more."""
+    Bridge.objects.update(failing_since=None, orders_wait_until=None)

@@ -11,11 +11,11 @@ from accounts.lost_logins import MOVED
 from accounts.models import Bridge, BridgeOrder, LinkSession
 from tests import misbehaving
 from tests.conftest import Portal
+from tests.links import QR, READY, status_of
+from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge
+from tests.moves import START, beta, bridge, calm_down, linked, move, node, other_node
 from tests.queue import run_due_tasks
-from tests.test_moving import START, beta, bridge, calm_down, linked, move, node, other_node
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import QR, READY, status_of
 from webhooks.authentication import forget_secrets
 
 __all__ = ["beta", "bridge", "linked", "node", "other_node"]

@@ -13,19 +13,13 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Transition, Workspace
 from tests.conftest import PHONE, Portal, make_bridge
 from tests.links import move_back, status_of
-from tests.lists import SAID, beat, crowd, linked, missing_twice
+from tests.lists import SAID, advice, beat, crowd, linked, missing_twice
 from tests.signing import signed_headers
 from webhooks.authentication import forget_secrets
 
 __all__ = ["linked"]
 
 QUERIES = 16  # of a heartbeat, whatever it lists
-
-
-def advice(*running: str, **more: Any) -> tuple[list[str], list[str]]:
-    answer = beat(*running, **more)
-    assert answer.status_code == 200, answer.content
-    return answer.json()["stop"], [row["session_id"] for row in answer.json()["restore"]]
 
 
 class TestRecord:

@@ -47,7 +47,7 @@ def test_a_long_list_of_moves_is_done_in_several_runs(
 ) -> None:
     """A heartbeat waits for its answer."""
     monkeypatch.setattr(reconcile, "MOVES_AT_ONCE", 4)
-    monkeypatch.setattr(reconcile, "AGAIN", (0, 0))
+    monkeypatch.setattr(reconcile, "AGAIN", 0)
     ids = crowd(linked, 9)
     shows(node, row(linked, "disconnected"), *[row(name, "disconnected") for name in ids])
     poll()

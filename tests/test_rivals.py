@@ -16,13 +16,13 @@ from accounts.lifecycle import EndReason, Status
 from accounts.lost_logins import RUNS_ELSEWHERE, SHOWED_CODE
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from tests.conftest import Portal, make_bridge
+from tests.links import QR, status_of
+from tests.lists import advice, beat, bridge, crowd, linked, missing_twice, node
+from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge, faithful, misbehaving_bridge
 from tests.queue import run_due_tasks
-from tests.test_hearing import bridge, node
-from tests.test_heartbeat import advice, beat, crowd, linked, missing_twice
-from tests.test_races import at_once
-from tests.test_recovery import pass_time
-from tests.test_webhook_contract import QR, status_of
+from tests.races import at_once
+from tests.recorded import send
 from webhooks.authentication import forget_secrets
 
 __all__ = ["bridge", "linked", "node"]
@@ -67,6 +67,13 @@ class TestAtItsOwner:
         assert not linked.orders.filter(why=BridgeOrder.Why.RECONCILE).exists()
         as_if_seen(linked, seconds=91)
         assert advice() == ([], [linked.session_id])
+
+    def test_nor_does_it_restore_it_when_it_starts(self, linked: LinkSession, beta: Bridge) -> None:
+        """Without its login a Node bridge would show a code, list it, and so have it stopped at the other."""
+        [row] = send("accounts_active", linked).json()["sessions"]
+        assert row["session_id"] == linked.session_id
+        beta_lists(linked)
+        assert send("accounts_active", linked).json()["sessions"] == []
 
     def test_staff_are_told_what_to_do(self, linked: LinkSession, beta: Bridge, account: Account) -> None:
         beta_lists(linked)

@@ -70,7 +70,7 @@ def test_and_so_is_whoever_was_not_told_for_longest(bridge: Bridge, ended: Mappi
 def test_it_is_asked_again_only_for_those_that_it_was_never_told(
     bridge: Bridge, ended: Mapping[str, Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile, "AGAIN", (0, 0))
+    monkeypatch.setattr(reconcile, "AGAIN", 0)
     beat(bridge, ended)
     assert len(polls()) == 1
     OrmQ.objects.all().delete()
@@ -87,7 +87,7 @@ def test_one_such_question_waits_at_a_time(
     for _ in range(BEATS):
         beat(bridge, ended)
     (due,) = polls()
-    assert timezone.now() < due < timezone.now() + timedelta(seconds=reconcile.AGAIN[1])
+    assert timezone.now() < due < timezone.now() + timedelta(seconds=reconcile.AGAIN + 1)
     assert Lease.objects.get(name=f"next poll of bridge {bridge.pk}").holder == ""  # else staff see it as abandoned
 
 
@@ -95,7 +95,7 @@ def test_and_the_next_one_follows_it(
     bridge: Bridge, ended: Mapping[str, Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(surplus, "AT_ONCE", 2)
-    monkeypatch.setattr(reconcile, "AGAIN", (0, 0))
+    monkeypatch.setattr(reconcile, "AGAIN", 0)
     for number in range(1, BEATS):
         beat(bridge, ended)
         assert len(polls()) == number
