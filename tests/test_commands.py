@@ -53,6 +53,18 @@ def test_create_bridge_refuses_a_secret_in_use(bridge: Bridge, option: str) -> N
     assert not Bridge.objects.filter(name="beta").exists()
 
 
+def test_create_bridge_refuses_the_url_of_another(bridge: Bridge) -> None:
+    with pytest.raises(CommandError, match="The bridge alpha has this URL already"):
+        run("create_bridge", "beta", "--url", f"{bridge.url}/")
+    assert Bridge.objects.count() == 1
+
+
+@pytest.mark.parametrize("url", ["", "http://[::1", "alpha", "http://127.0.0.1:1?a=b"])
+def test_create_bridge_refuses_what_is_no_url(bridge: Bridge, url: str) -> None:
+    with pytest.raises(CommandError):
+        run("create_bridge", "beta", "--url", url)
+
+
 def test_invite_makes_an_account_once(workspace: Workspace) -> None:
     first = last_line("invite", str(workspace.pk), "--phone", "+62 811-1680-1641")
     second = last_line("invite", str(workspace.pk), "--phone", "6281116801641")

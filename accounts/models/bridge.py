@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
 from django.db import models
 from django.utils import timezone
@@ -65,6 +66,20 @@ class Bridge(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Two rows of one process both list what it runs: the links of each look contested by the other."""
+        rows = {row.pk: row for row in Bridge.objects.only("name", "url")}
+        before = rows.pop(self.pk, None)
+        if before is not None and _place(before.url) == _place(self.url):
+            return  # rows that share one already can still be edited, such as to drain one
+        for row in rows.values():
+            if _place(row.url) == _place(self.url):
+                text = _(
+                    "The bridge %(name)s has this URL already. Two rows of one process stop each other's links. "
+                    "Edit that row instead, or change its URL first."
+                )
+                raise ValidationError({"url": ValidationError(text, params={"name": row.name})})
+
     def secrets(self, kind: "BridgeSecret.Kind") -> list[str]:
         """The active ones, newest first."""
         active = self.credentials.filter(kind=kind, retired_at__isnull=True)
@@ -91,6 +106,16 @@ class Bridge(models.Model):
 
     def _is_capable_of(self, name: str) -> bool:
         return isinstance(self.capabilities, list) and name in self.capabilities
+
+
+def _place(url: str) -> tuple[str, str, str]:
+    """What is equal for two URLs of one process: scheme and host in any letters, with or without a slash at the end.
+
+    Nothing that was typed raises here: what is no URL is refused elsewhere.
+    """
+    scheme, _colon, rest = url.partition("://")
+    host, _slash, path = rest.partition("/")
+    return scheme.lower(), host.lower(), path.rstrip("/")
 
 
 class BridgeSecret(models.Model):

@@ -7,7 +7,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Bridge, LinkSession, Workspace
+from tests.conftest import make_bridge
 from tests.sessions_admin.forms import bridge_form
+
+URL = "http://node.example:3001/wa"
 
 
 def save(client: Client, bridge: Bridge, capabilities: str = "[]", **more: object) -> Any:
@@ -93,3 +96,37 @@ class TestWhomItServes:
         bridge.workspaces.add(other)
         assert not self.problems(as_alice, bridge, other)
         assert not self.problems(as_alice, bridge)
+
+
+@pytest.mark.parametrize("typed", [URL, f"{URL}/", "http://Node.Example:3001/wa"])
+@pytest.mark.parametrize("draining", [False, True])
+def test_no_bridge_gets_the_url_of_another(as_alice: Client, bridge: Bridge, typed: str, draining: bool) -> None:
+    make_bridge("beta", url=URL, draining=draining, last_heard_at=None)
+    no_secrets = {f"credentials{more}-{name}_FORMS": 0 for more in ("", "-2") for name in ("TOTAL", "INITIAL")}
+    new = bridge_form(bridge, "hmac", "") | no_secrets | {"name": "gamma", "url": typed}
+
+    for response in (save(as_alice, bridge, url=typed), as_alice.post("/admin/accounts/bridge/add/", new)):
+        html = response.content.decode()
+        assert "The bridge beta has this URL already." in html
+        assert "Edit that row instead, or change its URL first." in html
+    assert set(Bridge.objects.values_list("name", "url")) == {("alpha", bridge.url), ("beta", URL)}
+
+
+def test_another_path_or_port_of_the_same_host_is_another_bridge(as_alice: Client, bridge: Bridge) -> None:
+    make_bridge("beta", url=URL)
+
+    for url in ("http://node.example:3001/WA", "http://node.example:3001", "http://node.example:3002/wa"):
+        assert save(as_alice, bridge, url=url).status_code == 302
+
+
+def test_a_url_that_is_none_is_a_form_error(as_alice: Client, bridge: Bridge) -> None:
+    assert "Enter a valid URL." in save(as_alice, bridge, url="http://[::1").content.decode()
+
+
+def test_rows_that_share_a_url_already_can_still_be_edited(as_alice: Client, bridge: Bridge) -> None:
+    make_bridge("beta", url=bridge.url)
+
+    assert save(as_alice, bridge, draining="on").status_code == 302
+
+    bridge.refresh_from_db()
+    assert bridge.draining
