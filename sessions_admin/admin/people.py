@@ -1,5 +1,6 @@
 """Who may do what: users, groups, workspaces, and the tokens of the operator API."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
@@ -7,13 +8,16 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import User, Workspace
+from accounts.models import Bridge, User, Workspace
+from api.authentication import PERMISSIONS
 from api.models import Scope, WorkspaceToken
 from sessions_admin import cells, time_zones
 from sessions_admin.admin.base import (
@@ -38,6 +42,11 @@ from sessions_admin.sight import page_of_row
 admin.site.unregister(Group)
 # Whoever could set these could make a superuser of themselves.
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
+SCOPES = {
+    Scope.READ: gettext_lazy("read: see accounts and pairings"),
+    Scope.LINK: gettext_lazy("link: begin pairings"),
+    Scope.MANAGE: gettext_lazy("manage: reset accounts"),
+}
 
 
 class SuperusersOnly:
@@ -104,15 +113,7 @@ class NewTokenForm(DialogForm):
         help_text=gettext_lazy("What will use it, such as: cash desk of the shop"),
         widget=UnfoldAdminTextInputWidget(),
     )
-    scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("Scopes"),
-        choices=[
-            (Scope.READ, gettext_lazy("read: see accounts and pairings")),
-            (Scope.LINK, gettext_lazy("link: begin pairings")),
-            (Scope.MANAGE, gettext_lazy("manage: reset accounts")),
-        ],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
-    )
+    scopes = forms.MultipleChoiceField(label=gettext_lazy("Scopes"), widget=UnfoldAdminCheckboxSelectMultipleWidget())
     days = forms.IntegerField(
         label=gettext_lazy("Expires after, in days"),
         required=False,
@@ -121,6 +122,10 @@ class NewTokenForm(DialogForm):
         help_text=gettext_lazy("Empty: it works until somebody revokes it."),
         widget=UnfoldAdminIntegerFieldWidget(),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].choices = _scopes_to_give(self.request)  # a POST of any other is a form error
 
 
 @admin.register(Workspace)
@@ -143,7 +148,14 @@ class WorkspaceAdmin(ModelAdmin):
         return cells.number(workspace.live)
 
     def has_new_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self.has_view_permission(request) and request.user.has_perm("api.add_workspacetoken")
+        may_add = self.has_view_permission(request) and request.user.has_perm("api.add_workspacetoken")
+        return bool(may_add and _scopes_to_give(request))
+
+    def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> tuple[Any, ...]:
+        """Of the page and of the action. A bridge for which none is chosen any more would serve every customer."""
+        *found, protected = super().get_deleted_objects(objs, request)
+        bridges = _serving_only([workspace.pk for workspace in objs])
+        return *found, [*protected, *(_would_open(bridge) for bridge in bridges)]
 
     @dialog_action(
         gettext_lazy("New token"),
@@ -198,6 +210,25 @@ class WorkspaceTokenAdmin(ReadOnlyAdmin):
         token.revoke()
         self.message_user(request, _("The token was revoked."), messages.SUCCESS)
         return done(request, page_of_row(token))
+
+
+def _scopes_to_give(request: HttpRequest) -> list[tuple[Scope, Promise]]:
+    """A token must not be a way around the admin: nobody gives one more than they may do themselves."""
+    return [(scope, text) for scope, text in SCOPES.items() if request.user.has_perm(PERMISSIONS[scope])]
+
+
+def _serving_only(workspace_ids: list[int]) -> QuerySet[Bridge]:
+    chosen = Bridge.workspaces.through.objects.filter(bridge=OuterRef("pk"))
+    others = chosen.exclude(workspace__in=workspace_ids)
+    return Bridge.objects.filter(Exists(chosen), ~Exists(others)).order_by("name")
+
+
+def _would_open(bridge: Bridge) -> SafeString:
+    text = _(
+        "No other workspace is chosen for this bridge, so it would serve all of them. Choose another one for it first, "
+        "or delete it."
+    )
+    return format_html('<a class="ld-link" href="{}">{}</a>: {}', page_of_row(bridge), bridge, text)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

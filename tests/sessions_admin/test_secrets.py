@@ -96,12 +96,32 @@ def test_a_token_needs_a_name_and_a_scope(as_alice: Client, workspace: Workspace
 
 
 def test_tokens_are_made_by_whoever_may_add_them(as_bob: Callable[..., Client], workspace: Workspace) -> None:
-    bob = as_bob("accounts.view_workspace", "accounts.change_workspace")
+    bob = as_bob("accounts.view_workspace", "accounts.change_workspace", "accounts.view_account")
     assert new_token(bob, workspace, name="shop", scopes=["read"]).status_code == 403
 
     bob = as_bob("api.add_workspacetoken")
     assert new_token(bob, workspace, name="shop", scopes=["read"]).status_code == 200
     assert WorkspaceToken.objects.count() == 1
+
+
+def test_a_token_may_do_no_more_than_whoever_makes_it(as_bob: Callable[..., Client], workspace: Workspace) -> None:
+    bob = as_bob("accounts.view_workspace", "api.add_workspacetoken", "accounts.view_account", "accounts.renew_qr")
+
+    form = bob.get(f"/admin/accounts/workspace/{workspace.pk}/new_token/").context["form"]
+    refused = new_token(bob, workspace, name="shop", scopes=["read", "manage"])
+
+    assert [scope for scope, _text in form.fields["scopes"].choices] == ["read", "link"]
+    assert "scopes" in refused.context["form"].errors
+    assert not WorkspaceToken.objects.exists()
+    bob = as_bob("accounts.reset_account")
+    new_token(bob, workspace, name="shop", scopes=["read", "manage"])
+    assert WorkspaceToken.objects.get().scopes == "read manage"
+
+
+def test_whoever_may_do_nothing_makes_no_token(as_bob: Callable[..., Client], workspace: Workspace) -> None:
+    bob = as_bob("accounts.view_workspace", "api.add_workspacetoken")
+
+    assert new_token(bob, workspace, name="shop", scopes=["read"]).status_code == 403
 
 
 def test_a_token_is_revoked_and_never_edited(as_alice: Client, workspace: Workspace) -> None:
