@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -102,6 +103,15 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
             self.message_user(request, str(refusal), messages.ERROR)
         else:
             self.message_user(request, said, messages.SUCCESS)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Django looks the chosen rows up by whatever was sent: what cannot be a key of one would be a 500."""
+        try:
+            for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(key, None)
+        except ValidationError as error:
+            raise BadRequest("What is chosen is no row.") from error
+        return cast(HttpResponse | None, super().response_action(request, queryset))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

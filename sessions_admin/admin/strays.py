@@ -109,8 +109,11 @@ class StraySessionAdmin(ReadOnlyAdmin):
     @admin.action(description=gettext_lazy("Adopt selected"), permissions=["settle"])
     def adopt_selected(self, request: HttpRequest, queryset: QuerySet[StraySession]) -> HttpResponse:
         """The list posts here: first a page that asks where each belongs, then the same page with what became of it."""
+        is_confirmed = "confirmed" in request.POST
+        if is_confirmed:  # also those that the list leaves out by now, for somebody else has settled them meanwhile
+            queryset = self.get_queryset(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
         chosen = list(queryset.select_related("bridge")[: self.list_per_page])
-        form = AdoptManyForm(chosen, request.POST if "confirmed" in request.POST else None)
+        form = AdoptManyForm(chosen, request.POST if is_confirmed else None)
         became: dict[int, str] = {}
         if form.is_valid():
             for workspace_id, ids in form.by_workspace().items():

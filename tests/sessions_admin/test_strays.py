@@ -126,6 +126,33 @@ class TestManyAtOnce:
             (elsewhere.pk, "6281116801643", "connected"),
         ]
 
+    def test_those_that_somebody_else_settled_meanwhile_are_told_too(
+        self, as_alice: Client, bridge: Bridge, stray: StraySession, workspace: Workspace
+    ) -> None:
+        strays = [stray, make(bridge, "second", phone_number="6281116801643")]
+        chosen = {str(row.pk): workspace.pk for row in strays}
+        StraySession.objects.filter(pk=stray.pk).update(settled_at=timezone.now(), outcome="stopped")
+
+        first = self.ask(as_alice, strays, confirmed="yes", **chosen)
+        again = self.ask(as_alice, strays, confirmed="yes", **chosen)
+
+        told, repeated = (
+            {row["stray"].session_id: row["result"] for row in response.context["rows"]} for response in (first, again)
+        )
+        assert "It is settled already: stopped." in told[stray.session_id]
+        assert ">adopted<" in told["second"]
+        assert "It is settled already: adopted." in repeated["second"]
+        assert LinkSession.objects.count() == 1
+
+    @pytest.mark.parametrize("sent", ["abc", "9" * 30, "1.5", ""])
+    @pytest.mark.parametrize("more", [{}, {"confirmed": "yes"}])
+    def test_what_is_no_row_is_refused(
+        self, as_alice: Client, stray: StraySession, sent: str, more: dict[str, str]
+    ) -> None:
+        chosen = {"action": "adopt_selected", "_selected_action": [stray.pk, sent]}
+
+        assert as_alice.post(LIST, chosen | more).status_code == 400
+
     def test_a_workspace_that_is_none_is_a_form_error(self, as_alice: Client, stray: StraySession) -> None:
         response = self.ask(as_alice, [stray], confirmed="yes", **{str(stray.pk): 999})
 
