@@ -21,6 +21,7 @@ from tests.log_scan import (
     pytest_sessionstart,
     pytest_terminal_summary,
 )
+from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.signing import signed_headers
 from webhooks import budgets
 from webhooks.authentication import forget_secrets
@@ -69,6 +70,13 @@ def make_bridge(name: str, url: str = "http://127.0.0.1:1", **values: Any) -> Br
     BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.HMAC, value=f"{name}-hmac")
     BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.API_KEY, value=f"{name}-key")
     return bridge
+
+
+@pytest.fixture
+def node() -> Iterator[MisbehavingBridge]:
+    """A real HTTP server on which a bridge's API behaves as the test says: the URL of whatever bridge names it."""
+    with misbehaving_bridge() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a bridge says that it runs, by heartbeat or when it is asked, and the links that it may name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession
 from tests.conftest import Portal, make_bridge
 from tests.links import link, move_back
-from tests.misbehaving import Conversation, MisbehavingBridge, Seen, misbehaving_bridge
+from tests.misbehaving import Conversation, MisbehavingBridge, Seen
 from tests.signing import signed_headers
 
 SAID = {"library": "whatsmeow", "version": "0.5.2", "capacity": 250, "capabilities": ["qr", "logout"]}
@@ -75,12 +75,6 @@ def shows(node: MisbehavingBridge, *rows: dict[str, Any], uptime: float | None =
             talk.answer(200, {"success": True, "sessions": rows, "total": len(rows)})
 
     node.lists = answer
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

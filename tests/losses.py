@@ -1,6 +1,5 @@
 """Links that were lost and are expected back, at a bridge that is heard of, and the time that passes since."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,16 +12,10 @@ from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Tr
 from accounts.models.session import new_session_id
 from tests.conftest import Portal, make_bridge
 from tests.links import link, move_back
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
 DROP = {"reason": "NAVIGATION"}
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

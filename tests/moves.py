@@ -16,12 +16,6 @@ START = ("POST", "/api/sessions")
 
 
 @pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
-
-
-@pytest.fixture
 def other_node() -> Iterator[MisbehavingBridge]:
     with misbehaving_bridge() as node:
         yield node

@@ -1,7 +1,6 @@
 """The orders of a session at a bridge that may misbehave, and the time that passes for them."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db.models import F
@@ -9,16 +8,10 @@ from django.db.models import F
 from accounts import delivery, orders
 from accounts.models import Bridge, BridgeOrder, LinkSession
 from tests.conftest import make_bridge
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
-
-
-@pytest.fixture
-def node() -> Any:
-    with misbehaving_bridge() as server:
-        yield server
 
 
 @pytest.fixture

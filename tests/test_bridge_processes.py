@@ -9,10 +9,10 @@ from django.utils import timezone
 from accounts import leases, polling
 from accounts.incidents import Kind
 from accounts.models import Bridge, BridgeOrder, Lease, LinkSession, ReconcileRun
-from tests.lists import beat, bridge, linked, node, open_kinds, row, shows
+from tests.lists import beat, bridge, linked, open_kinds, row, shows
 from tests.misbehaving import MisbehavingBridge
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db
 

@@ -1,6 +1,5 @@
 """What an earlier process of a bridge told, and comes late: from its outbox, or from what was buried there."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,18 +9,12 @@ from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Reconcile
 from tests.conftest import Portal, make_bridge
 from tests.links import READY, status_of
 from tests.lists import beat
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 from webhooks.authentication import forget_secrets
 from webhooks.models import WebhookEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

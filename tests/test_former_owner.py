@@ -17,14 +17,14 @@ from tests.conftest import Portal, make_bridge
 from tests.links import QR, READY, status_of, stops_of
 from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge
-from tests.moves import beta, bridge, linked, move, node, other_node
+from tests.moves import beta, bridge, linked, move, other_node
 from tests.queue import run_due_tasks
 from tests.races import assert_nothing_raised, at_once
 from webhooks.authentication import forget_secrets
 from webhooks.handlers import LIFECYCLE, LIVING, MESSAGES
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
-__all__ = ["beta", "bridge", "linked", "node", "other_node"]
+__all__ = ["beta", "bridge", "linked", "other_node"]
 
 Kind, State, Why = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Why
 

@@ -14,11 +14,11 @@ from tests.conftest import Portal
 from tests.links import QR, READY, status_of
 from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge
-from tests.moves import START, beta, bridge, calm_down, linked, move, node, other_node
+from tests.moves import START, beta, bridge, calm_down, linked, move, other_node
 from tests.queue import run_due_tasks
 from webhooks.authentication import forget_secrets
 
-__all__ = ["beta", "bridge", "linked", "node", "other_node"]
+__all__ = ["beta", "bridge", "linked", "other_node"]
 
 pytestmark = pytest.mark.django_db
 

@@ -1,7 +1,5 @@
 """Ends that only our clock gives: where the bridge lists a link, it is taken back instead of stopped (rule 6)."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.utils import timezone
 
@@ -10,16 +8,10 @@ from accounts.lifecycle import ACTION_WITHIN, FIRST_QR_WITHIN, SOFT_STOP_AFTER, 
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import Portal, make_bridge
 from tests.links import move_back, status_of
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Incident, Lease, LinkSession, ReconcileRun, Workspace
 from tests.conftest import make_bridge
 from tests.links import status_of
-from tests.lists import beat, bridge, crowd, linked, node, open_kinds, row, shows
+from tests.lists import beat, bridge, crowd, linked, open_kinds, row, shows
 from tests.misbehaving import Conversation, MisbehavingBridge, Seen, hangs, misbehaving_bridge, says_html, status
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db
 

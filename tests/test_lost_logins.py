@@ -1,6 +1,5 @@
 """A bridge shows QR codes for what is linked. One: the device was removed on the phone. Many: their logins are gone."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,16 +13,10 @@ from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession,
 from tests.conftest import Portal, make_bridge
 from tests.links import QR, READY
 from tests.losses import pass_time
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

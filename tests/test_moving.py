@@ -16,12 +16,12 @@ from tests.conftest import Portal
 from tests.links import READY, status_of
 from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge
-from tests.moves import START, beta, bridge, calm_down, history, linked, move, node, other_node
+from tests.moves import START, beta, bridge, calm_down, history, linked, move, other_node
 from tests.queue import run_due_tasks
 from tests.races import assert_nothing_raised, at_once
 from webhooks.authentication import forget_secrets
 
-__all__ = ["beta", "bridge", "linked", "node", "other_node"]
+__all__ = ["beta", "bridge", "linked", "other_node"]
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 

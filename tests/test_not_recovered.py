@@ -11,11 +11,11 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from tests.conftest import Portal
 from tests.links import status_of
-from tests.losses import DROP, bridge, linked, lose, lost_links, node, orders_of, pass_time, recover
+from tests.losses import DROP, bridge, linked, lose, lost_links, orders_of, pass_time, recover
 from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 Kind = BridgeOrder.Kind
 

@@ -14,7 +14,7 @@ from accounts import addresses, bridge_client
 from accounts.bridge_client import BridgeError
 from accounts.models import Bridge
 from tests.conftest import make_bridge
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 
 PRIVATE = ["127.0.0.1", "::1", "10.0.0.5", "172.16.0.1", "192.168.1.1", "fd12::1", "::ffff:10.0.0.5"]
 PUBLIC = ["8.8.8.8", "2606:4700::1111"]
@@ -39,12 +39,6 @@ NOWHERE = [
     "240.0.0.1",
     "255.255.255.255",
 ]
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        yield server
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *found: str) -> list[str]:

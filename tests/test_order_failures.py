@@ -3,7 +3,7 @@
 import queue
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -37,12 +37,6 @@ REFUSED = {
     status(500): "start: it answered 500: told to answer 500",
     misbehaving.redirects: "start: it answered 307",
 }
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A test message proves that a link works; a pairing code links without a camera. Both go out once."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,18 +12,12 @@ from accounts.proving import Step
 from tests import misbehaving
 from tests.conftest import PHONE, Portal, make_bridge
 from tests.links import QR, link
-from tests.misbehaving import MisbehavingBridge, Seen, misbehaving_bridge, status, well
+from tests.misbehaving import MisbehavingBridge, Seen, status, well
 from tests.orders import wait
 from tests.queue import run_due_tasks
 
 State = BridgeOrder.State
 MESSAGE_ID = "true_6281167328422@c.us_3EB0F9E38AAA030B898A"
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        yield server
 
 
 @pytest.fixture

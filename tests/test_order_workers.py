@@ -11,10 +11,10 @@ from accounts import delivery, orders, pairing, setbacks
 from accounts.models import Account, BridgeOrder, LinkSession
 from tests import misbehaving
 from tests.misbehaving import MisbehavingBridge, status
-from tests.orders import ask_for_evidence, bridge, node, start_of, stop_of, wait
+from tests.orders import ask_for_evidence, bridge, start_of, stop_of, wait
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "node"]
+__all__ = ["bridge"]
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 

@@ -13,10 +13,10 @@ from tests import misbehaving
 from tests.conftest import Portal
 from tests.links import QR, link
 from tests.misbehaving import Conversation, MisbehavingBridge, Seen, status, well
-from tests.orders import bridge, node, start_of, stop_of, wait
+from tests.orders import bridge, start_of, stop_of, wait
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "node"]
+__all__ = ["bridge"]
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 

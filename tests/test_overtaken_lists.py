@@ -14,11 +14,11 @@ from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import Portal
 from tests.links import QR, READY, status_of
 from tests.lists import row, shows
-from tests.losses import bridge, linked, node, pass_time
+from tests.losses import bridge, linked, pass_time
 from tests.misbehaving import Conversation, MisbehavingBridge, Seen
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

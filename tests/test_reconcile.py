@@ -15,11 +15,11 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, ReconcileRun
 from tests.conftest import PHONE, Portal
 from tests.links import READY, status_of
-from tests.lists import beat, bridge, crowd, linked, missing_twice, node, open_kinds, poll, row, settle, shows
+from tests.lists import beat, bridge, crowd, linked, missing_twice, open_kinds, poll, row, settle, shows
 from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,13 +13,13 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, ReconcileRun
 from tests.conftest import Portal, make_bridge
 from tests.links import READY, status_of
-from tests.lists import bridge, crowd, linked, node, open_kinds, poll, row, shows
+from tests.lists import bridge, crowd, linked, open_kinds, poll, row, shows
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.queue import run_due_tasks
 from webhooks.authentication import forget_secrets
 from webhooks.models import UnmatchedTraffic
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

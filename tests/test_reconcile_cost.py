@@ -15,12 +15,12 @@ from accounts.bridge_client import Running
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, ReconcileRun, Workspace
 from tests.links import move_back
-from tests.lists import beat, bridge, compare, crowd, linked, missing_twice, node, poll, row, settle, shows
+from tests.lists import beat, bridge, compare, crowd, linked, missing_twice, poll, row, settle, shows
 from tests.misbehaving import Conversation, MisbehavingBridge, Seen
 from tests.queue import run_due_tasks
 from webhooks.authentication import forget_secrets
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

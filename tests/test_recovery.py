@@ -12,12 +12,12 @@ from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from tests.conftest import Portal
 from tests.links import status_of
-from tests.losses import bridge, linked, lose, lost_links, node, orders_of, pass_time, recover
+from tests.losses import bridge, linked, lose, lost_links, orders_of, pass_time, recover
 from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 from tests.races import at_once
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 Kind = BridgeOrder.Kind
 

@@ -12,11 +12,11 @@ from accounts import delivery, leases, orders, recovery
 from accounts.models import Bridge, BridgeOrder, Lease, LinkSession, Workspace
 from tests import misbehaving
 from tests.conftest import Portal
-from tests.losses import bridge, linked, lose, lost_links, node, orders_of, pass_time, recover
+from tests.losses import bridge, linked, lose, lost_links, orders_of, pass_time, recover
 from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 Kind, Why = BridgeOrder.Kind, BridgeOrder.Why
 SOON = timedelta(minutes=10)

@@ -17,7 +17,7 @@ from accounts.lost_logins import RUNS_ELSEWHERE, SHOWED_CODE
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from tests.conftest import Portal, make_bridge
 from tests.links import QR, status_of
-from tests.lists import advice, beat, bridge, crowd, linked, missing_twice, node
+from tests.lists import advice, beat, bridge, crowd, linked, missing_twice
 from tests.losses import pass_time
 from tests.misbehaving import MisbehavingBridge, faithful, misbehaving_bridge
 from tests.queue import run_due_tasks
@@ -25,7 +25,7 @@ from tests.races import at_once
 from tests.recorded import send
 from webhooks.authentication import forget_secrets
 
-__all__ = ["bridge", "linked", "node"]
+__all__ = ["bridge", "linked"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

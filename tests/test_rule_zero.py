@@ -1,6 +1,5 @@
 """When an event and the record disagree and either may be the newer: ask the bridge, or see which is older."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,17 +11,11 @@ from accounts.lifecycle import READY_WITHIN, SCAN_WITHIN, SOFT_STOP_AFTER, EndRe
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from tests.conftest import PHONE, Portal, make_bridge
 from tests.links import QR, READY, link, move_back, status_of
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 from webhooks.models import WebhookEvent
 
 CHECK = BridgeOrder.Kind.CHECK
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

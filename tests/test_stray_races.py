@@ -8,11 +8,11 @@ from accounts import strays
 from accounts.bridge_client import Running
 from accounts.models import Account, Bridge, LinkSession, StraySession, User, Workspace
 from tests.conftest import PHONE, make_bridge
-from tests.lists import bridge, node
+from tests.lists import bridge
 from tests.races import at_once
 from tests.strays import adopt, staff, stray
 
-__all__ = ["bridge", "node", "staff", "stray"]
+__all__ = ["bridge", "staff", "stray"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

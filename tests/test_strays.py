@@ -11,12 +11,12 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, StraySession, User, Workspace
 from tests.conftest import PHONE, Portal, make_bridge
 from tests.links import link, status_of
-from tests.lists import beat, bridge, crowd, linked, node, row, shows
+from tests.lists import beat, bridge, crowd, linked, row, shows
 from tests.misbehaving import MisbehavingBridge, faithful, status
 from tests.queue import run_due_tasks
 from tests.strays import adopt, staff, stray
 
-__all__ = ["bridge", "linked", "node", "staff", "stray"]
+__all__ = ["bridge", "linked", "staff", "stray"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,6 +1,5 @@
 """Events get lost, come late, twice, out of turn: each account ends as its bridge says that it is (rule 0)."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,19 +13,13 @@ from tests.conftest import PHONE, Portal, make_bridge
 from tests.faults import breaks, mends, sweep_when_due
 from tests.links import QR, READY, link, move_back, status_of
 from tests.losses import pass_time
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
 from webhooks.models import WebhookEvent
 
 __all__ = ["breaks", "mends"]
 
 DROP = {"reason": "NAVIGATION"}
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """`pair` on a connected account: refused, looked into, and restored when the bridge runs it no more (rule 0)."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from accounts.lifecycle import Status
@@ -9,14 +7,8 @@ from accounts.models import Account, Bridge, LinkSession
 from tests.api.conftest import Program
 from tests.conftest import Portal, make_bridge
 from tests.links import link, move_back, status_of
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.misbehaving import MisbehavingBridge
 from tests.queue import run_due_tasks
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as node:
-        yield node
 
 
 @pytest.fixture
