@@ -187,11 +187,10 @@ def _restore(bridge: Bridge, found: Differences, done: Done) -> None:
     start = partial(missing, why=why, certain=fresh)
     lose = partial(evidence.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     turns = RESTORES_AT_ONCE - _under_way(bridge) if found.lost else 0
-    tried, elsewhere = _tried_lately(found.lost), _run_elsewhere(found.lost)
-    for row in found.lost:
-        if row.pk in elsewhere:
-            continue  # staff are told (surplus.py)
-        if len(done.restored) < turns and row.pk not in tried:
+    elsewhere = _run_elsewhere(found.lost)  # of which staff are told (surplus.py)
+    not_now = elsewhere | _tried_lately(found.lost)
+    for row in sorted(found.lost, key=lambda row: row.pk in elsewhere):
+        if len(done.restored) < turns and row.pk not in not_now:
             if _one(done, row, start):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:

@@ -13,13 +13,13 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from accounts import evidence, incidents, lost_logins, orders
-from accounts.bridge_client import ListedAs, Running
+from accounts.bridge_client import SCANNED, ListedAs, Running
 from accounts.bridge_reports import lock_session
 from accounts.differences import Differences, Row, ago
 from accounts.incidents import Kind
-from accounts.lifecycle import UNLINKING_ENDS, EndReason
+from accounts.lifecycle import UNLINKING_ENDS, EndReason, Status
 from accounts.locking import atomically
-from accounts.models import Bridge, BridgeOrder, LinkSession
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.queue import enqueue
 from accounts.sweeps import safely
 
@@ -34,6 +34,7 @@ CALM_AFTER = 3_600  # seconds without another sign that it runs what is not its 
 TOO_MANY = "these are too many at once."
 OBSERVED = "this desk only observes."
 NOT_LISTED = "its owner does not list it."
+NOT_CONNECTED = "its owner has not connected it, and it is connected there."
 MOVE_IT = "If the login is there, move the account there."
 GUESSED = "it ended here for a QR code alone, and is connected there. Once it is linked anew, stop it there."
 ENDED = "The bridge runs it although it has ended here: it is stopped there."
@@ -87,11 +88,12 @@ def stop(
 @atomically
 def _note_rival(bridge: Bridge, found: Differences, listed: Mapping[str, Running]) -> None:
     """It runs what another bridge owns, which is not opened there meanwhile (evidence.may_open); also what it was told
-    to stop, until it does. A client without a login is no rival. One that was moved here since is its own.
+    to stop, until it does. What is down there, or without a login, is no rival. One that was moved here since is its
+    own.
     """
     served = set(bridge.workspaces.values_list("pk", flat=True))
     theirs = [row for row in found.foreign if not served or row.workspace_id in served]
-    running = [row.pk for row in theirs if listed[row.session_id].status != ListedAs.QR_SCANNING]
+    running = [row.pk for row in theirs if listed[row.session_id].status in SCANNED]
     others = LinkSession.objects.filter(pk__in=running, ended_at__isnull=True).exclude(bridge=bridge)
     newer = min(ago(RIVALS_EVERY), found.asked_at)
     others.exclude(rival_seen_at__gt=newer).update(rival_seen_at=found.asked_at)
@@ -168,7 +170,7 @@ def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bo
         return False  # moved here meanwhile
     if not bridge.serves(account.workspace_id):
         return False  # whatever it says of a customer that it does not serve touches nothing of theirs
-    why_not = why_not or _why_not(session, said)
+    why_not = why_not or _why_not(account, session, said)
     if why_not:
         advice = f" {MOVE_IT}" if session.is_open else ""
         reason = f"Bridge {bridge} runs it, which does not own it. Nothing is stopped: {why_not}{advice}"
@@ -184,9 +186,11 @@ def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bo
     return not why_not
 
 
-def _why_not(session: LinkSession, said: Running) -> str:
+def _why_not(account: Account, session: LinkSession, said: Running) -> str:
     """Empty: it is stopped. A code at its owner was no word of WhatsApp's: connected here, it is linked."""
     if session.is_open:
+        if said.status == ListedAs.CONNECTED and account.status == Status.DISCONNECTED:
+            return NOT_CONNECTED
         seen = session.last_seen_at
         owner_lists_it = seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0
         return "" if owner_lists_it else NOT_LISTED

@@ -66,6 +66,7 @@ class TestAtItsOwner:
         assert advice() == ([], [])
         assert not linked.orders.filter(why=BridgeOrder.Why.RECONCILE).exists()
         as_if_seen(linked, seconds=91)
+        Account.objects.update(status_changed_at=timezone.now() - timedelta(seconds=91))
         assert advice() == ([], [linked.session_id])
 
     def test_nor_does_it_restore_it_when_it_starts(self, linked: LinkSession, beta: Bridge) -> None:
@@ -74,6 +75,25 @@ class TestAtItsOwner:
         assert row["session_id"] == linked.session_id
         beta_lists(linked)
         assert send("accounts_active", linked).json()["sessions"] == []
+
+    def test_it_is_lost_for_now_in_the_record(self, linked: LinkSession, beta: Bridge, account: Account) -> None:
+        """What is sent through its owner cannot arrive."""
+        missing_twice()
+        beta_lists(linked)
+        advice()
+        assert status_of(account) == Status.DISCONNECTED
+
+    @pytest.mark.parametrize("status", ["disconnected", "error", "qr_scanning"])
+    def test_what_does_not_run_at_the_other_is_no_rival(self, linked: LinkSession, beta: Bridge, status: str) -> None:
+        """A Node bridge leaves a lost session in its list for ever."""
+        missing_twice()
+        beta_lists(linked, status)
+        assert advice() == ([], [linked.session_id])
+
+    def test_a_day_later_it_is_forgotten(self, linked: LinkSession, beta: Bridge) -> None:
+        as_if_seen(linked, seconds=86401)
+        Bridge.objects.update(heard_since=timezone.now())
+        assert len(send("accounts_active", linked).json()["sessions"]) == 1
 
     def test_staff_are_told_what_to_do(self, linked: LinkSession, beta: Bridge, account: Account) -> None:
         beta_lists(linked)
@@ -194,7 +214,12 @@ class TestACodeAtItsOwner:
         assert self.shows(portal, node, linked) == ""
         assert status_of(linked.account) == Status.DISCONNECTED
         assert linked.transitions.order_by("pk").last().reason == RUNS_ELSEWHERE
+        for _ in range(3):  # its owner lists it now, as waiting for a scan
+            beat(sessions=[{"session_id": linked.session_id, "status": "qr_scanning"}])
+            beta_lists(linked)
+            run_due_tasks()
         assert other_node.commands == []
+        assert status_of(linked.account) == Status.DISCONNECTED
 
     @pytest.mark.parametrize("since", ["connected there", "a day"])
     def test_but_later_it_does(
