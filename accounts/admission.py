@@ -25,6 +25,7 @@ from accounts.lifecycle import (
 from accounts.locking import atomically
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.queue import enqueue
+from accounts.sweeps import safely
 
 AT_ONCE = 200  # sessions in one run
 FAILURES_ALLOWED = 5  # rule 8: in an hour; WhatsApp takes more for an attack
@@ -116,9 +117,9 @@ def advance(bridge_id: int) -> int:
     for pk in list(in_line().filter(bridge=bridge_id).values_list("pk", flat=True)[:AT_ONCE]):
         bridge = Bridge.objects.get(pk=bridge_id)
         if not _takes_more(bridge):
-            advanced += _send_elsewhere(pk)
+            advanced += bool(safely(_send_elsewhere, pk))
         elif has_room(bridge):
-            advanced += _admit(pk)
+            advanced += bool(safely(_admit, pk))
         else:
             break
     return advanced
@@ -127,13 +128,13 @@ def advance(bridge_id: int) -> int:
 def tell_those_in_line(bridge_id: int) -> None:
     """Their place is another one now: let whoever watches see it."""
     for account_id in list(in_line().filter(bridge=bridge_id).values_list("account_id", flat=True)[:AT_ONCE]):
-        _touch(account_id)
+        safely(_touch, account_id)
 
 
 def sweep() -> int:
     """Move on the lines whose own task was lost; gives how many were admitted."""
     bridges = list(in_line().order_by("bridge").values_list("bridge", flat=True).distinct()[:AT_ONCE])
-    return sum(_sweep(bridge_id) for bridge_id in bridges)
+    return sum(safely(_sweep, bridge_id) or 0 for bridge_id in bridges)
 
 
 def _sweep(bridge_id: int) -> int:

@@ -68,6 +68,23 @@ class TestPlaces:
         run_due_tasks()
         assert places(line[1:]) == [0, 0, 1, 2]
 
+    @pytest.mark.django_db(transaction=True)  # so that what fails is rolled back
+    def test_one_that_cannot_be_admitted_holds_up_nobody_behind_it(
+        self, line: list[LinkSession], bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin = admission.begin
+
+        def breaks_for_the_first(session: LinkSession) -> None:
+            if session.pk == line[2].pk:
+                raise ZeroDivisionError
+            begin(session)
+
+        monkeypatch.setattr(admission, "begin", breaks_for_the_first)
+        pairing.force_reset(line[0].account_id)
+        run_due_tasks()
+        waits = [LinkSession.objects.get(pk=session.pk).waits_in_line for session in line[2:]]
+        assert waits == [True, False, True]
+
     def test_who_leaves_the_line_is_not_stopped_and_those_behind_move_up(
         self, line: list[LinkSession], bridge: Bridge
     ) -> None:
