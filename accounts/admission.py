@@ -55,6 +55,11 @@ def place_of(session: LinkSession) -> int:
     return in_line().filter(bridge=session.bridge_id, pk__lt=session.pk).count() + 1
 
 
+def place_in_words(session: LinkSession) -> str:
+    text = _("It waits for its turn: place %(place)d in line. Its QR code comes by itself.")
+    return text % {"place": place_of(session)}
+
+
 def admit_now(bridge: Bridge, *, instead_of: LinkSession | None) -> datetime | None:
     """When an attempt is admitted that starts now: at once, or it waits in line. The caller has locked the bridge.
 

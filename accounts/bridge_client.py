@@ -106,8 +106,9 @@ def pairing_code(bridge: Bridge, session: LinkSession, *, phone_number: str) -> 
     path = f"/api/sessions/{session.session_id}/pairing-code"
     answer = _command(bridge, "POST", path, {"phone_number": phone_number})
     code, expires_in = answer.get("pairing_code"), answer.get("expires_in")
-    told = isinstance(code, str) and 0 < len(code) <= 16 and type(expires_in) is int and 0 < expires_in <= 3600
-    return (code, expires_in) if told else ("", 0)  # type: ignore[return-value]  # `told` says what they are
+    if isinstance(code, str) and 0 < len(code) <= 16 and type(expires_in) is int and 0 < expires_in <= 3600:
+        return code, expires_in
+    return "", 0
 
 
 def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: str) -> str:

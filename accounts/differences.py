@@ -70,6 +70,7 @@ class Differences:
     ended: list[Row] = field(default_factory=list)  # ended here, and running there
     scanned: list[tuple[Row, Running]] = field(default_factory=list)  # ended softly here, and scanned there
     foreign: list[Row] = field(default_factory=list)  # of another bridge
+    rivalled: list[Row] = field(default_factory=list)  # of these the open ones that run here, of workspaces served
     unknown: list[Running] = field(default_factory=list)
 
 
@@ -81,10 +82,13 @@ def compare(bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime
     found, fresh = Differences(asked_at, expected=len(expected)), is_fresh(bridge)
     found.unknown = [running for session_id, running in listed.items() if session_id not in known]
     for row in known.values():
+        is_served, said = not served or row.workspace_id in served, listed[row.session_id]
         if row.bridge_id != bridge.pk:
             found.foreign.append(row)
-        elif not served or row.workspace_id in served:
-            _place(found, row, listed[row.session_id], fresh=fresh)
+            if is_served and row.ended_at is None and said.status in SCANNED:
+                found.rivalled.append(row)
+        elif is_served:
+            _place(found, row, said, fresh=fresh)
     found.absent = [row for row in expected if row.session_id not in listed]
     found.lost = [row for row in found.absent if _is_lost(row, bridge)]
     return found

@@ -14,7 +14,7 @@ from accounts import incidents, lost_logins, moving, orders, phones
 from accounts.bridge_client import DOWN, ListedAs, Running, running_sessions
 from accounts.bridge_reports import Outcome, authenticated, lock_session, lose, note_seen, ready
 from accounts.endings import end
-from accounts.fleet import RESUMABLE, STOP_AWAITED, UP_WITHIN, waits_for_stop
+from accounts.fleet import RESUMABLE, runs_elsewhere, waits_for_stop
 from accounts.lifecycle import READY_WITHIN, RECOVER_AFTER, EndReason, Status
 from accounts.locking import atomically
 from accounts.models import Account, BridgeOrder, LinkSession
@@ -196,17 +196,6 @@ def may_open(session: LinkSession) -> bool:
     opening = session.orders.filter(under_way(), kind__in=BridgeOrder.OPENING)
     elsewhere = LinkSession.objects.filter(Q(waits_for_stop()) | runs_elsewhere(), pk=session.pk)
     return not opening.exists() and not elsewhere.exists()
-
-
-def runs_elsewhere() -> Q:
-    """Of a session: a bridge that does not own it was seen running it, within three lists.
-
-    Or within a day, where its owner is heard again only since then: nobody may have been heard for hours, and of two
-    bridges the owner may be the first to give a list.
-    """
-    now = timezone.now()
-    lately = now - timedelta(seconds=UP_WITHIN)
-    return Q(rival_seen_at__gt=lately) | Q(rival_seen_at__gt=now - STOP_AWAITED, bridge__heard_since__gt=lately)
 
 
 def _open(session: LinkSession, kind: BridgeOrder.Kind, *, why: BridgeOrder.Why) -> None:

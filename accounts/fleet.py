@@ -186,3 +186,14 @@ def waits_for_stop() -> Exists:
     stops = BridgeOrder.objects.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF, session=OuterRef("pk"))
     stops = stops.filter(created_at__gt=timezone.now() - STOP_AWAITED)
     return Exists(stops.filter(~Exists(opened)).exclude(bridge=OuterRef("bridge")))
+
+
+def runs_elsewhere() -> Q:
+    """Of a session: a bridge that does not own it was seen running it, within three lists.
+
+    Or within a day, where its owner is heard again only since then: nobody may have been heard for hours, and of two
+    bridges the owner may be the first to give a list.
+    """
+    now = timezone.now()
+    lately = now - timedelta(seconds=UP_WITHIN)
+    return Q(rival_seen_at__gt=lately) | Q(rival_seen_at__gt=now - STOP_AWAITED, bridge__heard_since__gt=lately)

@@ -156,11 +156,9 @@ def _make_room(
 
 def _check_line(account: Account, session: LinkSession) -> None:
     """There is no code yet that a new one could replace, and whoever began anew would go to the end of the line."""
-    if not session.waits_in_line:
-        return
-    text = _("It waits for its turn: place %(place)d in line. Its QR code comes by itself.")
-    place = {"place": admission.place_of(session)}
-    raise PairingRefused("PAIRING_IN_PROGRESS", text % place, retry_after=seconds_left(account, session))
+    if session.waits_in_line:
+        text = admission.place_in_words(session)
+        raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=seconds_left(account, session))
 
 
 def _check_quiet(account: Account, session: LinkSession, *, force: bool) -> None:

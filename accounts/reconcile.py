@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import alternation, evidence, incidents, leases, lost_logins, strays, surplus
+from accounts import alternation, evidence, fleet, incidents, leases, lost_logins, strays, surplus
 from accounts.bridge_client import Running
 from accounts.bridge_reports import Outcome
 from accounts.differences import Differences, Row, ago, compare, is_fresh
@@ -209,7 +209,7 @@ def _tried_lately(lost: list[Row]) -> set[int]:
 
 
 def _run_elsewhere(lost: list[Row]) -> set[int]:
-    elsewhere = LinkSession.objects.filter(evidence.runs_elsewhere(), pk__in=[row.pk for row in lost])
+    elsewhere = LinkSession.objects.filter(fleet.runs_elsewhere(), pk__in=[row.pk for row in lost])
     return set(elsewhere.values_list("pk", flat=True)) if lost else set()
 
 

@@ -13,7 +13,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from accounts import evidence, incidents, lost_logins, orders
-from accounts.bridge_client import SCANNED, ListedAs, Running
+from accounts.bridge_client import ListedAs, Running
 from accounts.bridge_reports import lock_session
 from accounts.differences import Differences, Row, ago
 from accounts.incidents import Kind
@@ -60,8 +60,8 @@ def stop(
 ) -> Stops:
     """`listed`: all that the bridge runs. `is_open`: its incidents."""
     stops = Stops()
-    if found.foreign:
-        _note_rival(bridge, found, listed)
+    if found.rivalled:
+        _note_rival(bridge, found)
     under_way = _under_way(bridge, [*found.ended, *found.foreign])
     stops.waiting = [order.session.session_id for order in under_way]
     if not observing:
@@ -86,17 +86,14 @@ def stop(
 
 
 @atomically
-def _note_rival(bridge: Bridge, found: Differences, listed: Mapping[str, Running]) -> None:
-    """It runs what another bridge owns, which is not opened there meanwhile (evidence.may_open); also what it was told
-    to stop, until it does. What is down there, or without a login, is no rival. One that was moved here since is its
-    own.
+def _note_rival(bridge: Bridge, found: Differences) -> None:
+    """It runs what another bridge owns, which is not opened there meanwhile (fleet.runs_elsewhere); also what it was
+    told to stop, until it does. What is down there, or without a login, is no rival. One that was moved here since is
+    its own.
     """
-    served = set(bridge.workspaces.values_list("pk", flat=True))
-    theirs = [row for row in found.foreign if not served or row.workspace_id in served]
-    running = [row.pk for row in theirs if listed[row.session_id].status in SCANNED]
-    others = LinkSession.objects.filter(pk__in=running, ended_at__isnull=True).exclude(bridge=bridge)
+    running = LinkSession.objects.filter(pk__in=[row.pk for row in found.rivalled], ended_at__isnull=True)
     newer = min(ago(RIVALS_EVERY), found.asked_at)
-    others.exclude(rival_seen_at__gt=newer).update(rival_seen_at=found.asked_at)
+    running.exclude(bridge=bridge).exclude(rival_seen_at__gt=newer).update(rival_seen_at=found.asked_at)
 
 
 def _last_told(bridge: Bridge, rows: list[Row]) -> dict[int, datetime]:

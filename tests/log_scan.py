@@ -73,7 +73,7 @@ SCAN = Scan()
 
 
 def pytest_sessionstart() -> None:
-    secrets.token_urlsafe = SCAN.remember_tokens(secrets.token_urlsafe)  # type: ignore[assignment]
+    secrets.token_urlsafe = SCAN.remember_tokens(secrets.token_urlsafe)
 
 
 def pytest_runtest_setup() -> None:

@@ -224,7 +224,7 @@ class TestStrangers:
         owner, table = Portal("beta-hmac"), BridgeOrder._meta.db_table
         with CaptureQueriesContext(connection) as asked:
             receive(owner, moved, PRIVATE)
-            receive(owner, "webjs_1_1_nobody00", PRIVATE)  # type: ignore[arg-type]
+            receive(owner, "webjs_1_1_nobody00", PRIVATE)
         assert not [query for query in asked.captured_queries if table in query["sql"]]
         with CaptureQueriesContext(connection) as asked:
             receive(portal, moved, PRIVATE)

@@ -84,8 +84,8 @@ class TestPoll:
     def test_what_it_says_of_itself_may_be_anything(
         self, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge, health: dict[str, Any]
     ) -> None:
-        strange = [row("\u0000"), row("x" * 999), {"session_id": 5}, "nothing", row("s", 5, phone_number="\ud800")]  # type: ignore[arg-type]
-        shows(node, row(linked), *strange, **health)  # type: ignore[arg-type]
+        strange = [row("\u0000"), row("x" * 999), {"session_id": 5}, "nothing", row("s", 5, phone_number="\ud800")]
+        shows(node, row(linked), *strange, **health)
         polling.poll(bridge.pk)
         bridge.refresh_from_db()
         assert (bridge.library, bridge.last_polled_at is not None) == ("", True)

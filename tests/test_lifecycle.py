@@ -122,7 +122,7 @@ class TestHistory:
         assert row.reason == ""
 
     def test_it_says_who_and_why(self, account: Account, django_user_model: type, session: LinkSession) -> None:
-        alice = django_user_model.objects.create(username="alice")  # type: ignore[attr-defined]
+        alice = django_user_model.objects.create(username="alice")
         pairing.force_reset(account.pk, actor=alice, reason="the customer asked")
         row = account.transitions.first()
         assert row is not None

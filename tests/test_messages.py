@@ -113,12 +113,12 @@ class TestSessions:
         assert Message.objects.count() == 2
 
     def test_messages_of_an_unknown_session_are_counted(self, portal: Portal, session: LinkSession) -> None:
-        assert receive(portal, "webjs_1_1_nobody00", PRIVATE).status_code == 200  # type: ignore[arg-type]
+        assert receive(portal, "webjs_1_1_nobody00", PRIVATE).status_code == 200
         assert Message.objects.count() == 0
         assert UnmatchedTraffic.objects.get().reason == "unknown_session"
 
     def test_media_of_an_unknown_session_is_not_stored(self, portal: Portal, session: LinkSession) -> None:
-        receive(portal, "webjs_1_1_nobody00", media(b"stranger"))  # type: ignore[arg-type]
+        receive(portal, "webjs_1_1_nobody00", media(b"stranger"))
         assert stored_files() == []
 
 

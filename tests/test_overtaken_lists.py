@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ class TestAQuestion:
         self, portal: Portal, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge
     ) -> None:
         portal.post("session_disconnected", linked, **DROP)
-        back = lambda: portal.post("session_authenticated", linked)  # noqa: E731
+        back = partial(portal.post, "session_authenticated", linked)
         says_once_it_has_read(node, back, row(linked, "disconnected"))
         is_asked_about_the_loss(bridge)
         assert node.commands == []
@@ -128,7 +129,7 @@ class TestAPoll:
     def test_that_lists_as_down_what_comes_back_meanwhile_loses_nobody(
         self, portal: Portal, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge
     ) -> None:
-        back = lambda: portal.post("session_ready", linked, **READY)  # noqa: E731
+        back = partial(portal.post, "session_ready", linked, **READY)
         says_once_it_has_read(node, back, row(linked, "disconnected"))
         polling.poll(bridge.pk)
         assert status_of(linked.account) == Status.CONNECTED

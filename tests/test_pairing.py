@@ -166,10 +166,7 @@ class TestForceReset:
         url = LinkInvitation.issue(account)
         other = LinkInvitation.issue(Account.objects.create(workspace=account.workspace))
         pairing.force_reset(account.pk)
-        usable = {
-            LinkInvitation.objects.find(link.split("/")[-2]).is_usable: link  # type: ignore[union-attr]
-            for link in (url, other)
-        }
+        usable = {LinkInvitation.objects.find(link.split("/")[-2]).is_usable: link for link in (url, other)}
         assert usable == {False: url, True: other}
 
     def test_afterwards_it_can_be_paired_again(self, reach: Reach) -> None:

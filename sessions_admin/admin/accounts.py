@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from accounts import admission, moving, pairing, proving
 from accounts.lifecycle import Status
 from accounts.locking import atomically
-from accounts.models import Account, LinkInvitation, LinkSession, Workspace
+from accounts.models import Account, LinkInvitation, Workspace
 from sessions_admin import bridge_cells, cells
 from sessions_admin.account_page import page_of
 from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
@@ -212,7 +212,7 @@ class AccountAdmin(ModelAdmin):
     )
     def renew_qr(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         account = self.find(request, object_id)
-        try:
+        with self.told(request, pairing.PairingRefused):
             session = pairing.start(
                 account.pk,
                 trigger="admin",
@@ -221,10 +221,9 @@ class AccountAdmin(ModelAdmin):
                 force=True,
                 override=form.cleaned_data.get("risk", False),
             )
-        except pairing.PairingRefused as refusal:
-            self.message_user(request, str(refusal), messages.ERROR)
-        else:
-            self.message_user(request, _what_comes(session), messages.SUCCESS)
+            comes = _("A new QR code is on its way to the linking page.")
+            said = admission.place_in_words(session) if session.waits_in_line else comes
+            self.message_user(request, said, messages.SUCCESS)
         return done(request, page_of_row(account))
 
     @dialog_action(
@@ -290,10 +289,3 @@ class AccountAdmin(ModelAdmin):
         address = LinkInvitation.issue(account, created_by=actor_of(request))
         note = _("Send it to the person who holds the phone. It cannot be shown again.")
         return show_once(request, title=_("Linking page"), note=note, secret=address, url=page_of_row(account))
-
-
-def _what_comes(session: LinkSession) -> str:
-    if not session.waits_in_line:
-        return _("A new QR code is on its way to the linking page.")
-    text = _("It waits for its turn: place %(place)d in line. Its QR code comes by itself.")
-    return text % {"place": admission.place_of(session)}

@@ -94,15 +94,16 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
 
     @contextmanager
     def told(
-        self, request: HttpRequest, refusals: type[Exception] | tuple[type[Exception], ...], said: str
+        self, request: HttpRequest, refusals: type[Exception] | tuple[type[Exception], ...], said: str = ""
     ) -> Iterator[None]:
-        """Says `said` when what is tried has been done, or why it was refused."""
+        """Says `said` when what is tried has been done, or why it was refused. Without it, what is tried says it."""
         try:
             yield
         except refusals as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
         else:
-            self.message_user(request, said, messages.SUCCESS)
+            if said:
+                self.message_user(request, said, messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Django looks the chosen rows up by whatever was sent: what cannot be a key of one would be a 500."""

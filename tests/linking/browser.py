@@ -40,7 +40,10 @@ def browser() -> Iterator[Browser]:
 def publishes_from_a_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Playwright's loop runs in this thread, and publishing waits for a loop: it would refuse."""
     with ThreadPoolExecutor(1) as thread:
-        elsewhere = lambda *moved: thread.submit(publish, *moved).result()  # noqa: E731
+
+        def elsewhere(*moved: Any) -> None:
+            thread.submit(publish, *moved).result()
+
         monkeypatch.setattr("accounts.models.account.publish", elsewhere)
         yield
 

@@ -15,4 +15,4 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 
 def first(model: type[Model]) -> Any:
     page = admin.site.get_model_admin(model)
-    return page.get_queryset(None).order_by("pk").first()  # type: ignore[arg-type]
+    return page.get_queryset(None).order_by("pk").first()

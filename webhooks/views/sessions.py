@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import bridge_reports, cleanup, evidence, fleet
+from accounts import bridge_reports, cleanup, fleet
 from accounts.models import Account, LinkSession
 from api.errors import ApiError
 from webhooks.account_rows import account_row, active_row, status_row
@@ -20,7 +20,7 @@ class ActiveAccounts(BridgeView):
     """GET accounts/active: the sessions of this bridge with a stored login, but for those that run at another."""
 
     def get(self, request: Request) -> Response:
-        sessions = fleet.resumable(bridge_of(request)).exclude(evidence.runs_elsewhere())
+        sessions = fleet.resumable(bridge_of(request)).exclude(fleet.runs_elsewhere())
         sessions = sessions.select_related("account").order_by("pk")
         return Response({"sessions": [active_row(session) for session in sessions]})
 
