@@ -10,7 +10,7 @@ TEST_SECRETS = SECRET_KEY="$${SECRET_KEY:-only-for-tests-0123456789-0123456789-0
 
 help:
 	@echo "make run     a portal, a worker and a simulated bridge, ready to use"
-	@echo "make test    the whole suite; with DATABASE_URL and REDIS_URL set, on those"
+	@echo "make test    the suite; with DATABASE_URL and REDIS_URL set, on those; ARGS=tests/api runs one folder"
 	@echo "make setup   only install; make lint; make types; make messages (compile the translations)"
 
 setup: $(VENV)/.installed
@@ -42,7 +42,7 @@ run: setup $(DATABASE_DRIVER)
 	@$(BIN)/python -m deploy.run
 
 test: dev $(DATABASE_DRIVER)
-	$(if $(DATABASE_URL),$(TEST_SECRETS)) $(BIN)/python -m pytest $(ARGS)
+	$(if $(DATABASE_URL),$(TEST_SECRETS)) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .

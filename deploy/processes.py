@@ -3,10 +3,11 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 
 def record(pid_file: Path, pid: int) -> None:
@@ -24,9 +25,18 @@ def end_group(pid_file: Path) -> None:
 
 def _is_ours(group: int) -> bool:
     """Numbers are used again: what runs there now must run on this project's Python."""
-    listing = subprocess.run(["ps", "-A", "-o", "pgid=,command="], capture_output=True, text=True).stdout  # noqa: S607
-    lines = (line.split(None, 1) for line in listing.splitlines())
-    return any(line[0] == str(group) and sys.executable in line[1] for line in lines if len(line) == 2)
+    return any(sys.executable in " ".join(process.info["cmdline"] or []) for process in members_of(group))
+
+
+def members_of(group: int) -> list[psutil.Process]:
+    """The processes of a group, those included that have ended and that nobody has waited for."""
+    return [process for process in psutil.process_iter(["cmdline"]) if _group_of(process.pid) == group]
+
+
+def _group_of(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        return os.getpgid(pid)
+    return None
 
 
 def _kill(group: int) -> None:

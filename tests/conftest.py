@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
+from django_q.models import Schedule
 
 from accounts import bridge_client, fleet, pairing
 from accounts.models import Account, Bridge, BridgeSecret, LinkSession, Workspace
 from api import limits
 from tests import misbehaving
-from tests.log_scan import (
-    pytest_runtest_setup,
-    pytest_sessionfinish,
-    pytest_sessionstart,
-    pytest_terminal_summary,
-)
 from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.signing import signed_headers
 from webhooks import budgets
@@ -29,8 +27,9 @@ from webhooks.authentication import forget_secrets
 # Their asserts say as much as those of a test.
 pytest.register_assert_rewrite("tests.cleaning", "tests.clockwork", "tests.races", "tests.refusals", "tests.states")
 
-# Hooks: every line that is logged in the run is read, and one with a secret in it fails the run.
-__all__ = ["pytest_runtest_setup", "pytest_sessionfinish", "pytest_sessionstart", "pytest_terminal_summary"]
+# Every line that is logged in the run is read, and one with a secret in it fails the run; tests that need what this
+# machine does not have are left out.
+pytest_plugins = ["tests.log_scan", "tests.support.needs"]
 
 PHONE = "6281167328422"
 
@@ -40,6 +39,28 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     """Nobody pulls this machine's plug: no commit needs to wait for its disk, which may take longer than the tests."""
     options = connections["default"].settings_dict["OPTIONS"]
     options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """What `migrate` leaves in the tables comes back as rows after each test that empties them: Django would work it
+    out anew, which takes longer than most tests."""
+    with django_db_blocker.unblock():
+        made = [(model, list(model.objects.all())) for model in (ContentType, Permission, Schedule)]
+
+    def put_back(*_: Any, **__: Any) -> None:
+        for model, rows in made:
+            model.objects.bulk_create(rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.core.management.commands.flush.emit_post_migrate_signal", put_back)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _static_files_are_found_when_asked_for() -> None:
+    """Else each client of each test lists all of them first: 80 ms, thousands of times."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,14 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accounts.logs import JsonLines
+from tests.support.workers import report, reports_of
 
 OURS = {"accounts", "api", "webhooks", "linking", "sessions_admin", "config", "bridge"}
 PATTERNS = {
@@ -82,14 +84,17 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if SCAN.found:
+    report(session.config, secrets=sorted(set(SCAN.found)), lines=SCAN.lines)
+    if any(reports_of("secrets")):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if SCAN.found:
+    found = sorted(set(chain.from_iterable(reports_of("secrets"))))
+    if found:
         terminalreporter.section("secrets in the log", red=True)
-        for line in sorted(set(SCAN.found)):
+        for line in found:
             terminalreporter.line(line)
     else:
-        terminalreporter.line(f"{SCAN.lines} lines of log read: no phone number, QR text, token or secret")
+        lines = sum(reports_of("lines"))
+        terminalreporter.line(f"{lines} lines of log read: no phone number, QR text, token or secret")

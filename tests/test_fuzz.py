@@ -183,6 +183,7 @@ def counts() -> list[int]:
     return [model.objects.count() for model in (WebhookEvent, UnmatchedTraffic, Message, LinkSession)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_broken_body_is_taken_or_refused_and_none_breaks_us(
     portal: Portal, session: LinkSession, settings: Any, caplog: pytest.LogCaptureFixture

@@ -222,9 +222,7 @@ class TestTheScan:
         (folder / "test_leak.py").write_text(LEAK)
         command = [sys.executable, "-m", "pytest", "-p", "tests.log_scan", "-p", "no:django", "-p", "no:cacheprovider"]
         command += ["-c", os.devnull, "--rootdir", str(folder), *(f"{folder}/test_leak.py::{name}" for name in chosen)]
-        return subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-        )
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     @pytest.mark.parametrize(
         ("test", "logger", "kind"),

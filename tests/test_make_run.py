@@ -127,6 +127,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         desk.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_from_nothing_to_linked_whatever_is_killed(desk: Desk) -> None:
     """One long story, for its start costs more than its steps."""

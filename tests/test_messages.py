@@ -173,7 +173,7 @@ class TestAcks:
         portal.post("message_status_updated", session, message_id=SENT["id"], status=word, ack_level=level)
         assert Message.objects.get().ack_level == level
 
-    @pytest.mark.parametrize("order", itertools.permutations([-1, 2, 4]))
+    @pytest.mark.parametrize("order", list(itertools.permutations([-1, 2, 4])))
     def test_an_ack_only_moves_up(self, portal: Portal, session: LinkSession, order: tuple[int, ...]) -> None:
         receive(portal, session, SENT, "message_sent")
         for level in order:

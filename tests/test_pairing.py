@@ -78,7 +78,7 @@ class TestStart:
         pairing.start(account.pk, trigger="test", force=True, may_interrupt=True)
         assert status_of(account) == Status.QR_SCANNING
 
-    @pytest.mark.parametrize("status", PAIRING)
+    @pytest.mark.parametrize("status", sorted(PAIRING))
     def test_one_that_has_lapsed_stands_in_nobodys_way(self, reach: Reach, status: Status) -> None:
         account = reach(status)
         assert account.current_session is not None
@@ -146,7 +146,7 @@ class TestForceReset:
         assert account.transitions.filter(trigger="force_reset").count() == 2
         assert BridgeOrder.objects.filter(kind="stop").count() <= 1
 
-    @pytest.mark.parametrize("status", [*PAIRING, Status.CONNECTED, Status.DISCONNECTED])
+    @pytest.mark.parametrize("status", [*sorted(PAIRING), Status.CONNECTED, Status.DISCONNECTED])
     def test_the_device_is_unlinked_at_once(self, reach: Reach, status: Status) -> None:
         account = reach(status)
         pairing.force_reset(account.pk)

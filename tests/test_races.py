@@ -107,7 +107,7 @@ class TestOrders:
         assert order.state == BridgeOrder.State.CONFIRMED
 
 
-@pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite lets one writer in at a time: nothing to retry")
+@pytest.mark.needs("MariaDB")  # SQLite lets one writer in at a time: nothing to retry
 class TestRetries:
     """The domain's order of locks leaves no deadlock to provoke, so these break it on purpose."""
 

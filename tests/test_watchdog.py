@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
@@ -19,7 +20,7 @@ from django_q.models import OrmQ, Schedule
 from accounts import queue
 from accounts.models import Pulse
 from accounts.watchdog import QUESTION, Patience, Watchdog
-from deploy.processes import end_group
+from deploy.processes import end_group, members_of
 from tests.log_scan import SCAN
 from tests.servers import ROOT, environment
 
@@ -34,7 +35,7 @@ class Worker:
         self.lane, self.pid_file, self.log = lane, folder / f"{lane}.pid", folder / f"{lane}.log"
         self.ended_with: list[int] = []
         self.stopping = False
-        self.thread = threading.Thread(target=self._keep)
+        self.thread = threading.Thread(target=self._keep, daemon=True)
         self.thread.start()
 
     def _keep(self) -> None:
@@ -99,22 +100,17 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def processes() -> Iterator[tuple[int, int, int]]:
-    """Id, parent, group of what still runs: one that has ended stays listed until somebody asks how."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, text=True).stdout
-    for line in listing.splitlines():
-        *numbers, state = line.split()
-        pid, parent, group = (int(number) for number in numbers)
-        if not state.startswith("Z"):
-            yield pid, parent, group
+def running(processes: list[psutil.Process]) -> list[int]:
+    """In the order of their starts; one that has ended stays listed until somebody has waited for it."""
+    return sorted(process.pid for process in processes if process.status() != psutil.STATUS_ZOMBIE)
 
 
 def children(of: int) -> list[int]:
-    return [pid for pid, parent, _group in processes() if parent == of]
+    return running(psutil.Process(of).children())
 
 
 def members(of: int) -> list[int]:
-    return [pid for pid, _parent, group in processes() if group == of]
+    return running(members_of(of))
 
 
 def tell(pids: list[int], number: signal.Signals) -> None:
@@ -131,6 +127,7 @@ def workers(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, Worker
         assert [worker.stop() for worker in workers.values()] == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_whatever_is_killed_tasks_run_again(workers: dict[str, Worker]) -> None:
     killed, frozen, busy = workers["orders"], workers["default"], workers["low"]

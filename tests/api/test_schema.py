@@ -83,7 +83,7 @@ def test_its_page_has_nothing_inline() -> None:
     assert "://" not in page  # all of it is served from here
 
 
-@pytest.mark.browser
+@pytest.mark.needs("chromium")
 @pytest.mark.django_db(transaction=True)
 def test_its_page_works_under_the_strict_policy() -> None:
     complaints: list[str] = []

@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import MySQLdb
 
-from tests.fleet.processes import ROOT, STARTS_WITHIN, Part, mariadb, python, redis, until
+from tests.fleet.processes import ROOT, STARTS_WITHIN, Part, mariadb, python, redis, rows, until
 from tests.servers import free_port
 
 BRIDGES = ("ayu", "budi", "citra")
@@ -49,11 +47,7 @@ class Desk:
         return Counter({status: int(number) for status, number in rows})
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._connection() as connection:
-            cursor = connection.cursor()
-            cursor.execute(query, values)
-            connection.commit()
-            return list(cursor.fetchall() or ())
+        return rows(self.database_url, query, *values)
 
     def running(self) -> dict[str, int]:
         """How many sessions each bridge says are connected; -1: it does not answer."""
@@ -74,14 +68,8 @@ class Desk:
         """For whoever reads a failed test."""
         try:
             return f"bridges: {self.running()}, accounts: {dict(self.statuses())}"
-        except MySQLdb.Error as error:
+        except OSError as error:
             return f"bridges: {self.running()}, no database: {error}"
-
-    def _connection(self) -> Any:
-        address = urlsplit(self.database_url)
-        return MySQLdb.connect(
-            host="127.0.0.1", port=address.port or 3306, user="root", database="fleet", connect_timeout=3
-        )
 
 
 def _connected(url: str) -> int:

@@ -1,19 +1,19 @@
 """Real processes on ports and folders of their own: database, cache, web, workers, bridges. Each can be killed."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
-import MySQLdb
 
 from tests.servers import free_port
 
@@ -69,7 +69,7 @@ def until(holds: Callable[[], bool], *, within: float, what: str, last: Callable
         try:
             if holds():
                 return time.monotonic() - began
-        except (OSError, httpx.HTTPError, MySQLdb.Error):
+        except (OSError, httpx.HTTPError):
             pass
         time.sleep(0.2)
     raise AssertionError(f"not within {within} s: {what}. {last()}")
@@ -87,13 +87,31 @@ def mariadb(folder: Path) -> tuple[Part, str]:
     subprocess.run([*install, "--skip-test-db", f"--user={_me()}"], check=True, capture_output=True, timeout=60)
     options = [f"--datadir={data}", f"--port={port}", f"--socket={folder}/s", "--bind-address=127.0.0.1"]
     options += ["--innodb-flush-log-at-trx-commit=2", "--innodb-fast-shutdown=2"]  # quick; a kill of it loses nothing
-    program = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
-    part = Part("mariadb", [program, "--no-defaults", f"--user={_me()}", *options], dict(os.environ), folder)
+    part = Part("mariadb", ["mariadbd", "--no-defaults", f"--user={_me()}", *options], dict(os.environ), folder)
     part.start()
-    until(lambda: listens(port), within=STARTS_WITHIN, what="MariaDB listens")
-    with MySQLdb.connect(host="127.0.0.1", port=port, user="root") as connection:
-        connection.cursor().execute("CREATE DATABASE fleet CHARACTER SET utf8mb4")
+    try:
+        until(lambda: listens(port), within=STARTS_WITHIN, what="MariaDB listens")
+        rows(f"mysql://root@127.0.0.1:{port}/", "CREATE DATABASE fleet CHARACTER SET utf8mb4")
+    except BaseException:
+        part.stop()
+        raise
     return part, f"mysql://root@127.0.0.1:{port}/fleet"
+
+
+def rows(database_url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """From a server of our own, over a connection of its own. Raises `ConnectionError` while the server is away."""
+    import MySQLdb  # not at the top: a machine that cannot run the fleet collects its tests all the same
+
+    address = urlsplit(database_url)
+    where = {"host": "127.0.0.1", "port": address.port, "user": "root", "database": address.path[1:]}
+    try:
+        with closing(MySQLdb.connect(**where, connect_timeout=3)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(query, values)
+            connection.commit()
+            return list(cursor.fetchall() or ())
+    except MySQLdb.OperationalError as error:
+        raise ConnectionError(str(error)) from error
 
 
 def redis(folder: Path) -> tuple[Part, str]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import pytest
-from django.conf import settings
 
 from bridge.engines.simulated_phone import derived_phone
 from tests.fleet.desk import BRIDGES, NOBODY_SCANS, Desk, installation
@@ -27,7 +26,7 @@ OPENING = "('check', 'start', 'reconnect')"
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.skipif(not settings.REDIS_URL or settings.EMBEDDED, reason="starts a MariaDB and a Redis of its own"),
+    pytest.mark.needs("MariaDB", "Redis", "mariadbd", "redis-server"),  # it starts servers of its own
 ]
 
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from django.conf import settings
 
 from bridge.engines.simulated_phone import derived_phone
 from tests.fleet.desk import Desk, installation
@@ -29,7 +28,7 @@ STRAYS = "FROM accounts_straysession WHERE settled_at IS NULL"
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not settings.REDIS_URL or settings.EMBEDDED, reason="starts a MariaDB and a Redis of its own"),
+    pytest.mark.needs("MariaDB", "Redis", "mariadbd", "redis-server"),  # it starts servers of its own
 ]
 
 

@@ -14,7 +14,7 @@ from tests.linking.conftest import Phone, address_of
 
 __all__ = ["browser", "open_page", "publishes_from_a_thread", "site"]
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 
 
 def test_a_phone_whose_first_answer_is_slow(open_page: Open, phone: Phone, link: str) -> None:

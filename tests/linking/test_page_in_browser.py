@@ -30,7 +30,7 @@ HEADINGS = {
 }
 RELOADED = 20_000  # without script the page reloads itself every 5 s
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -22,7 +22,7 @@ def log_in(page: Page, base: str) -> None:
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
-@pytest.mark.browser
+@pytest.mark.needs("chromium")
 @pytest.mark.django_db(transaction=True)
 def test_staff_resets_an_account_and_invites_again() -> None:
     complaints: list[str] = []
@@ -72,7 +72,7 @@ def every_form(user: User) -> list[str]:
     return found
 
 
-@pytest.mark.browser
+@pytest.mark.needs("chromium")
 @pytest.mark.django_db(transaction=True)
 def test_no_page_breaks_the_policy(alice: User, everything: None) -> None:
     complaints: list[str] = []
@@ -100,7 +100,7 @@ def test_no_page_breaks_the_policy(alice: User, everything: None) -> None:
         assert complaints == []
 
 
-@pytest.mark.browser
+@pytest.mark.needs("chromium")
 @pytest.mark.django_db(transaction=True)
 def test_staff_gives_a_program_a_token() -> None:
     complaints: list[str] = []
