@@ -9,14 +9,14 @@ class AccountsConfig(AppConfig):
     verbose_name = "Linking"
 
     def ready(self) -> None:
-        from accounts import checks  # noqa: F401  # registers them
-        from accounts.progress import tell_watchdog
+        from accounts.db import system_checks  # noqa: F401  # registers them
+        from accounts.jobs.progress import tell_watchdog
 
         tell_watchdog()
         post_migrate.connect(synchronise_schedules, sender=self)
 
 
 def synchronise_schedules(**_: Any) -> None:
-    from accounts.schedules import synchronise  # models load after the apps
+    from accounts.jobs.schedules import synchronise  # models load after the apps
 
     synchronise()

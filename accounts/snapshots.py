@@ -6,9 +6,10 @@ from typing import TypedDict
 
 from django.utils import timezone
 
-from accounts import admission, failures, phones
+from accounts import failures, phones
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
 from accounts.models import Account, LinkSession
+from accounts.pairing import waiting_line
 
 
 class View(StrEnum):
@@ -79,7 +80,7 @@ def take(account_id: int) -> Snapshot:
     shows_code = (
         session is not None and status == Status.QR_SCANNING and _is_fresh(session.pairing_code_expires_at, now)
     )
-    place = admission.place_of(session) if session is not None and status == Status.QR_SCANNING else 0
+    place = waiting_line.place_of(session) if session is not None and status == Status.QR_SCANNING else 0
     return Snapshot(
         version=account.version,
         account=str(account.uuid),

@@ -4,28 +4,32 @@ import time
 
 from django.db.models import Q
 
-from accounts import admission, bridge_watch, cleanup, delivery, moving, pairing, polling, recovery, strays
+from accounts.bridges import watch
+from accounts.delivery import dispatcher
+from accounts.housekeeping import cleanup
+from accounts.jobs.each_row import safely
 from accounts.lifecycle import PAIRING, Status
 from accounts.models import Account
-from accounts.sweeps import safely
+from accounts.pairing import attempts, waiting_line
+from accounts.reconcile import polling, recovery, relocation, unknown
 
 PATIENCE = 30  # seconds a run: the queue ends a task at 45
 
 
 def deliver_order(order_id: int) -> None:
-    delivery.deliver(order_id)
+    dispatcher.deliver(order_id)
 
 
 def settle_order(order_id: int) -> None:
-    delivery.settle(order_id)
+    dispatcher.settle(order_id)
 
 
 def order_failed(order_id: int) -> None:
-    pairing.give_up(order_id)
+    attempts.give_up(order_id)
 
 
 def expire_session(session_pk: int) -> None:
-    pairing.expire(session_pk)
+    attempts.expire(session_pk)
 
 
 def recover_bridge(bridge_id: int) -> None:
@@ -37,16 +41,16 @@ def recover_lost() -> int:
 
 
 def continue_move(session_pk: int) -> None:
-    moving.go_on(session_pk)
+    relocation.go_on(session_pk)
 
 
 def continue_moves() -> int:
-    return moving.sweep()
+    return relocation.sweep()
 
 
 def advance_line(bridge_id: int) -> None:
-    admission.advance(bridge_id)
-    admission.tell_those_in_line(bridge_id)
+    waiting_line.advance(bridge_id)
+    waiting_line.tell_those_in_line(bridge_id)
 
 
 def poll_bridges() -> int:
@@ -58,20 +62,20 @@ def poll_bridge(bridge_id: int) -> None:
 
 
 def watch_bridges() -> dict[str, int]:
-    return bridge_watch.watch()
+    return watch.watch()
 
 
 def stop_stray(stray_id: int) -> None:
-    strays.carry_out_stop(stray_id)
+    unknown.carry_out_stop(stray_id)
 
 
 def advance_lines() -> int:
     """The lines whose own task was lost. Gives how many were admitted."""
-    return admission.sweep()
+    return waiting_line.sweep()
 
 
 def sweep_orders() -> int:
-    return delivery.sweep()
+    return dispatcher.sweep()
 
 
 def expire_overdue() -> dict[str, int]:
@@ -83,7 +87,7 @@ def expire_overdue() -> dict[str, int]:
     for session_pk in waiting.order_by("status_changed_at").values_list("current_session_id", flat=True)[:1000]:
         if time.monotonic() > give_up:
             break
-        failed += safely(pairing.expire, session_pk) is None
+        failed += safely(attempts.expire, session_pk) is None
         looked += 1
     return {"looked at": looked, "failed": failed}
 

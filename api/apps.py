@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from api import access_log
+from api.http import access_log
 
 
 class ApiConfig(AppConfig):

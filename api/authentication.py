@@ -11,8 +11,8 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from accounts.models import User, Workspace
-from api.errors import NOTHING_HERE, ApiError
-from api.limits import guarded
+from api.http.errors import NOTHING_HERE, ApiError
+from api.http.rate_limit import guarded
 from api.models import Scope, WorkspaceToken
 
 # A staff login has the scopes of its permissions: the API must not be a way around the admin.

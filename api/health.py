@@ -13,13 +13,13 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from redis import RedisError
 
-from accounts import fleet
-from accounts.advisories import Level, advisory
-from accounts.checks import pending_migrations
+from accounts.bridges import choosing, presence
+from accounts.bridges.library_versions import Level, advisory
+from accounts.db.system_checks import pending_migrations
 from accounts.lifecycle import PAIRING
 from accounts.models import Bridge, LinkSession, Pulse, Workspace
-from api.errors import envelope
-from api.shapes import WORKER_STATES
+from api.http.errors import envelope
+from api.serializers import WORKER_STATES
 
 # Jobs run each minute, the cluster looks at them every 30 s: an hour hand that is later than both has stopped.
 WORKER_LATE_AFTER = 90  # seconds
@@ -123,7 +123,7 @@ def _state(silent: int | None, *, late: float) -> str:
 def bridges_of(workspace: Workspace) -> list[BridgeRow]:
     """Those that serve the workspace. How much others use them is not said."""
     ours = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True, account__workspace=workspace)
-    bridges = fleet.with_load(fleet.serving(workspace)).annotate(ours=fleet.count_of(ours))
+    bridges = choosing.with_load(choosing.serving(workspace)).annotate(ours=choosing.count_of(ours))
     return [_row(bridge) for bridge in bridges.order_by("pk")]
 
 
@@ -136,7 +136,7 @@ def _row(bridge: Bridge) -> BridgeRow:
         version=bridge.version,
         advisory=_advisory(bridge),
         draining=bridge.draining,
-        has_room=not fleet.why_not(bridge),
+        has_room=not choosing.why_not(bridge),
         active_sessions=ours,
         last_heard_at=bridge.last_heard_at,
     )
@@ -145,7 +145,7 @@ def _row(bridge: Bridge) -> BridgeRow:
 def _heard(bridge: Bridge) -> str:
     if bridge.last_heard_at is None:
         return "never_heard"
-    return "heard" if fleet.is_up(bridge) else "silent"
+    return "heard" if presence.is_up(bridge) else "silent"
 
 
 def _advisory(bridge: Bridge) -> str:

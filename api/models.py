@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import ExactCharField
 
-TOKEN_PREFIX = "ld_"  # noqa: S105  # how each begins, no secret; accounts/redaction.py knows it too
+TOKEN_PREFIX = "ld_"  # noqa: S105  # how each begins, no secret; accounts/logs/redaction.py knows it too
 USED_EVERY = 60  # seconds between two writes of last_used_at: a program may ask many times a second
 
 

@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
-from api import shapes
+from api import serializers as shapes
 
 # Every code an answer may have, with its status and its words as an example.
 CODES = {
@@ -50,7 +50,7 @@ CODES = {
     "BUSY": (503, "The database does not answer. Try again."),
 }
 WAITS = frozenset({429, 503})  # with Retry-After, and the same seconds in the body
-# What the reading of a body refuses, whatever it should have held (api/strict_json.py, api/sizes.py).
+# What the reading of a body refuses, whatever it should have held (api/http/strict_json.py, api/http/sizes.py).
 JSON_BODY = (
     "INVALID_UTF8",
     "INVALID_JSON",

@@ -3,12 +3,12 @@
 from typing import TypedDict
 from uuid import UUID
 
-from accounts import admission, pairing
+from accounts.db.locking import atomically
 from accounts.lifecycle import PAIRING
-from accounts.locking import atomically
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
+from accounts.pairing import attempts, waiting_line
 from api.authentication import Asker, nothing_here
-from api.errors import ApiError
+from api.http.errors import ApiError
 from api.models import Scope
 
 STATUSES = {
@@ -30,16 +30,16 @@ class Paired(TypedDict):
 def pair(
     asker: Asker, *, account: UUID | None = None, phone_number: str = "", label: str = "", force: bool = False
 ) -> Paired:
-    """Start a pairing and invite to it. Raises ApiError: 404, or why not now, as `accounts.pairing.start` says.
+    """Start a pairing and invite to it. Raises ApiError: 404, or why not now, as `attempts.start` says.
 
     A connected account is refused, and its bridge asked whether it still is; if not, it is being restored when the
     caller asks again, and nothing new is started: the answer's status is then `disconnected` (a 202).
     """
     try:
         return _pair(asker, account=account, phone=phone_number or None, label=label, force=force)
-    except pairing.PairingRefused as refusal:
+    except attempts.PairingRefused as refusal:
         if refusal.code == "ALREADY_CONNECTED":
-            pairing.doubt(_connected(asker, account=account, phone=phone_number))
+            attempts.doubt(_connected(asker, account=account, phone=phone_number))
         status = STATUSES.get(refusal.code, 429)
         raise ApiError(status, refusal.code, str(refusal), retry_after=refusal.retry_after) from refusal
 
@@ -59,7 +59,7 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
     Raises ApiError 404 for an account that is not theirs.
     """
     if account is not None:
-        pairing.force_reset(account_of(asker, account).pk, actor=asker.actor, reason=f"API: {asker.name}")
+        attempts.force_reset(account_of(asker, account).pk, actor=asker.actor, reason=f"API: {asker.name}")
         return 1
     running = asker.workspace.accounts.live().filter(status__in=PAIRING).order_by("pk")
     return sum(_reset_pairing(asker, pk) for pk in running.values_list("pk", flat=True))
@@ -75,8 +75,8 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     else:
         known = workspace.accounts.live().filter(phone_number=phone).first() if phone else None
         chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
-    restored = None if force else pairing.being_restored(chosen)
-    session = restored or pairing.start(
+    restored = None if force else attempts.being_restored(chosen)
+    session = restored or attempts.start(
         chosen.pk,
         trigger="api",
         actor=asker.actor,
@@ -99,8 +99,8 @@ def _answer(session: LinkSession, asker: Asker) -> Paired:
         account=account.uuid,
         session_id=session.session_id,
         status=account.status,
-        expires_in=pairing.seconds_left(account, session),
-        place=admission.place_of(session),
+        expires_in=attempts.seconds_left(account, session),
+        place=waiting_line.place_of(session),
         link_url=LinkInvitation.issue(account, created_by=asker.actor),
     )
 
@@ -111,5 +111,5 @@ def _reset_pairing(asker: Asker, pk: int) -> bool:
     account = Account.objects.lock(pk)
     if account.status not in PAIRING:  # it has linked since we looked: a reset would throw it out
         return False
-    pairing.force_reset(pk, actor=asker.actor, reason=f"API: {asker.name}")
+    attempts.force_reset(pk, actor=asker.actor, reason=f"API: {asker.name}")
     return True

@@ -10,12 +10,12 @@ from rest_framework.views import APIView
 from accounts import snapshots
 from accounts.lifecycle import PAIRING, Status
 from accounts.models import LinkSession
-from api import health, openapi, shapes, status
+from api import health, openapi, serializers, status
 from api.authentication import OPERATORS, admit
-from api.errors import ApiError, envelope
+from api.http.errors import ApiError, envelope
 from api.models import Scope
 from api.pair import Paired, account_of, pair, reset
-from api.shapes import read
+from api.serializers import read
 
 
 def _paired(data: Paired) -> Response:
@@ -28,13 +28,13 @@ class PairView(APIView):
 
     @openapi.PAIR
     def post(self, request: Request) -> Response:
-        wanted = read(shapes.PairRequest, request)
+        wanted = read(serializers.PairRequest, request)
         asker = admit(request, Scope.LINK, wanted.pop("workspace_id", None))
         return _paired(pair(asker, **wanted))
 
     @openapi.PAIRING
     def get(self, request: Request) -> Response:
-        wanted = read(shapes.WhichPairing, request)
+        wanted = read(serializers.WhichPairing, request)
         asker = admit(request, Scope.READ, wanted.get("workspace_id"))
         seen = snapshots.take(account_of(asker, wanted["account"]).pk)
         if seen["status"] not in PAIRING:
@@ -49,7 +49,7 @@ class FreshCodeView(APIView):
 
     @openapi.FRESH_CODE
     def post(self, request: Request) -> Response:
-        wanted = read(shapes.FreshCodeRequest, request)
+        wanted = read(serializers.FreshCodeRequest, request)
         asker = admit(request, Scope.LINK, wanted.pop("workspace_id"))
         return _paired(pair(asker, **wanted))
 
@@ -59,7 +59,7 @@ class ResetView(APIView):
 
     @openapi.RESET
     def post(self, request: Request) -> Response:
-        wanted = read(shapes.ResetRequest, request)
+        wanted = read(serializers.ResetRequest, request)
         asker = admit(request, Scope.MANAGE, wanted.get("workspace_id"))
         return Response({"success": True, "data": {"reset": reset(asker, account=wanted.get("account"))}})
 
@@ -69,7 +69,7 @@ class StatusView(APIView):
 
     @openapi.STATUS
     def get(self, request: Request) -> Response:
-        asker = admit(request, Scope.READ, read(shapes.Named, request).get("workspace_id"))
+        asker = admit(request, Scope.READ, read(serializers.Named, request).get("workspace_id"))
         return Response({"success": True, "data": status.of_workspace(asker.workspace)})
 
 
@@ -78,7 +78,7 @@ class HealthView(APIView):
 
     @openapi.HEALTH
     def get(self, request: Request) -> Response:
-        asker = admit(request, Scope.READ, read(shapes.Named, request).get("workspace_id"))
+        asker = admit(request, Scope.READ, read(serializers.Named, request).get("workspace_id"))
         found = health.examine(asker.workspace)
         if found.missing:
             return Response(envelope("NOT_HEALTHY", " ".join(found.missing)) | {"data": found.parts}, 503)
@@ -86,7 +86,7 @@ class HealthView(APIView):
 
 
 def _pairing(seen: snapshots.Snapshot) -> dict[str, Any]:
-    names = set(shapes.PairingData().fields) - {"qr_png_url"}
+    names = set(serializers.PairingData().fields) - {"qr_png_url"}
     return {name: value for name, value in seen.items() if name in names} | {"qr_png_url": _png(seen)}
 
 

@@ -35,11 +35,11 @@ def bridge_with(size: int) -> Iterator[dict[str, Callable[[], Any]]]:
     """What is measured, with a real HTTP server as the bridge of so many links."""
     from django.test import Client
 
-    from accounts import polling, reconcile
-    from accounts.bridge_client import Running
+    from accounts.bridges.client import Running
     from accounts.models import Bridge, BridgeSecret
-    from tests.misbehaving import misbehaving_bridge
-    from tests.signing import signed_headers
+    from accounts.reconcile import polling, run
+    from tests.support.misbehaving import misbehaving_bridge
+    from tests.support.signing import signed_headers
     from webhooks.authentication import forget_secrets
 
     with misbehaving_bridge() as node:
@@ -61,7 +61,7 @@ def bridge_with(size: int) -> Iterator[dict[str, Callable[[], Any]]]:
         yield {
             "heartbeat": beat,
             "poll": lambda: polling.poll(bridge.pk),
-            "comparison": lambda: reconcile.run(bridge, listed, asked_at=datetime.now(UTC)),
+            "comparison": lambda: run.run(bridge, listed, asked_at=datetime.now(UTC)),
         }
 
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridge import moving, outbox
 from bridge.database import FILE_NAME, Database
 from bridge.errors import ConfigurationError
 from bridge.logs import start_logging
+from bridge.outbox import store
 from bridge.process import run
+from bridge.sessions import login_files
 from bridge.settings import data_dir, engine_name, read_settings
 
 ENVIRONMENT = """
@@ -116,8 +117,8 @@ def serve(flags: dict[str, str]) -> int:
 
 def list_dead(flags: dict[str, str], ids: list[int]) -> int:
     database = existing_database(flags)
-    letters = database.transact(outbox.dead_letters)
-    waiting = database.transact(outbox.counts)["waiting"]
+    letters = database.transact(store.dead_letters)
+    waiting = database.transact(store.counts)["waiting"]
     for letter in letters:
         age = int(time.time() - letter.created_at)
         tries = f"{letter.attempts} tries"
@@ -138,7 +139,7 @@ def list_dead(flags: dict[str, str], ids: list[int]) -> int:
 def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
     """1 when an id was named that is not a dead letter."""
     database = existing_database(flags)
-    count = database.transact(lambda connection: outbox.revive(connection, ids or None))
+    count = database.transact(lambda connection: store.revive(connection, ids or None))
     database.close()
     sys.stdout.write(f"{count} will be sent again\n")
     return 1 if ids and count < len(set(ids)) else 0
@@ -147,7 +148,7 @@ def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
 def drop_dead(flags: dict[str, str], ids: list[int]) -> int:
     """As `retry_dead`."""
     database = existing_database(flags)
-    dropped = database.transact(lambda connection: [outbox.drop_dead(connection, sequence) for sequence in ids])
+    dropped = database.transact(lambda connection: [store.drop_dead(connection, sequence) for sequence in ids])
     database.close()
     for letter in filter(None, dropped):
         sys.stdout.write(f"dropped {letter.sequence}\t{letter.event}\t{letter.session_id}\n")
@@ -158,13 +159,13 @@ OUTBOX = {"list": list_dead, "retry": retry_dead, "drop": drop_dead}
 
 
 def list_logins(flags: dict[str, str], session_id: str, file: Path) -> int:
-    lines = moving.list_sessions(*data_dir_and_engine(flags))
+    lines = login_files.list_sessions(*data_dir_and_engine(flags))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
 
 def export_login(flags: dict[str, str], session_id: str, file: Path) -> int:
-    starts = moving.export_session(*data_dir_and_engine(flags), session_id, file=file)
+    starts = login_files.export_session(*data_dir_and_engine(flags), session_id, file=file)
     sys.stdout.write(f"{session_id} is in {file}\n")
     if starts:
         sys.stdout.write(
@@ -175,7 +176,7 @@ def export_login(flags: dict[str, str], session_id: str, file: Path) -> int:
 
 
 def import_login(flags: dict[str, str], session_id: str, file: Path) -> int:
-    imported = moving.import_session(*data_dir_and_engine(flags), file=file)
+    imported = login_files.import_session(*data_dir_and_engine(flags), file=file)
     sys.stdout.write(f"{imported} is here. It logs in when the portal names it, or with the next start\n")
     return 0
 

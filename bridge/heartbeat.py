@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
-from bridge.delivery import JITTER
 from bridge.logs import place_of
+from bridge.outbox.sender import JITTER
 from bridge.portal import Advice, Portal, PortalError
-from bridge.restore import Restorer
-from bridge.sessions import Registry
+from bridge.sessions.registry import Registry
+from bridge.sessions.restore import Restorer
 
 log = logging.getLogger("bridge.heartbeat")
 

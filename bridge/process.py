@@ -14,16 +14,16 @@ from functools import partial
 from aiohttp import web
 
 from bridge.database import Database, claim_data_dir
-from bridge.delivery import Sender
 from bridge.engines import load_engine
 from bridge.engines.base import Engine
 from bridge.errors import ConfigurationError
 from bridge.heartbeat import Heartbeat
+from bridge.http.server import UNDER_WAY, make_app
 from bridge.logs import place_of
+from bridge.outbox.sender import Sender
 from bridge.portal import Portal
-from bridge.restore import Restorer
-from bridge.server import UNDER_WAY, make_app
-from bridge.sessions import Registry
+from bridge.sessions.registry import Registry
+from bridge.sessions.restore import Restorer
 from bridge.settings import Settings
 
 log = logging.getLogger("bridge.process")

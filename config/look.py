@@ -10,7 +10,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("linking/mark.svg")}],
     "STYLES": [lambda request: static("sessions_admin/admin.css")],
     "ENVIRONMENT": "sessions_admin.navigation.environment",
-    "DASHBOARD_CALLBACK": "sessions_admin.dashboard.context",
+    "DASHBOARD_CALLBACK": "sessions_admin.pages.dashboard.context",
     "SIDEBAR": {"show_search": True, "navigation": "sessions_admin.navigation.sidebar"},
     "BORDER_RADIUS": "8px",
     "COLORS": {  # ground, line, muted, ink and surface; then the accent, 600 on white and 500 in the dark

@@ -82,11 +82,11 @@ INSTALLED_APPS = [
     "sessions_admin",
 ]
 MIDDLEWARE = [
-    "api.access_log.RequestIdMiddleware",
+    "api.http.access_log.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.headers.ContentSecurityPolicyMiddleware",
-    "api.sizes.BodySizeMiddleware",  # before anything that could read the body
+    "api.http.sizes.BodySizeMiddleware",  # before anything that could read the body
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -131,7 +131,7 @@ TIME_ZONE = "UTC"
 
 # --- database -------------------------------------------------------------------------------------
 SQLITE_OPTIONS = {
-    "timeout": 20,  # seconds; it serves nobody in turn. A webhook waits less (accounts/locking.py)
+    "timeout": 20,  # seconds; it serves nobody in turn. A webhook waits less (accounts/db/locking.py)
     "transaction_mode": "IMMEDIATE",  # a deferred one fails at its first write instead of waiting
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: an acknowledged event survives
 }
@@ -211,10 +211,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.negotiation.OneForm",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.http.negotiation.OneForm",
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is a 405: /api/schema/ says it all
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "api.errors.handle",
+    "EXCEPTION_HANDLER": "api.http.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
 
@@ -230,10 +230,10 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
     "ENUM_NAME_OVERRIDES": {
-        "PairingStatus": "api.shapes.PAIRING_STATES",
-        "AccountStatus": "api.shapes.STATES",
-        "LaneStateName": "api.shapes.WORKER_STATES",
-        "BridgeStateName": "api.shapes.BRIDGE_STATES",
+        "PairingStatus": "api.serializers.PAIRING_STATES",
+        "AccountStatus": "api.serializers.STATES",
+        "LaneStateName": "api.serializers.WORKER_STATES",
+        "BridgeStateName": "api.serializers.BRIDGE_STATES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -250,7 +250,8 @@ LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # fa
 LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
 LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # whose failures are not counted
 LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
-LINKDESK_BRIDGE_NETWORKS = networks("LINKDESK_BRIDGE_NETWORKS")  # where bridges may be; none: accounts/addresses.py
+# Where bridges may be. Without it accounts/bridges/addresses.py decides.
+LINKDESK_BRIDGE_NETWORKS = networks("LINKDESK_BRIDGE_NETWORKS")
 LINKDESK_RECONCILE: str = env("LINKDESK_RECONCILE", default="act")
 if LINKDESK_RECONCILE not in {"act", "observe"}:
     raise ImproperlyConfigured(f"LINKDESK_RECONCILE must be act or observe, not {LINKDESK_RECONCILE!r}.")
@@ -267,7 +268,7 @@ LINKDESK_KEEP_INCIDENTS_DAYS = env.int("LINKDESK_KEEP_INCIDENTS_DAYS", default=9
 LINKDESK_KEEP_FAILURES_DAYS = env.int("LINKDESK_KEEP_FAILURES_DAYS", default=30)  # the queue's own
 
 # --- logging --------------------------------------------------------------------------------------
-LOG_FORMATS = {"json": "accounts.logs.JsonLines", "plain": "accounts.logs.PlainLines"}
+LOG_FORMATS = {"json": "accounts.logs.format.JsonLines", "plain": "accounts.logs.format.PlainLines"}
 LOG_FORMAT = env("LINKDESK_LOG_FORMAT", default="plain" if EMBEDDED or DEBUG else "json")
 if LOG_FORMAT not in LOG_FORMATS:
     raise ImproperlyConfigured(f"LINKDESK_LOG_FORMAT must be one of {', '.join(LOG_FORMATS)}, not {LOG_FORMAT!r}.")

@@ -10,13 +10,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("link/", include("linking.urls")),
     path("api/whatsapp/", include("webhooks.urls")),
     path("api/whatsapp/", include("api.urls")),
-    path("api/v1/whatsapp/", include("webhooks.unsigned_urls")),
+    path("api/v1/whatsapp/webhook", import_string("webhooks.bridge_api.views.reports.MobileActivity").as_view()),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="api/docs.html")),
     path("healthz", import_string("api.health.healthz")),
     path("readyz", import_string("api.health.readyz")),
 ]
-handler400 = "api.errors.bad_request"
-handler403 = "api.errors.forbidden"
-handler404 = "api.errors.not_found"
-handler500 = "api.errors.broken"
+handler400 = "api.http.errors.bad_request"
+handler403 = "api.http.errors.forbidden"
+handler404 = "api.http.errors.not_found"
+handler500 = "api.http.errors.broken"

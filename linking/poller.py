@@ -1,7 +1,7 @@
 """Wakes the sockets of this process when their account moved.
 
 One poll for all of them (2,000 sockets that ask one by one keep the database busy for half of the time); what others
-publish only makes it sooner (linking/hints.py). One snapshot per account and version is read, and sent to all.
+publish only makes it sooner (linking/pubsub.py). One snapshot per account and version is read, and sent to all.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from django.conf import settings
 from accounts import snapshots
 from accounts.models import Account
 from accounts.snapshots import Snapshot
-from linking.hints import Hints
+from linking.pubsub import Hints
 
 log = logging.getLogger(__name__)
 

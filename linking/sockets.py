@@ -1,7 +1,7 @@
 """The page's WebSocket: a snapshot on connect and at each newer version.
 
 A plain ASGI application, not a channels consumer: a consumer dies with the channel layer, and this one needs none of
-its own (linking/hints.py).
+its own (linking/pubsub.py).
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from channels.db import database_sync_to_async
 
 from accounts.models import Account, LinkInvitation
 from accounts.snapshots import Snapshot
+from linking.page_state import state_of
 from linking.poller import poller
-from linking.states import state_of
 
 log = logging.getLogger(__name__)
 

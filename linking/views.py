@@ -13,16 +13,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import pairing
 from accounts.lifecycle import SCAN_WITHIN
 from accounts.models import LinkInvitation, LinkSession
-from accounts.pairing import PairingRefused
-from accounts.pairing_codes import ask_pairing_code
+from accounts.pairing import attempts
+from accounts.pairing.attempts import PairingRefused
+from accounts.pairing.codes import ask_pairing_code
 from accounts.snapshots import View
-from linking import states
-from linking.entrance import invited, keep_private, refuse, wants_json
-from linking.faces import CODE_FACES, MESSAGE_FACES, REFUSED, title_of
-from linking.origins import knows_own_forms
+from linking import page_state
+from linking.access import invited, keep_private, refuse, wants_json
+from linking.csrf_origin import knows_own_forms
+from linking.screens import CODE_FACES, MESSAGE_FACES, REFUSED, title_of
 
 # Somebody else has started it, in another tab perhaps: this page joins.
 JOINED = frozenset({"PAIRING_IN_PROGRESS", "ALREADY_CONNECTED"})
@@ -50,14 +50,14 @@ def page(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
 @require_safe
 @invited
 def snapshot(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
-    return JsonResponse(states.take(invitation.account_id))
+    return JsonResponse(page_state.take(invitation.account_id))
 
 
 @require_safe
 @invited
 def qr_png(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
     """The code as an image, for bridges that send nothing else."""
-    state = states.take(invitation.account_id)
+    state = page_state.take(invitation.account_id)
     session = LinkSession.objects.filter(session_id=state["session_id"]).first()
     if not state["qr_png"] or session is None or not session.qr_png:
         return refuse("NO_QR_CODE", "There is no QR code at the moment.", status=404)
@@ -72,7 +72,7 @@ def qr_png(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
 def start(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
     account = invitation.account.resolve()
     try:
-        pairing.start(account.pk, trigger="page")
+        attempts.start(account.pk, trigger="page")
     except PairingRefused as refusal:
         if refusal.code not in JOINED:
             return _refused(request, invitation, refusal)
@@ -101,7 +101,7 @@ def complete(request: HttpRequest, token: str) -> HttpResponse:
 
 def _shown_by_itself(request: HttpRequest, account_id: int) -> HttpResponse:
     if wants_json(request):
-        return JsonResponse(states.take(account_id))
+        return JsonResponse(page_state.take(account_id))
     return HttpResponseRedirect("./", status=303)
 
 
@@ -124,7 +124,7 @@ def _refused(request: HttpRequest, invitation: LinkInvitation, refusal: PairingR
 
 
 def _show(request: HttpRequest, invitation: LinkInvitation, *, refusal: str = "", status: int = 200) -> HttpResponse:
-    state = states.take(invitation.account_id)
+    state = page_state.take(invitation.account_id)
     face = REFUSED if refusal else state["face"]
     context: dict[str, Any] = {
         "state": state,

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from api.errors import ApiError
-from api.limits import Budget, address_of, network_of, spend_or_refuse
+from api.http.errors import ApiError
+from api.http.rate_limit import Budget, address_of, network_of, spend_or_refuse
 
 PATH = "/admin/login/"
 

@@ -31,7 +31,7 @@ from accounts.models import (
     Workspace,
 )
 from api.models import RateLimitCount, WorkspaceToken
-from sessions_admin.sight import list_of
+from sessions_admin.visibility import list_of
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [

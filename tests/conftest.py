@@ -1,7 +1,5 @@
 """The world of the tests: one workspace, one bridge that serves it, an account, and signed requests."""
 
-import itertools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,27 +9,30 @@ from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
-from django.test import Client
-from django.utils import timezone
 from django_q.models import Schedule
 
-from accounts import bridge_client, fleet, pairing
-from accounts.models import Account, Bridge, BridgeSecret, LinkSession, Workspace
-from api import limits
-from tests import misbehaving
-from tests.misbehaving import MisbehavingBridge, misbehaving_bridge
-from tests.signing import signed_headers
-from webhooks import budgets
+from accounts.bridges import client, presence
+from accounts.models import Account, Bridge, LinkSession, Workspace
+from accounts.pairing import attempts
+from api.http import rate_limit
+from tests.support import misbehaving
+from tests.support.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.support.portal import Portal, make_bridge
+from webhooks import rate_limits
 from webhooks.authentication import forget_secrets
 
 # Their asserts say as much as those of a test.
-pytest.register_assert_rewrite("tests.cleaning", "tests.clockwork", "tests.races", "tests.refusals", "tests.states")
+pytest.register_assert_rewrite(
+    "tests.support.cleaning",
+    "tests.support.clockwork",
+    "tests.support.races",
+    "tests.support.refusals",
+    "tests.support.states",
+)
 
 # Every line that is logged in the run is read, and one with a secret in it fails the run; tests that need what this
 # machine does not have are left out.
-pytest_plugins = ["tests.log_scan", "tests.support.needs"]
-
-PHONE = "6281167328422"
+pytest_plugins = ["tests.support.log_scan", "tests.support.needs"]
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +73,9 @@ def _own_media(settings: Any, tmp_path: Path) -> None:
 def _fresh_start() -> Iterator[None]:
     """What a process remembers for some seconds, forgotten: secrets, budgets, and which bridges it has heard."""
     forget_secrets()
-    fleet._heard.clear()
-    limits.forget()
-    budgets.forget()
+    presence._heard.clear()
+    rate_limit.forget()
+    rate_limits.forget()
     yield
     forget_secrets()
 
@@ -82,15 +83,6 @@ def _fresh_start() -> Iterator[None]:
 @pytest.fixture
 def workspace(db: None) -> Workspace:
     return Workspace.objects.create(name="Toko Alice")
-
-
-def make_bridge(name: str, url: str = "http://127.0.0.1:1", **values: Any) -> Bridge:
-    """One that was heard of just now: no other gets a session."""
-    values = {"capabilities": ["logout"], "last_heard_at": timezone.now()} | values
-    bridge = Bridge.objects.create(name=name, url=url, **values)
-    BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.HMAC, value=f"{name}-hmac")
-    BridgeSecret.objects.create(bridge=bridge, kind=BridgeSecret.Kind.API_KEY, value=f"{name}-key")
-    return bridge
 
 
 @pytest.fixture
@@ -113,35 +105,15 @@ def account(workspace: Workspace, bridge: Bridge) -> Account:
 @pytest.fixture
 def session(account: Account) -> LinkSession:
     """A pairing that has just begun."""
-    return pairing.start(account.pk, trigger="test")
-
-
-class Portal:
-    """A bridge's view of the portal: signed requests over the real URL, and the answers."""
-
-    def __init__(self, secret: str) -> None:
-        self.secret = secret
-        self.tick = itertools.count()
-        self.client = Client(raise_request_exception=False)
-
-    def post(self, event: str, session: LinkSession | str, **more: Any) -> Any:
-        session_id = session if isinstance(session, str) else session.session_id
-        return self.send({"event": event, "data": {"workspace_id": 1, "session_id": session_id, **more}})
-
-    def send(self, body: Any, *, headers: dict[str, str] | None = None, **extra: str) -> Any:
-        # A second for each request: the very same body in the very same second is a replay.
-        raw, signed = signed_headers(self.secret, body, at=int(time.time()) - 200 + next(self.tick) % 400)
-        return self.client.post(
-            "/api/whatsapp/webhooks/webjs", raw, "application/json", headers=(headers or signed) | extra
-        )
+    return attempts.start(account.pk, trigger="test")
 
 
 @pytest.fixture
 def impatient(act: misbehaving.Act, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the test's `act` never answers, that is soon found; an answer has its time, on a busy machine too."""
-    monkeypatch.setattr(bridge_client, "MAX_ANSWER", 128 * 1024)
+    monkeypatch.setattr(client, "MAX_ANSWER", 128 * 1024)
     if act in misbehaving.NEVER_ANSWER:
-        monkeypatch.setattr(bridge_client, "COMMAND_WITHIN", 0.4)
+        monkeypatch.setattr(client, "COMMAND_WITHIN", 0.4)
 
 
 @pytest.fixture

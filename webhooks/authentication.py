@@ -16,12 +16,11 @@ from django.db import DatabaseError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import fleet
+from accounts.bridges import presence
 from accounts.models import BridgeSecret
 from api.authentication import Caller
-from api.errors import ApiError
-from api.limits import guarded
-from webhooks.busy import busy
+from api.http.errors import ApiError
+from api.http.rate_limit import guarded
 
 WINDOW = 300  # seconds either way between X-Timestamp and our clock, as the portal that Linkdesk replaces has it
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class BridgeSignature(BaseAuthentication):
         )
         if bridge_id is None:
             raise ApiError(401, "INVALID_SIGNATURE", "The signature does not match. Check the secret of this bridge.")
-        fleet.hear(bridge_id)
+        presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
@@ -60,7 +59,7 @@ class BridgeKey(BaseAuthentication):
         bridge_id = _known(request, BridgeSecret.Kind.API_KEY, key, lambda secret: secret)
         if bridge_id is None:
             raise ApiError(401, "INVALID_KEY", "The API key is missing or unknown. Check the key of this bridge.")
-        fleet.hear(bridge_id)
+        presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
@@ -140,3 +139,9 @@ def _header(request: Request, name: str) -> str:
     if not value:
         raise ApiError(401, "MISSING_HEADER", f"The header {name} is missing.")
     return value
+
+
+def busy(request: Request) -> ApiError:
+    """429 is the only answer that a bridge without event ids tries again; one with them knows a 503."""
+    status = 503 if request.headers.get("X-Event-Id") else 429
+    return ApiError(status, "BUSY", "We cannot take this right now. Send it again.", retry_after=2)

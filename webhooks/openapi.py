@@ -12,10 +12,11 @@ from rest_framework import serializers
 from rest_framework.views import APIView
 
 from api.openapi import JSON_BODY, TokenScheme, answers
-from api.shapes import STATES, Shape
-from webhooks import requests
-from webhooks.serializers import MarkDisconnected
-from webhooks.views import cleanup, heartbeat, reports, sessions, webjs
+from api.serializers import STATES, Shape
+from webhooks.bridge_api import serializers as requests
+from webhooks.bridge_api.views import cleanup, heartbeat, reports, webjs
+from webhooks.bridge_api.views import sessions as views_sessions
+from webhooks.events.serializers import MarkDisconnected
 
 SIGNATURE = ("MISSING_HEADER", "INVALID_TIMESTAMP", "STALE_TIMESTAMP", "INVALID_SIGNATURE")
 EVERYWHERE = (*SIGNATURE, "INVALID_KEY", "RATE_LIMITED", "BUSY")
@@ -181,15 +182,15 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
             responses=answers({202: Done}, "BODY_TOO_LARGE"),
         )
     },
-    sessions.ActiveAccounts: {"get": _described("The sessions to restore", {200: Active})},
-    sessions.MarkDisconnectedView: {"post": _FAILED},
-    sessions.AccountBySession: {
+    views_sessions.ActiveAccounts: {"get": _described("The sessions to restore", {200: Active})},
+    views_sessions.MarkDisconnectedView: {"post": _FAILED},
+    views_sessions.AccountBySession: {
         "get": _described("A session and its account", {200: AccountAnswer}, "NOT_FOUND"),
         "patch": _described(
             "Noted: the bridge was heard", {200: AccountAnswer}, *JSON_BODY, "NOT_FOUND", request=requests.HealthNote
         ),
     },
-    sessions.AccountStatus: {
+    views_sessions.AccountStatus: {
         "get": _described("How a session is", {200: SessionStatus}, "NOT_FOUND", parameters=[_NUMBER, _WORKSPACE]),
         "patch": _described(
             "End a lapsed attempt",
@@ -285,7 +286,7 @@ class BridgeOrTokenScheme(CredentialScheme):  # type: ignore[no-untyped-call]
 
 
 class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "webhooks.serializers.OptionalText"
+    target_class = "webhooks.events.serializers.OptionalText"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "string", "nullable": True}

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from accounts.retention import limit, older_than, prune
+from accounts.housekeeping.retention import limit, older_than, prune
 from api.models import RateLimitCount
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 

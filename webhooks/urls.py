@@ -2,11 +2,11 @@
 
 from django.urls import path
 
-from webhooks.views.cleanup import AccountsForCleanup, CleanUp, CleanupLogs, CleanUpStale, CleanupStats
-from webhooks.views.heartbeat import HeartbeatView
-from webhooks.views.reports import ChatsSync
-from webhooks.views.sessions import AccountBySession, AccountStatus, ActiveAccounts, MarkDisconnectedView
-from webhooks.views.webjs import WebjsWebhook
+from webhooks.bridge_api.views.cleanup import AccountsForCleanup, CleanUp, CleanupLogs, CleanUpStale, CleanupStats
+from webhooks.bridge_api.views.heartbeat import HeartbeatView
+from webhooks.bridge_api.views.reports import ChatsSync
+from webhooks.bridge_api.views.sessions import AccountBySession, AccountStatus, ActiveAccounts, MarkDisconnectedView
+from webhooks.bridge_api.views.webjs import WebjsWebhook
 
 urlpatterns = [
     path("webhooks/webjs", WebjsWebhook.as_view()),

@@ -45,7 +45,7 @@ class Bridge(models.Model):
         help_text=_("None chosen: all workspaces."),
     )
     last_heard_at = models.DateTimeField(_("last heard of"), null=True, blank=True, editable=False)
-    # Since when without a break of fleet.UP_WITHIN.
+    # Since when without a break of presence.UP_WITHIN.
     heard_since = models.DateTimeField(_("heard without a break since"), null=True, blank=True, editable=False)
     last_heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True, blank=True, editable=False)
     last_polled_at = models.DateTimeField(_("last polled"), null=True, blank=True, editable=False)

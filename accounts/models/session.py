@@ -62,7 +62,7 @@ class LinkSession(models.Model):
     authenticated_at = models.DateTimeField(_("authenticated"), null=True)
     connected_at = models.DateTimeField(_("connected"), null=True)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
-    # When a bridge that does not own it last listed it as running (fleet.runs_elsewhere).
+    # When a bridge that does not own it last listed it as running (ownership.runs_elsewhere).
     rival_seen_at = models.DateTimeField(null=True, editable=False)
     # How many polls of its bridge in a row did not name it (rule 12).
     absent_polls = models.PositiveSmallIntegerField(_("absent in polls"), default=0, editable=False)
@@ -113,7 +113,7 @@ class LinkSession(models.Model):
 
     @property
     def waits_in_line(self) -> bool:
-        """Its bridge is pairing as many as it may: nothing is ordered yet (accounts/admission.py)."""
+        """Its bridge is pairing as many as it may: nothing is ordered yet (accounts/pairing/waiting_line.py)."""
         return self.is_open and self.admitted_at is None
 
     @property

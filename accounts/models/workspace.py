@@ -11,7 +11,7 @@ class Workspace(models.Model):
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, verbose_name=_("members"), related_name="workspaces", blank=True
     )
-    # Requests a minute; empty: what the settings say (webhooks/budgets.py).
+    # Requests a minute; empty: what the settings say (webhooks/rate_limits.py).
     messages_per_minute = models.PositiveIntegerField(_("messages a minute, per open session"), null=True, blank=True)
     lifecycle_per_minute = models.PositiveIntegerField(_("lifecycle events a minute, at least"), null=True, blank=True)
     qr_per_minute = models.PositiveIntegerField(_("QR codes a minute, per session"), null=True, blank=True)

@@ -35,7 +35,7 @@ class SentMessage:
 class Engine(Protocol):
     """Constructed as `EngineClass(data_dir, environ=...)`. Runs one client per session id at most.
 
-    What a login needs lies in `<data_dir>/<engine name>/<session_id>/`, claimed (`bridge/session_dirs.py`) while its
+    What a login needs lies in `<data_dir>/<engine name>/<session_id>/`, claimed (sessions/directories.py) while its
     client runs, so that it can be moved alone and never runs twice. Before there is a login nothing lies there: a
     directory that is empty means that a restore would ask the phone to scan again.
 

@@ -12,7 +12,7 @@ from bridge.engines.simulated_knobs import changed, from_environ
 from bridge.engines.simulated_login import LoginFiles, move_old_logins
 from bridge.engines.simulated_phone import SimulatedPhone
 from bridge.logs import place_of
-from bridge.session_dirs import Claim, claim
+from bridge.sessions.directories import Claim, claim
 
 log = logging.getLogger("bridge.simulated")
 

@@ -7,10 +7,12 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import admission, fleet, pairing, phones
+from accounts import phones
+from accounts.bridges import choosing
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Transition
-from sessions_admin import cells
+from accounts.pairing import attempts, cooldown
+from sessions_admin import display
 from sessions_admin.admin.base import (
     DialogForm,
     UnfoldAdminRadioSelectWidget,
@@ -93,7 +95,7 @@ class MoveForm(ReasonForm):
         super().__init__(*args, **kwargs)
         account = Account.objects.select_related("workspace", "current_session").filter(pk=self.object_id).first()
         if account is not None:
-            others = fleet.with_load(fleet.serving(account.workspace)).order_by("name")
+            others = choosing.with_load(choosing.serving(account.workspace)).order_by("name")
             here = account.current_session.bridge_id if account.current_session else None
             offers = [(row.pk, _offer(row)) for row in others if row.pk != here]
             self.fields["bridge"].choices = [("", _("Choose a bridge")), *offers]
@@ -101,7 +103,7 @@ class MoveForm(ReasonForm):
 
 def _offer(bridge: Bridge) -> str:
     """Its name, and why it would get no new session: most of that speaks against a move as well."""
-    why_not = ", ".join(fleet.why_not(bridge))
+    why_not = ", ".join(choosing.why_not(bridge))
     return f"{bridge} ({why_not})" if why_not else str(bridge)
 
 
@@ -126,10 +128,10 @@ class RenewForm(ReasonForm):
 
 def risks_of_a_start(account: Account) -> list[str]:
     """What staff risk who start now all the same, and how long to wait instead; nothing: a start is no risk."""
-    waits = {"PAIRING_IN_PROGRESS": _finishing_for(account), "PAIRING_COOLDOWN": admission.cooldown_left(account)}
+    waits = {"PAIRING_IN_PROGRESS": _finishing_for(account), "PAIRING_COOLDOWN": cooldown.cooldown_left(account)}
     advice = gettext("Without risk in %(time)s.")
     return [
-        f"{admission.risk_of(code)} {advice % {'time': cells.duration(seconds)}}"
+        f"{cooldown.risk_of(code)} {advice % {'time': display.duration(seconds)}}"
         for code, seconds in waits.items()
         if seconds
     ]
@@ -143,4 +145,4 @@ def _finishing_for(account: Account) -> int:
     deadline = session.deadline(status, account.status_changed_at)
     if deadline is not None and deadline[0] <= timezone.now():  # it ends by the start itself
         return 0
-    return pairing.seconds_left(account, session) if status == Status.AUTHENTICATED else admission.quiet_left(session)
+    return attempts.seconds_left(account, session) if status == Status.AUTHENTICATED else cooldown.quiet_left(session)

@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import admission, moving, pairing, proving
+from accounts.db.locking import atomically
 from accounts.lifecycle import Status
-from accounts.locking import atomically
 from accounts.models import Account, LinkInvitation, Workspace
-from sessions_admin import bridge_cells, cells
-from sessions_admin.account_page import page_of
+from accounts.pairing import attempts, link_probe, waiting_line
+from accounts.reconcile import relocation
+from sessions_admin import bridge_display, display
 from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
 from sessions_admin.admin.base import (
     ActionVariant,
@@ -29,7 +29,8 @@ from sessions_admin.admin.base import (
     show_once,
 )
 from sessions_admin.admin.filters import DeletedFilter
-from sessions_admin.sight import page_of_row
+from sessions_admin.pages.account import page_of
+from sessions_admin.visibility import page_of_row
 
 # By status; what is not here is always offered.
 OFFERED: dict[str, set[Status]] = {
@@ -94,13 +95,13 @@ class AccountAdmin(ModelAdmin):
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, account: Account) -> SafeString:
-        beside = bridge_cells.unreachable(account)
-        word = cells.status(account.status)
-        return cells.several([word, beside]) if beside else word
+        beside = bridge_display.unreachable(account)
+        word = display.status(account.status)
+        return display.several([word, beside]) if beside else word
 
     @admin.display(description=gettext_lazy("phone number"), ordering="phone_number")
     def phone(self, account: Account) -> SafeString:
-        return cells.number(cells.phone(account.phone_number))
+        return display.number(display.phone(account.phone_number))
 
     @admin.display(description=gettext_lazy("bridge"))
     def bridge(self, account: Account) -> str:
@@ -212,8 +213,8 @@ class AccountAdmin(ModelAdmin):
     )
     def renew_qr(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         account = self.find(request, object_id)
-        with self.told(request, pairing.PairingRefused):
-            session = pairing.start(
+        with self.told(request, attempts.PairingRefused):
+            session = attempts.start(
                 account.pk,
                 trigger="admin",
                 actor=actor_of(request),
@@ -222,7 +223,7 @@ class AccountAdmin(ModelAdmin):
                 override=form.cleaned_data.get("risk", False),
             )
             comes = _("A new QR code is on its way to the linking page.")
-            said = admission.place_in_words(session) if session.waits_in_line else comes
+            said = waiting_line.place_in_words(session) if session.waits_in_line else comes
             self.message_user(request, said, messages.SUCCESS)
         return done(request, page_of_row(account))
 
@@ -238,7 +239,7 @@ class AccountAdmin(ModelAdmin):
     )
     def force_reset(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         account = self.find(request, object_id)
-        pairing.force_reset(account.pk, actor=actor_of(request), reason=form.cleaned_data["reason"])
+        attempts.force_reset(account.pk, actor=actor_of(request), reason=form.cleaned_data["reason"])
         self.message_user(request, _("The account was reset. Invite again, or order a new QR code."), messages.SUCCESS)
         return done(request, page_of_row(account))
 
@@ -254,8 +255,8 @@ class AccountAdmin(ModelAdmin):
     )
     def send_test_message(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         account, number = self.find(request, object_id), form.cleaned_data["phone_number"]
-        with self.told(request, proving.SendRefused, _("The test message is on its way.")):
-            proving.send_test_message(account.pk, phone_number=number, actor=actor_of(request))
+        with self.told(request, link_probe.SendRefused, _("The test message is on its way.")):
+            link_probe.send_test_message(account.pk, phone_number=number, actor=actor_of(request))
         return done(request, page_of_row(account))
 
     @dialog_action(
@@ -272,8 +273,8 @@ class AccountAdmin(ModelAdmin):
         account, asked = self.find(request, object_id), form.cleaned_data
         has_login, actor = asked["has_login"] == "yes", actor_of(request)
         said = _("The account is being moved. Its history says how far it is.")
-        with self.told(request, (moving.MoveRefused, pairing.PairingRefused), said):
-            moving.move(account.pk, asked["bridge"], actor=actor, reason=asked["reason"], has_login=has_login)
+        with self.told(request, (relocation.MoveRefused, attempts.PairingRefused), said):
+            relocation.move(account.pk, asked["bridge"], actor=actor, reason=asked["reason"], has_login=has_login)
         return done(request, page_of_row(account))
 
     @dialog_action(

@@ -38,7 +38,7 @@ from unfold.widgets import (
 )
 
 from accounts.models import User
-from sessions_admin import cells
+from sessions_admin import display
 from sessions_admin.phone_search import digits_of
 
 __all__ = [
@@ -146,7 +146,7 @@ def age_of(ordering: str, title: Any) -> Any:
 
     @admin.display(description=title, ordering=ordering)
     def show(self: ModelAdmin, row: Model) -> SafeString | str:
-        return cells.age(getattr(row, ordering.removeprefix("-")))
+        return display.age(getattr(row, ordering.removeprefix("-")))
 
     return show
 
@@ -160,7 +160,7 @@ class CountedAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("count"), ordering="count")
     def seen(self, row: Any) -> SafeString:
-        return cells.number(row.count)
+        return display.number(row.count)
 
 
 class TabularInline(UnfoldTabularInline):  # type: ignore[misc]

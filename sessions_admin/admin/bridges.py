@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import fleet
+from accounts.bridges import choosing
 from accounts.models import Bridge, BridgeOrder, BridgeSecret, LinkSession, Workspace
-from sessions_admin import bridge_cells, cells
+from sessions_admin import bridge_display, display
 from sessions_admin.admin.base import (
     ActionVariant,
     DialogForm,
@@ -26,8 +26,8 @@ from sessions_admin.admin.base import (
     dialog_action,
     done,
 )
-from sessions_admin.bridge_page import page_of
-from sessions_admin.sight import page_of_row
+from sessions_admin.pages.bridge import page_of
+from sessions_admin.visibility import page_of_row
 
 
 class BridgeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -125,31 +125,31 @@ class BridgeAdmin(ModelAdmin):
     change_form_outer_before_template = "sessions_admin/bridge_page.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return fleet.with_load(super().get_queryset(request))
+        return choosing.with_load(super().get_queryset(request))
 
     @admin.display(description=gettext_lazy("state"), ordering="last_heard_at")
     def state(self, bridge: Bridge) -> SafeString:
-        return bridge_cells.state(bridge)
+        return bridge_display.state(bridge)
 
     @admin.display(description=gettext_lazy("library"), ordering="library")
     def kind(self, bridge: Bridge) -> SafeString | str:
-        return bridge_cells.library(bridge)
+        return bridge_display.library(bridge)
 
     @admin.display(description=gettext_lazy("sessions"), ordering="running")
     def load(self, bridge: Bridge) -> SafeString:
-        return cells.number(bridge_cells.load(bridge))
+        return display.number(bridge_display.load(bridge))
 
     @admin.display(description=gettext_lazy("pairings"), ordering="pairing")
     def pairings(self, bridge: Bridge) -> SafeString:
-        return cells.number(bridge_cells.pairings(bridge))
+        return display.number(bridge_display.pairings(bridge))
 
     @admin.display(description=gettext_lazy("takes no new session"))
     def closed_because(self, bridge: Bridge) -> str:
-        return ", ".join(fleet.why_not(bridge)) or "–"
+        return ", ".join(choosing.why_not(bridge)) or "–"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Bridge | None = None) -> list[str]:
         """What a bridge says of itself is not typed over: its next heartbeat would put it back."""
-        says_so = obj is not None and bridge_cells.speaks_for_itself(obj)
+        says_so = obj is not None and bridge_display.speaks_for_itself(obj)
         return ["capacity", "library", "version", "capabilities"] if says_so else []
 
     def changeform_view(
@@ -217,6 +217,6 @@ class BridgeOrderAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def status(self, order: BridgeOrder) -> SafeString:
-        return cells.dot(cells.ORDER_TONES[order.state], order.get_state_display())
+        return display.dot(display.ORDER_TONES[order.state], order.get_state_display())
 
     made = age_of("created_at", gettext_lazy("created"))

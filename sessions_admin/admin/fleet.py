@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Incident, ReconcileRun
-from sessions_admin import cells
+from sessions_admin import display
 from sessions_admin.admin.base import ReadOnlyAdmin, age_of
 from sessions_admin.admin.filters import ClosedFilter
-from sessions_admin.words import INCIDENTS
+from sessions_admin.labels import INCIDENTS
 
 
 @admin.register(Incident)
@@ -34,11 +34,11 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("state"), ordering="closed_at")
     def state(self, incident: Incident) -> SafeString:
-        return cells.dot("muted", _("over")) if incident.closed_at else cells.dot("bad", _("open"))
+        return display.dot("muted", _("over")) if incident.closed_at else display.dot("bad", _("open"))
 
     @admin.display(description=gettext_lazy("times"), ordering="count")
     def times(self, incident: Incident) -> SafeString:
-        return cells.number(incident.count)
+        return display.number(incident.count)
 
     since = age_of("-opened_at", gettext_lazy("since"))
 
@@ -58,7 +58,7 @@ def _figure(field: str, title: Any) -> Any:
 
     @admin.display(description=title, ordering=field)
     def show(run: ReconcileRun) -> SafeString:
-        return cells.number(getattr(run, field))
+        return display.number(getattr(run, field))
 
     return show
 
@@ -86,7 +86,7 @@ class ReconcileRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("when"), ordering="at")
     def moment(self, run: ReconcileRun) -> SafeString:
-        return cells.when(run.at)
+        return display.when(run.at)
 
     @admin.display(description=gettext_lazy("note"))
     def remark(self, run: ReconcileRun) -> str:

@@ -8,10 +8,10 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import Message
 from api.models import RateLimitCount
-from sessions_admin import cells
+from sessions_admin import display
 from sessions_admin.admin.base import CountedAdmin, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
-from sessions_admin.sight import page_of_row
-from webhooks import inbox
+from sessions_admin.visibility import page_of_row
+from webhooks.inbox import process
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 State = WebhookEvent.State
@@ -55,13 +55,13 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def status(self, event: WebhookEvent) -> SafeString:
-        return cells.dot(cells.EVENT_TONES[event.state], event.get_state_display())
+        return display.dot(display.EVENT_TONES[event.state], event.get_state_display())
 
     received = age_of("received_at", gettext_lazy("received"))
 
     @admin.display(description=gettext_lazy("data"))
     def data(self, event: WebhookEvent) -> SafeString:
-        return cells.folded(event.payload)
+        return display.folded(event.payload)
 
     def has_replay_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "change_webhookevent")
@@ -76,7 +76,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     )
     def replay(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         event = self.find(request, object_id)
-        if inbox.retry(event.pk, anew=True):
+        if process.retry(event.pk, anew=True):
             event.refresh_from_db()
             level, words = BECAME.get(event.state, (messages.WARNING, WHY_NOT[State.RECEIVED]))
         else:

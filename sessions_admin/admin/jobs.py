@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import Lease, Pulse
 from api.health import WORKER_STUCK_AFTER
-from sessions_admin import cells, words
+from sessions_admin import display, labels
 from sessions_admin.admin.base import ReadOnlyAdmin, age_of
 
 
@@ -27,16 +27,18 @@ class LeaseAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("job"), ordering="name")
     def job(self, lease: Lease) -> str:
-        return words.job(lease.name)
+        return labels.job(lease.name)
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, lease: Lease) -> SafeString:
         if not lease.holder and lease.result.startswith("failed"):
-            return cells.dot("bad", _("failed"))
+            return display.dot("bad", _("failed"))
         if not lease.holder:
-            return cells.dot("muted", _("at rest"))
+            return display.dot("muted", _("at rest"))
         # Whoever has it past its time is dead: the next one takes it over.
-        return cells.dot("accent", _("at work")) if lease.until > timezone.now() else cells.dot("wait", _("abandoned"))
+        return (
+            display.dot("accent", _("at work")) if lease.until > timezone.now() else display.dot("wait", _("abandoned"))
+        )
 
     taken = age_of("-taken_at", gettext_lazy("last taken"))
 
@@ -55,8 +57,8 @@ class PulseAdmin(ReadOnlyAdmin):
     def state(self, pulse: Pulse) -> SafeString:
         silent_since = timezone.now() - timedelta(seconds=WORKER_STUCK_AFTER)
         if pulse.answered_at is not None and pulse.answered_at >= silent_since:
-            return cells.dot("good", _("answers"))
-        return cells.dot("bad", _("silent"))
+            return display.dot("good", _("answers"))
+        return display.dot("bad", _("silent"))
 
     asked = age_of("-asked_at", gettext_lazy("last asked"))
 

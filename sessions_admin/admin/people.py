@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import Bridge, User, Workspace
 from api.authentication import PERMISSIONS
 from api.models import Scope, WorkspaceToken
-from sessions_admin import cells, time_zones
+from sessions_admin import display, time_zones
 from sessions_admin.admin.base import (
     ActionVariant,
     AdminPasswordChangeForm,
@@ -37,7 +37,7 @@ from sessions_admin.admin.base import (
     done,
     show_once,
 )
-from sessions_admin.sight import page_of_row
+from sessions_admin.visibility import page_of_row
 
 admin.site.unregister(Group)
 # Whoever could set these could make a superuser of themselves.
@@ -145,7 +145,7 @@ class WorkspaceAdmin(ModelAdmin):
 
     @admin.display(description=gettext_lazy("accounts"), ordering="live")
     def accounts_here(self, workspace: Any) -> SafeString:
-        return cells.number(workspace.live)
+        return display.number(workspace.live)
 
     def has_new_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         may_add = self.has_view_permission(request) and request.user.has_perm("api.add_workspacetoken")
@@ -191,7 +191,7 @@ class WorkspaceTokenAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("state"), ordering="revoked_at")
     def state(self, token: WorkspaceToken) -> SafeString:
-        return cells.dot("bad", _("revoked")) if token.revoked_at else cells.dot("good", _("active"))
+        return display.dot("bad", _("revoked")) if token.revoked_at else display.dot("good", _("active"))
 
     used = age_of("last_used_at", gettext_lazy("last used"))
 

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
-from sessions_admin import cells
+from sessions_admin import display
 from sessions_admin.admin.base import CountedAdmin
 from webhooks.models import StoredReport, UnsignedTraffic
 
@@ -21,7 +21,7 @@ class StoredReportAdmin(CountedAdmin):
 
     @admin.display(description=gettext_lazy("data"))
     def data(self, report: StoredReport) -> SafeString:
-        return cells.folded(report.payload)
+        return display.folded(report.payload)
 
 
 @admin.register(UnsignedTraffic)

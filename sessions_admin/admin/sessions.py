@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import LinkInvitation, LinkSession, Transition
-from sessions_admin import cells, words
+from sessions_admin import display, labels
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
-from sessions_admin.sight import page_of_row
+from sessions_admin.visibility import page_of_row
 
 
 @admin.register(LinkSession)
@@ -46,14 +46,14 @@ class LinkSessionAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("state"), ordering="ended_at")
     def state(self, session: LinkSession) -> SafeString:
         if not session.is_open:
-            return cells.dot("muted", _("ended"))
-        return cells.dot("good", _("linked")) if session.ever_linked else cells.dot("accent", _("linking"))
+            return display.dot("muted", _("ended"))
+        return display.dot("good", _("linked")) if session.ever_linked else display.dot("accent", _("linking"))
 
     started = age_of("started_at", gettext_lazy("started"))
 
     @admin.display(description=gettext_lazy("end reason"), ordering="end_reason")
     def why(self, session: LinkSession) -> str:
-        return cells.reason(session.end_reason) or "–"
+        return display.reason(session.end_reason) or "–"
 
 
 @admin.register(Transition)
@@ -68,23 +68,23 @@ class TransitionAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("when"), ordering="created_at")
     def created(self, row: Transition) -> SafeString:
-        return cells.when(row.created_at)
+        return display.when(row.created_at)
 
     @admin.display(description=gettext_lazy("from"), ordering="old")
     def was(self, row: Transition) -> SafeString:
-        return cells.status(row.old)
+        return display.status(row.old)
 
     @admin.display(description=gettext_lazy("to"), ordering="new")
     def became(self, row: Transition) -> SafeString:
-        return cells.status(row.new)
+        return display.status(row.new)
 
     @admin.display(description=gettext_lazy("trigger"), ordering="trigger")
     def moved_by(self, row: Transition) -> str:
-        return words.trigger(row.trigger)
+        return labels.trigger(row.trigger)
 
     @admin.display(description=gettext_lazy("reason"))
     def why(self, row: Transition) -> str:
-        return cells.reason(row.reason) or "–"
+        return display.reason(row.reason) or "–"
 
 
 @admin.register(LinkInvitation)
@@ -108,8 +108,8 @@ class LinkInvitationAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("state"))
     def state(self, invitation: LinkInvitation) -> SafeString:
         if invitation.revoked_at:
-            return cells.dot("bad", _("revoked"))
-        return cells.dot("good", _("open")) if invitation.is_usable else cells.dot("muted", _("expired"))
+            return display.dot("bad", _("revoked"))
+        return display.dot("good", _("open")) if invitation.is_usable else display.dot("muted", _("expired"))
 
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "change_linkinvitation")

@@ -12,13 +12,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from accounts import strays
 from accounts.models import StraySession
-from sessions_admin import cells
+from accounts.reconcile import adoption, unknown
+from sessions_admin import display
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, actor_of, age_of, dialog_action, done
 from sessions_admin.admin.filters import SettledFilter
 from sessions_admin.admin.stray_forms import AdoptForm, AdoptManyForm
-from sessions_admin.sight import page_of_row
+from sessions_admin.visibility import page_of_row
 
 
 @admin.register(StraySession)
@@ -50,12 +50,12 @@ class StraySessionAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("state"), ordering="settled_at")
     def state(self, stray: StraySession) -> SafeString:
         if stray.settled_at is None:
-            return cells.dot("wait", _("waiting"))
-        return cells.dot(cells.STRAY_TONES.get(stray.outcome, "muted"), stray.get_outcome_display())
+            return display.dot("wait", _("waiting"))
+        return display.dot(display.STRAY_TONES.get(stray.outcome, "muted"), stray.get_outcome_display())
 
     @admin.display(description=gettext_lazy("phone number"), ordering="phone_number")
     def phone(self, stray: StraySession) -> SafeString:
-        return cells.number(cells.phone(stray.phone_number))
+        return display.number(display.phone(stray.phone_number))
 
     @admin.display(description=gettext_lazy("the bridge says"), ordering="status")
     def said(self, stray: StraySession) -> str:
@@ -84,8 +84,8 @@ class StraySessionAdmin(ReadOnlyAdmin):
     )
     def adopt(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         stray, workspace = self.find(request, object_id), form.cleaned_data["workspace"]
-        with self.told(request, strays.NotPossible, _("The session was adopted. This is its account.")):
-            session = strays.adopt(stray.pk, workspace_id=workspace.pk, actor=actor_of(request))
+        with self.told(request, unknown.NotPossible, _("The session was adopted. This is its account.")):
+            session = adoption.adopt(stray.pk, workspace_id=workspace.pk, actor=actor_of(request))
             session.refresh_from_db()  # its phone may have given it to another account
             return done(request, page_of_row(session.account))
         return done(request, page_of_row(stray))
@@ -102,8 +102,8 @@ class StraySessionAdmin(ReadOnlyAdmin):
     )
     def stop(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         stray = self.find(request, object_id)
-        with self.told(request, strays.NotPossible, _("The bridge is told to stop it.")):
-            strays.stop(stray.pk)
+        with self.told(request, unknown.NotPossible, _("The bridge is told to stop it.")):
+            unknown.stop(stray.pk)
         return done(request, page_of_row(stray))
 
     @admin.action(description=gettext_lazy("Adopt selected"), permissions=["settle"])
@@ -117,7 +117,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
         became: dict[int, str] = {}
         if form.is_valid():
             for workspace_id, ids in form.by_workspace().items():
-                became |= strays.adopt_many(ids, workspace_id=workspace_id, actor=actor_of(request))
+                became |= adoption.adopt_many(ids, workspace_id=workspace_id, actor=actor_of(request))
         context = self.admin_site.each_context(request) | {
             "title": _("Adopt selected"),
             "opts": self.opts,
@@ -141,8 +141,8 @@ class StraySessionAdmin(ReadOnlyAdmin):
 
 
 def _row(stray: StraySession, form: AdoptManyForm, became: dict[int, str]) -> dict[str, Any]:
-    result = cells.dot("muted", _("left as it is"))
+    result = display.dot("muted", _("left as it is"))
     if stray.pk in became:
         why_not = became[stray.pk]
-        result = cells.dot("bad", why_not) if why_not else cells.dot("good", _("adopted"))
-    return {"stray": stray, "phone": cells.phone(stray.phone_number), "field": form[str(stray.pk)], "result": result}
+        result = display.dot("bad", why_not) if why_not else display.dot("good", _("adopted"))
+    return {"stray": stray, "phone": display.phone(stray.phone_number), "field": form[str(stray.pk)], "result": result}

@@ -10,8 +10,8 @@ from django_q.models import OrmQ, Schedule
 
 from accounts.models import LinkSession, Pulse, User, Workspace
 from api.models import ALL_SCOPES, WorkspaceToken
-from tests.conftest import Portal
-from tests.links import QR, READY
+from tests.support.links import QR, READY
+from tests.support.portal import Portal
 
 PHONE = "6281116801641"
 

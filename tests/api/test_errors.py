@@ -9,7 +9,7 @@ from django.test import AsyncRequestFactory, Client
 
 from accounts.models import Account, Bridge
 from api import views
-from api.sizes import BodySizeMiddleware
+from api.http.sizes import BodySizeMiddleware
 from tests.api.conftest import Program, assert_refused
 
 pytestmark = pytest.mark.django_db

@@ -14,12 +14,12 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from accounts import pairing
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition, User, Workspace
+from accounts.pairing import attempts
 from api.models import WorkspaceToken
 from tests.api.routes import METHODS, routes
-from tests.conftest import make_bridge
-from tests.signing import signed_headers
+from tests.support.portal import make_bridge
+from tests.support.signing import signed_headers
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +136,7 @@ def mallory(request: pytest.FixtureRequest, alices: Thing) -> Mallory:
     hers = Workspace.objects.create(name="Toko Mallory")
     bridge = make_bridge("mallorys")
     bridge.workspaces.add(hers)
-    pairing.start(Account.objects.create(workspace=hers, label="Mallory's own").pk, trigger="test")
+    attempts.start(Account.objects.create(workspace=hers, label="Mallory's own").pk, trigger="test")
     client = Client(raise_request_exception=False)
     if request.param == "login":
         client.force_login(_member_of(hers))

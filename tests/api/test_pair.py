@@ -14,9 +14,9 @@ from accounts import qr
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSession, Transition, Workspace
 from tests.api.conftest import PHONE, Program, assert_refused, program, told
-from tests.conftest import Portal
-from tests.links import QR, move_back
-from tests.races import at_once
+from tests.support.links import QR, move_back
+from tests.support.portal import Portal
+from tests.support.races import at_once
 
 pytestmark = pytest.mark.django_db
 PNG = "data:image/png;base64," + base64.b64encode(qr.PNG + b"rest of an image").decode()

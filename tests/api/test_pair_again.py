@@ -5,10 +5,10 @@ import pytest
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession
 from tests.api.conftest import Program
-from tests.conftest import Portal, make_bridge
-from tests.links import link, move_back, status_of
-from tests.misbehaving import MisbehavingBridge
-from tests.queue import run_due_tasks
+from tests.support.links import link, move_back, status_of
+from tests.support.misbehaving import MisbehavingBridge
+from tests.support.portal import Portal, make_bridge
+from tests.support.queue import run_due_tasks
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import pytest
 
-from accounts import pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, LinkSession, Workspace
+from accounts.pairing import attempts
 from tests.api.conftest import Program, assert_refused, program, told
-from tests.conftest import Portal
+from tests.support.portal import Portal
 
 pytestmark = pytest.mark.django_db
 
@@ -28,9 +28,9 @@ class TestReset:
     ) -> None:
         told(portal, session, "qr_code_generated", "session_authenticated", "session_ready")
         for _ in range(3):
-            pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test")
+            attempts.start(Account.objects.create(workspace=workspace).pk, trigger="test")
         elsewhere = Account.objects.create(workspace=Workspace.objects.create(name="Toko Mallory"))
-        pairing.start(elsewhere.pk, trigger="test")
+        attempts.start(elsewhere.pk, trigger="test")
         assert asks.post("reset").json()["data"] == {"reset": 3}
         assert asks.post("reset").json()["data"] == {"reset": 0}
         states = list(Account.objects.order_by("pk").values_list("status", flat=True))

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 
 from api.openapi import CODES
 from tests.api.routes import METHODS, routes
-from tests.servers import portal as a_portal
 from tests.sessions_admin.browser import browser_page
+from tests.support.servers import portal as a_portal
 
 
 def operations() -> dict[str, dict[str, Any]]:

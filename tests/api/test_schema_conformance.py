@@ -24,11 +24,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from accounts import pairing
 from accounts.models import Account, Bridge, LinkSession, Pulse, Workspace
+from accounts.pairing import attempts
 from api.models import ALL_SCOPES, WorkspaceToken
 from config.wsgi import application
-from tests.signing import signed_headers
+from tests.support.signing import signed_headers
 
 BRIDGE_PATHS = ("/api/whatsapp/webhooks/", "/api/whatsapp/chats/")
 OPERATORS = ("pair", "status", "reset", "health", "accounts/generate-qr")
@@ -87,7 +87,7 @@ def world(workspace: Workspace, account: Account, bridge: Bridge, settings: Any)
     OrmQ.objects.all().delete()
     Schedule.objects.all().delete()
     Pulse.objects.create(lane="default", answered_at=timezone.now() + timedelta(hours=1))  # for as long as this takes
-    session = pairing.start(account.pk, trigger="test")
+    session = attempts.start(account.pk, trigger="test")
     LinkSession.objects.filter(pk=session.pk).update(session_id=SESSION)
     WorkspaceToken.issue(workspace.pk, scopes=ALL_SCOPES)
     WorkspaceToken.objects.update(token_hash=hashlib.sha256(TOKEN.encode()).hexdigest())

@@ -9,12 +9,12 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import pairing
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession, Workspace
+from accounts.pairing import attempts
 from tests.api.conftest import PHONE, Program
-from tests.conftest import Portal
-from tests.links import QR, READY
+from tests.support.links import QR, READY
+from tests.support.portal import Portal
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +54,7 @@ def test_one_linked_and_one_pairing(
     link(portal, session)
     LinkSession.objects.update(device_jid="6281167328422:28@s.whatsapp.net")
     other = Account.objects.create(workspace=workspace, phone_number=PHONE, label="Budi")
-    started = pairing.start(other.pk, trigger="test")
+    started = attempts.start(other.pk, trigger="test")
     data = asks.get("status").json()["data"]
     manager = data["service"]["manager"]
     assert manager.pop("pairingStartTime")[:19] == started.started_at.isoformat()[:19]
@@ -96,7 +96,7 @@ def test_a_scan_that_was_never_finished_is_shown_as_lapsed(
 def test_what_is_deleted_or_anothers_is_not_counted(asks: Program, workspace: Workspace, bridge: Bridge) -> None:
     Account.objects.create(workspace=workspace, deleted_at=timezone.now())
     foreign = Account.objects.create(workspace=Workspace.objects.create(name="Toko Mallory"))
-    pairing.start(foreign.pk, trigger="test")
+    attempts.start(foreign.pk, trigger="test")
     data = asks.get("status").json()["data"]
     assert data["accounts"] == []
     assert data["service"]["manager"]["active_sessions"] == 0
@@ -118,7 +118,7 @@ def test_the_number_of_queries_does_not_grow(asks: Program, workspace: Workspace
         for account in accounts:
             session = LinkSession.objects.create(session_id=f"s{account.pk}", account=account, bridge=bridge)
             Account.objects.filter(pk=account.pk).update(current_session=session)
-        pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test")
+        attempts.start(Account.objects.create(workspace=workspace).pk, trigger="test")
         long_ago = timezone.now() - timedelta(minutes=5)
         LinkSession.objects.update(started_at=long_ago, admitted_at=long_ago)
 

@@ -1,5 +1,6 @@
 import pytest_asyncio
-from bridge_world import Portal, running
+
+from tests.support.bridge_world import Portal, running
 
 
 @pytest_asyncio.fixture

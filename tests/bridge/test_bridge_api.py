@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from bridge_world import QUICK, SESSION, SILENT, running, until
+
+from tests.support.bridge_world import QUICK, SESSION, SILENT, running, until
 
 
 @pytest.mark.parametrize("key", ["wrong", "", "schlüssel", None, 7, ["test-api-key"]])

@@ -5,7 +5,9 @@ import signal
 import time
 
 import aiohttp
-from bridge_world import (
+
+from bridge.engines.simulated import SimulatedEngine
+from tests.support.bridge_world import (
     ENDS_WITHIN,
     KEY,
     PATIENCE,
@@ -21,8 +23,6 @@ from bridge_world import (
     running,
     until,
 )
-
-from bridge.engines.simulated import SimulatedEngine
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
 

@@ -4,10 +4,9 @@ import base64
 import json
 import re
 
-from bridge_world import QUICK, SESSION, SILENT, until
-
 from bridge.engines.simulated_login import INBOX_LENGTH
-from bridge.signing import same_secret, sign
+from bridge.outbox.signing import same_secret, sign
+from tests.support.bridge_world import QUICK, SESSION, SILENT, until
 
 
 def test_the_contracts_test_vector_verifies():

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from bridge_world import QUICK, SESSION, SILENT, put_logins, running, until
 
 from bridge.engines.base import EngineError
 from bridge.engines.simulated import SimulatedEngine
+from tests.support.bridge_world import QUICK, SESSION, SILENT, put_logins, running, until
 
 LISTED = {"id": 7, "session_id": "listed", "workspace_id": 1}
 

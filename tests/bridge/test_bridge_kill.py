@@ -4,7 +4,8 @@ import asyncio
 
 import aiohttp
 import pytest
-from bridge_world import ENDS_WITHIN, QUICK, Answer, desk_of, environment, process, until
+
+from tests.support.bridge_world import ENDS_WITHIN, QUICK, Answer, desk_of, environment, process, until
 
 
 @pytest.mark.parametrize("after", [0.05, 0.2, 0.4])

@@ -5,11 +5,12 @@ import json
 import tarfile
 
 import pytest
-from bridge_world import ROOT, SESSION, SILENT, finished, running, until
 
 from bridge.engines.simulated_phone import derived_phone
 from bridge.errors import ConfigurationError
-from bridge.moving import export_session, import_session
+from bridge.sessions.login_files import export_session, import_session
+from tests.support import ROOT
+from tests.support.bridge_world import SESSION, SILENT, finished, running, until
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
 AGAIN = READY[1:]

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from bridge_world import QUICK, SESSION, SILENT, Answer, finished, running, settings, settled, until
 
-from bridge import outbox
 from bridge.database import Database
-from bridge.delivery import LONGEST_RETRY_AFTER, LONGEST_WAIT, Sender, backoff, retry_after
+from bridge.outbox import store
+from bridge.outbox.sender import LONGEST_RETRY_AFTER, LONGEST_WAIT, Sender, backoff, retry_after
+from tests.support.bridge_world import QUICK, SESSION, SILENT, Answer, finished, running, settings, settled, until
 
 FLOW = ["qr_code_generated", "session_authenticated", "session_ready"]
 
@@ -192,7 +192,7 @@ async def test_a_clock_that_was_set_back_holds_nothing(portal, tmp_path):
     """The try was put off by a clock that was five hours ahead."""
     database = Database(tmp_path)
     data = {"session_id": SESSION, "workspace_id": 1}
-    database.transact(lambda c: outbox.put(c, "session_ready", data=data, boot="b"))
+    database.transact(lambda c: store.put(c, "session_ready", data=data, boot="b"))
     database.transact(lambda c: c.execute("UPDATE outbox SET next_try_at = ?", (time.time() + 5 * 3600,)))
     database.close()
     async with running(portal, tmp_path) as desk:
@@ -204,14 +204,14 @@ async def test_a_letter_is_given_up_after_24_hours(portal, tmp_path):
     portal.answer = lambda webhook: Answer(503)
     database = Database(tmp_path)
     data = {"session_id": SESSION, "workspace_id": 1}
-    database.transact(lambda c: outbox.put(c, "session_ready", data=data, boot="b"))
+    database.transact(lambda c: store.put(c, "session_ready", data=data, boot="b"))
     database.transact(lambda c: c.execute("UPDATE outbox SET give_up_at = give_up_at - 86400"))
     sender = Sender(database, settings(portal, tmp_path))
     await sender.start()
     await until(lambda: portal.attempts)
-    await until(lambda: database.transact(outbox.dead_letters))
+    await until(lambda: database.transact(store.dead_letters))
     await sender.stop(grace=1)
-    assert "24 h" in database.transact(outbox.dead_letters)[0].last_error
+    assert "24 h" in database.transact(store.dead_letters)[0].last_error
     database.close()
 
 
@@ -230,14 +230,14 @@ def test_retry_after_is_read_in_both_forms():
 
 
 def test_bodies_are_compact_raw_utf8_even_with_a_lone_surrogate():
-    assert outbox.compact_json({"a": "✓", "b": [1, 2]}) == '{"a":"✓","b":[1,2]}'.encode()
-    assert outbox.compact_json({"a": "\ud83d"}) == b'{"a":"\\ud83d"}'
+    assert store.compact_json({"a": "✓", "b": [1, 2]}) == '{"a":"✓","b":[1,2]}'.encode()
+    assert store.compact_json({"a": "\ud83d"}) == b'{"a":"\\ud83d"}'
 
 
 async def test_an_event_is_on_disk_before_anything_is_sent(portal, desk, tmp_path):
     def look(webhook):
         with_its_own_eyes = Database(tmp_path)
-        counts = with_its_own_eyes.transact(outbox.counts)
+        counts = with_its_own_eyes.transact(store.counts)
         with_its_own_eyes.close()
         found.append(counts["waiting"])
         return Answer()

@@ -5,7 +5,12 @@ import contextlib
 import signal
 
 import pytest
-from bridge_world import (
+
+from bridge.engines.base import EngineError
+from bridge.engines.simulated import SimulatedEngine
+from bridge.engines.simulated_phone import derived_phone
+from bridge.sessions.naming import SESSION_ID
+from tests.support.bridge_world import (
     KEY,
     QUICK,
     SESSION,
@@ -19,11 +24,6 @@ from bridge_world import (
     running,
     until,
 )
-
-from bridge.engines.base import EngineError
-from bridge.engines.simulated import SimulatedEngine
-from bridge.engines.simulated_phone import derived_phone
-from bridge.wanted import SESSION_ID
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
 AGAIN = ["session_authenticated", "session_ready"]

@@ -7,9 +7,19 @@ import shutil
 import socket
 
 import pytest_asyncio
-from bridge_world import QUICK, SILENT, desk_of, environment, finished, process, put_logins, running, until
 
 from bridge.engines.simulated import SimulatedEngine
+from tests.support.bridge_world import (
+    QUICK,
+    SILENT,
+    desk_of,
+    environment,
+    finished,
+    process,
+    put_logins,
+    running,
+    until,
+)
 
 NAMES = [f"s{n}" for n in range(12)]
 ROWS = [{"id": n, "session_id": name, "workspace_id": 1, "status": "connected"} for n, name in enumerate(NAMES)]
@@ -137,7 +147,7 @@ async def test_an_empty_data_directory_asks_nobody_to_scan(portal, tmp_path):
 
 
 async def test_a_link_whose_login_is_gone_is_told_while_a_pairing_goes_on(portal, stored, caplog):
-    caplog.set_level("INFO", "bridge.restore")
+    caplog.set_level("INFO", "bridge.sessions.restore")
     shutil.rmtree(stored / "simulated")
     portal.active = ROWS
     async with running(portal, stored) as desk:

@@ -4,11 +4,11 @@ import json
 import shutil
 
 import pytest
-from bridge_world import QUICK, SESSION, SILENT, desk_of, environment, process, running, until
 
 from bridge.engines.base import EngineError
 from bridge.engines.simulated import SimulatedEngine
-from bridge.session_dirs import claim
+from bridge.sessions.directories import claim
+from tests.support.bridge_world import QUICK, SESSION, SILENT, desk_of, environment, process, running, until
 
 AGAIN = ["session_authenticated", "session_ready"]
 

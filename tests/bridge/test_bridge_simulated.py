@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
-from bridge_world import QUICK, SESSION, SILENT, running, until
 
 from bridge.engines.simulated_knobs import Knobs, from_environ
 from bridge.engines.simulated_phone import derived_phone
 from bridge.errors import ConfigurationError
+from tests.support.bridge_world import QUICK, SESSION, SILENT, running, until
 
 
 def counts(portal):

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from bridge_world import Portal, environment, finished
 
 from bridge.engines import ENGINES, REQUIRED_METHODS, load_engine
 from bridge.engines.simulated import SimulatedEngine
 from bridge.errors import ConfigurationError
 from bridge.settings import read_settings
+from tests.support.bridge_world import Portal, environment, finished
 
 WHOLE = {"LINKDESK_URL": "http://127.0.0.1:8000/", "HMAC_SECRET": "s", "API_KEY": "k"}
 

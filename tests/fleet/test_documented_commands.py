@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge import outbox
 from bridge.database import Database
-from tests.fleet.documented import commands_below, run_bash
-from tests.fleet.processes import ROOT
+from bridge.outbox import store
+from tests.support import ROOT
+from tests.support.documented import commands_below, run_bash
 
 WHOLE = "CREATE TABLE whole (a int);\n-- Dump completed on 2026-11-20 10:00:00\n"
 HALF = "CREATE TABLE half"
@@ -72,7 +72,7 @@ def test_a_bridges_commands_run_with_its_user_and_its_settings(
     (tmp_path / "bridge.env").write_text(f"BRIDGE_DATA_DIR='{tmp_path}'\nBRIDGE_ENGINE='simulated'\n")
     database = Database(tmp_path)
     data = {"session_id": "s1", "workspace_id": 1}
-    database.transact(lambda connection: outbox.put(connection, "session_ready", data=data, boot="b"))
+    database.transact(lambda connection: store.put(connection, "session_ready", data=data, boot="b"))
     database.close()
     for theirs, ours in {
         "/etc/linkdesk/bridge.env": f"{tmp_path}/bridge.env",

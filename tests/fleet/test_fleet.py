@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.engines.simulated_phone import derived_phone
-from tests.fleet.desk import BRIDGES, NOBODY_SCANS, Desk, installation
-from tests.fleet.processes import until
+from tests.support.desk import BRIDGES, NOBODY_SCANS, Desk, installation
+from tests.support.processes import until
 
 LINKS = 60
 EACH = LINKS // len(BRIDGES)

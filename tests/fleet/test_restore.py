@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from bridge.engines.simulated_phone import derived_phone
-from tests.fleet.desk import Desk, installation
-from tests.fleet.documented import commands_below, run_bash
-from tests.fleet.processes import STARTS_WITHIN, until
+from tests.support.desk import Desk, installation
+from tests.support.documented import commands_below, run_bash
+from tests.support.processes import STARTS_WITHIN, until
 
 OLDER, NEWER = 5, 30
 PORTAL = ("web", "worker1", "worker2")

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from accounts import bridge_reports, pairing, qr
+from accounts import qr
 from accounts.models import Account, LinkInvitation, LinkSession
+from accounts.pairing import attempts, bridge_events
 
 QR_TEXT = "2@" + "Abc/+9" * 30 + ",key=,identity="
 PNG = qr.PNG + b"rest of an image"
@@ -37,22 +38,22 @@ class Phone:
         return session
 
     def begins(self) -> LinkSession:
-        return pairing.start(self.account.pk, trigger="test")
+        return attempts.start(self.account.pk, trigger="test")
 
     def sees_code(self, text: str = QR_TEXT, expires_in: int = 60) -> None:
-        bridge_reports.qr_shown(self.session.pk, qr=qr.from_text(text), expires_in=expires_in)
+        bridge_events.qr_shown(self.session.pk, qr=qr.from_text(text), expires_in=expires_in)
 
     def scans(self) -> None:
-        bridge_reports.authenticated(self.session.pk, device_jid="6281167328422:1@s.whatsapp.net")
+        bridge_events.authenticated(self.session.pk, device_jid="6281167328422:1@s.whatsapp.net")
 
     def links(self, number: str = "6281167328422") -> None:
-        bridge_reports.ready(self.session.pk, phone=number, device_jid="", platform="android")
+        bridge_events.ready(self.session.pk, phone=number, device_jid="", platform="android")
 
     def is_lost(self, reason: str = "CONFLICT") -> None:
-        bridge_reports.disconnected(self.session.pk, reason=reason)
+        bridge_events.disconnected(self.session.pk, reason=reason)
 
     def is_asked(self, message: str = "Enter the passkey.") -> None:
-        bridge_reports.action_required(self.session.pk, message=message)
+        bridge_events.action_required(self.session.pk, message=message)
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone, translation
 
-from accounts import bridge_reports, qr
-from accounts.logs import JsonLines
+from accounts import qr
+from accounts.logs.format import JsonLines
 from accounts.models import Account, LinkInvitation, Workspace
+from accounts.pairing import bridge_events
 from tests.linking.conftest import PNG, QR_TEXT, Phone, heading
 
 
@@ -132,7 +133,7 @@ def test_the_snapshot_is_what_the_page_needs(client: Client, link: str, phone: P
 def test_a_code_that_came_as_an_image_is_served_as_one(client: Client, link: str, phone: Phone) -> None:
     session = phone.begins()
     assert client.get(link + "qr.png").status_code == 404
-    bridge_reports.qr_shown(session.pk, qr=qr.Qr(png=PNG), expires_in=60)
+    bridge_events.qr_shown(session.pk, qr=qr.Qr(png=PNG), expires_in=60)
     response = client.get(link + "qr.png")
     assert (response["Content-Type"], response.content) == ("image/png", PNG)
     assert (response["Cache-Control"], response["X-Content-Type-Options"]) == ("no-store", "nosniff")

@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import bridge_reports, pairing
 from accounts.lifecycle import EndReason
 from accounts.models import Account, Bridge, LinkSession, Transition, Workspace
+from accounts.pairing import attempts, bridge_events
 from tests.linking.conftest import JSON, Phone, shown
 
 # --- starting -------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_a_code_to_type_is_offered_with_the_qr_code_where_the_bridge_can(
     assert not is_offered()
     phone.sees_code()
     assert is_offered()
-    bridge_reports.pairing_code_shown(phone.session.pk, code="ABCD1234", expires_in=160)
+    bridge_events.pairing_code_shown(phone.session.pk, code="ABCD1234", expires_in=160)
     assert not is_offered()
     LinkSession.objects.update(pairing_code_expires_at=timezone.now())
     assert is_offered()
@@ -128,7 +128,7 @@ def test_no_bridge_is_said_with_the_time_to_come_back(client: Client, link: str)
 
 def test_too_many_pairings_is_429(client: Client, link: str, workspace: Workspace, settings: Any) -> None:
     settings.LINKDESK_MAX_OPEN_PLACEHOLDERS = 1
-    pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test")
+    attempts.start(Account.objects.create(workspace=workspace).pk, trigger="test")
     response = client.post(link + "start", headers=JSON)
     assert (response.status_code, response["Retry-After"]) == (429, "60")
 

@@ -7,11 +7,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import bridge_reports
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
 from accounts.models import Account, Bridge, LinkSession, Workspace
+from accounts.pairing import bridge_events
 from accounts.snapshots import View
-from linking.faces import CODE_FACES, MESSAGE_FACES, key_of
+from linking.screens import CODE_FACES, MESSAGE_FACES, key_of
 from tests.linking.conftest import Phone, address_of, heading, shown
 
 
@@ -74,7 +74,7 @@ def test_a_link_that_whatsapp_ended_says_why(
 
 def test_a_phone_that_is_too_old_is_told_so(client: Client, link: str, phone: Phone) -> None:
     session = phone.begins()
-    bridge_reports.given_up(session.pk, reason="QRScannedWithoutMultidevice")
+    bridge_events.given_up(session.pk, reason="QRScannedWithoutMultidevice")
     assert shown(client.get(link)) == "expired:QRScannedWithoutMultidevice"
 
 

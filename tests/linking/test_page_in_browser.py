@@ -6,9 +6,10 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
-from accounts import bridge_reports, pairing, qr, tasks
+from accounts import qr, tasks
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
+from accounts.pairing import attempts, bridge_events
 from tests.linking.browser import (
     SIZES,
     Open,
@@ -61,15 +62,15 @@ def test_in_line_the_place_counts_down_and_the_code_appears_by_itself(
     open_page: Open, phone: Phone, workspace: Workspace, bridge: Bridge
 ) -> None:
     Bridge.objects.update(pairings_at_once=1)
-    others = [pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test") for _ in range(2)]
+    others = [attempts.start(Account.objects.create(workspace=workspace).pk, trigger="test") for _ in range(2)]
     page = open_page(size="phone")
     expect_view(page, "waiting")
     expect(page.locator("[data-place]")).to_have_text(re.compile(r"You are number\s+2\s+in line"))
     box = page.locator("main").bounding_box()
-    pairing.force_reset(others[1].account_id)
+    attempts.force_reset(others[1].account_id)
     tasks.advance_line(bridge.pk)
     expect(page.locator("[data-slot=place]")).to_have_text("1")
-    pairing.force_reset(others[0].account_id)
+    attempts.force_reset(others[0].account_id)
     tasks.advance_line(bridge.pk)
     expect_view(page, "preparing")
     phone.sees_code()
@@ -93,7 +94,7 @@ def test_a_phone_that_cannot_scan_itself_asks_for_a_code_to_type(open_page: Open
     expect(page.locator("[data-code-word]")).to_have_text("The code is on its way.")
     order = phone.session.orders.get(kind=BridgeOrder.Kind.PAIRING_CODE)
     assert order.phone_number == "6281167328422"
-    bridge_reports.pairing_code_shown(phone.session.pk, code="ABCD1234", expires_in=160)
+    bridge_events.pairing_code_shown(phone.session.pk, code="ABCD1234", expires_in=160)
     expect(page.get_by_text("ABCD1234")).to_be_visible()
     expect(button).to_be_hidden()
     expect_view(page, "scan")  # whoever has another screen may still scan
@@ -113,7 +114,7 @@ def test_a_code_that_came_as_an_image_is_shown_and_read(open_page: Open, phone: 
     session = phone.begins()
     image = io.BytesIO()
     qr.segno.make(QR_TEXT).save(image, kind="png", scale=4, border=4)
-    bridge_reports.qr_shown(session.pk, qr=qr.Qr(png=image.getvalue()), expires_in=60)
+    bridge_events.qr_shown(session.pk, qr=qr.Qr(png=image.getvalue()), expires_in=60)
     page = open_page()
     expect_code(page, QR_TEXT)
 
@@ -123,7 +124,7 @@ def test_a_code_that_nobody_scanned_gives_way_to_a_button(open_page: Open, phone
     phone.sees_code()
     page = open_page(size="phone")
     expect(page.locator("[data-seconds]")).to_have_text(re.compile("1[12][0-9]"))
-    bridge_reports.given_up(phone.session.pk, reason="qr_timeout")
+    bridge_events.given_up(phone.session.pk, reason="qr_timeout")
     expect_view(page, "expired")
     buttons = page.locator("button:visible")
     expect(buttons).to_have_count(1)
@@ -134,7 +135,7 @@ def test_a_code_that_nobody_scanned_gives_way_to_a_button(open_page: Open, phone
 
 
 def test_a_browser_that_blocks_cookies_is_told_what_to_do(open_page: Open, phone: Phone) -> None:
-    bridge_reports.given_up(phone.begins().pk, reason="qr_timeout")
+    bridge_events.given_up(phone.begins().pk, reason="qr_timeout")
     page = open_page()
     expect_view(page, "expired")
     page.context.clear_cookies()

@@ -8,7 +8,6 @@ from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
-from accounts import pairing
 from accounts.models import (
     Account,
     Bridge,
@@ -23,6 +22,7 @@ from accounts.models import (
     User,
     Workspace,
 )
+from accounts.pairing import attempts
 from api.models import RateLimitCount, WorkspaceToken
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
@@ -83,7 +83,7 @@ def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridg
     StraySession.objects.create(bridge=bridge, session_id="webjs_1_1_stray", phone_number="6281116801642")
     Lease.objects.create(name="sweep", until=timezone.now(), taken_at=timezone.now(), result="nothing to do")
     Pulse.objects.create(lane="orders", asked_at=timezone.now())
-    pairing.force_reset(linked.pk, actor=alice, reason="first reset")
+    attempts.force_reset(linked.pk, actor=alice, reason="first reset")
     now = timezone.now()
     for name, success in (("one", True), ("two", False)):
         Task.objects.create(

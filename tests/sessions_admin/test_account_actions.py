@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import admission, pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, User
 from accounts.models.invitation import hash_token
+from accounts.pairing import attempts, cooldown
 from tests.sessions_admin.forms import act, said
 
 
@@ -50,7 +50,7 @@ def test_it_says_whether_a_new_code_comes_at_once_or_in_turn(as_alice: Client, a
     assert (
         said(act(as_alice, account, "renew_qr", reason="First")) == "A new QR code is on its way to the linking page."
     )
-    pairing.force_reset(account.pk)
+    attempts.force_reset(account.pk)
     Bridge.objects.update(pairings_at_once=0)
     words = "It waits for its turn: place 1 in line. Its QR code comes by itself."
     assert said(act(as_alice, account, "renew_qr", reason="Second")).endswith(words)
@@ -81,7 +81,7 @@ class TestAnAttemptThatWasScanned:
 
         scanned.refresh_from_db()
         assert "Wait, or tick this to go on all the same." in response.content.decode()
-        assert admission.risk_of("PAIRING_IN_PROGRESS") in html.unescape(response.content.decode())
+        assert cooldown.risk_of("PAIRING_IN_PROGRESS") in html.unescape(response.content.decode())
         assert scanned.is_open
 
     def test_is_interrupted_by_whoever_takes_the_risk(self, as_alice: Client, scanned: LinkSession) -> None:
@@ -124,7 +124,7 @@ class TestAPhoneThatScannedInVain:
     def test_waits_unless_somebody_takes_the_risk(self, as_alice: Client, cooling: Account) -> None:
         dialog = html.unescape(act(as_alice, cooling, "renew_qr", reason="The owner is here").content.decode())
 
-        assert admission.risk_of("PAIRING_COOLDOWN") in dialog
+        assert cooldown.risk_of("PAIRING_COOLDOWN") in dialog
         assert "Without risk in 49 m." in dialog
         assert not cooling.sessions.filter(ended_at__isnull=True).exists()
 
@@ -154,8 +154,8 @@ def test_a_refusal_is_said_in_words(as_alice: Client, session: LinkSession) -> N
 
 def test_no_bridge_is_said_in_words(as_alice: Client, account: Account) -> None:
     Bridge.objects.update(draining=True)
-    with pytest.raises(pairing.PairingRefused) as refusal:
-        pairing.start(account.pk, trigger="test", force=True)
+    with pytest.raises(attempts.PairingRefused) as refusal:
+        attempts.start(account.pk, trigger="test", force=True)
 
     assert said(act(as_alice, account, "renew_qr", reason="Again")) == str(refusal.value)
 

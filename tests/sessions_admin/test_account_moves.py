@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Message, User
-from tests.conftest import make_bridge
 from tests.sessions_admin.forms import act, said
+from tests.support.portal import make_bridge
 
 PHONE = "6281116801641"
 

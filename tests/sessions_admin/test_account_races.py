@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from accounts import pairing
 from accounts.models import Account, User, Workspace
-from tests.conftest import make_bridge
+from accounts.pairing import attempts
+from tests.support.portal import make_bridge
 
 THREADS = 8
 FORM = {"provider_type": "webjs", "is_active": "on"}
@@ -61,4 +61,4 @@ def test_an_edit_takes_nothing_back_that_the_domain_did_meanwhile(staff: list[Cl
     assert codes == [302] * THREADS
     assert account.current_session == session
     assert account.version >= 1 + THREADS
-    pairing.force_reset(account.pk)
+    attempts.force_reset(account.pk)

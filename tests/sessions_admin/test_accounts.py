@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import pairing
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, LinkSession, User, Workspace
+from accounts.pairing import attempts
 
 LIST = "/admin/accounts/account/"
 
@@ -193,7 +193,7 @@ def test_the_page_says_what_is_wrong_and_what_to_do(as_alice: Client, session: L
 
 
 def test_the_timeline_names_who_and_why(as_alice: Client, alice: User, session: LinkSession) -> None:
-    pairing.force_reset(session.account_id, actor=alice, reason="The shop has a new phone")
+    attempts.force_reset(session.account_id, actor=alice, reason="The shop has a new phone")
 
     html = as_alice.get(page(session.account)).content.decode()
 

@@ -10,11 +10,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import pairing
 from accounts.models import Account, Bridge, Incident, LinkSession, ReconcileRun, StraySession, Workspace
-from tests.conftest import make_bridge
-from tests.links import move_back
+from accounts.pairing import attempts
 from tests.sessions_admin.forms import bridge_form
+from tests.support.links import move_back
+from tests.support.portal import make_bridge
 
 LIST = "/admin/accounts/bridge/"
 
@@ -35,7 +35,7 @@ def cell(client: Client, name: str) -> str:
 def test_the_list_says_how_full_a_bridge_is(as_alice: Client, workspace: Workspace) -> None:
     bridge = make_bridge("beta", pairings_at_once=1)
     for _ in range(3):
-        pairing.start(Account.objects.create(workspace=workspace).pk, trigger="test")
+        attempts.start(Account.objects.create(workspace=workspace).pk, trigger="test")
 
     assert bridge.sessions.count() == 3
     assert "3 of 100" in cell(as_alice, "load")
@@ -63,7 +63,7 @@ def test_the_list_says_whether_a_bridge_is_there(
 def test_the_list_says_that_a_bridge_gave_no_code(as_alice: Client, bridge: Bridge, session: LinkSession) -> None:
     assert "gave no QR code" not in cell(as_alice, "state")
     move_back(session, 61)
-    pairing.expire(session.pk)
+    attempts.expire(session.pk)
     assert "gave no QR code" in cell(as_alice, "state")
 
 

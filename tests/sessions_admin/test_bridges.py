@@ -7,8 +7,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Bridge, LinkSession, Workspace
-from tests.conftest import make_bridge
 from tests.sessions_admin.forms import bridge_form
+from tests.support.portal import make_bridge
 
 URL = "http://node.example:3001/wa"
 

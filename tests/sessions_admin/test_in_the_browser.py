@@ -6,12 +6,12 @@ from django.http import HttpRequest
 from django.test import Client
 from playwright.sync_api import Page, expect
 
-from accounts import pairing
 from accounts.models import Account, User, Workspace
-from tests.conftest import make_bridge
-from tests.servers import portal
+from accounts.pairing import attempts
 from tests.sessions_admin.browser import browser_page
 from tests.sessions_admin.pages import MODELS, first, url
+from tests.support.portal import make_bridge
+from tests.support.servers import portal
 
 
 def log_in(page: Page, base: str) -> None:
@@ -29,7 +29,7 @@ def test_staff_resets_an_account_and_invites_again() -> None:
     User.objects.create_superuser("alice", password="alice-and-the-desk")
     make_bridge("alpha")
     account = Account.objects.create(workspace=Workspace.objects.create(name="Toko Alice"), label="Kasir")
-    session = pairing.start(account.pk, trigger="test")
+    session = attempts.start(account.pk, trigger="test")
     with portal() as base, browser_page(complaints) as page:
         log_in(page, base)
         page.goto(f"{base}/admin/accounts/account/?q=kasir")

@@ -11,13 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Schedule
 
-from accounts import pairing
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Incident, LinkSession, Pulse, StraySession, User
-from sessions_admin.attention import Notice
-from sessions_admin.words import INCIDENTS
-from tests.conftest import make_bridge
-from tests.links import move_back
+from accounts.pairing import attempts
+from sessions_admin.labels import INCIDENTS
+from sessions_admin.pages.attention import Notice
+from tests.support.links import move_back
+from tests.support.portal import make_bridge
 from webhooks.models import WebhookEvent
 
 
@@ -97,7 +97,7 @@ class TestWhatNeedsAttention:
 
     def test_a_bridge_that_gave_no_code(self, as_alice: Client, bridge: Bridge, session: LinkSession) -> None:
         move_back(session, 61)
-        pairing.expire(session.pk)
+        attempts.expire(session.pk)
         assert "other bridges first" in notices(as_alice)["alpha: gave no QR code"].text
         LinkSession.objects.update(first_qr_at=timezone.now())
         assert not notices(as_alice)
@@ -203,7 +203,7 @@ def test_it_says_that_the_desk_only_observes(as_alice: Client, working: None, se
 def test_it_says_that_more_are_unknown_than_are_listed(
     as_alice: Client, working: None, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.strays.MOST_OPEN", 1)
+    monkeypatch.setattr("accounts.reconcile.unknown.MOST_OPEN", 1)
     StraySession.objects.create(bridge=bridge, session_id="one", status="connected")
 
     assert "there may be more" in str(notices(as_alice)["1 session that this desk does not know"].text)

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession
-from tests.conftest import PHONE
-from tests.links import status_of
+from tests.support.links import status_of
+from tests.support.portal import PHONE
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 State = WebhookEvent.State

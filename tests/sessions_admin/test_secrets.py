@@ -9,8 +9,8 @@ from django.test import Client
 
 from accounts.models import Bridge, BridgeSecret, LinkSession, User, Workspace
 from api.models import WorkspaceToken
-from tests.conftest import make_bridge
 from tests.sessions_admin.forms import bridge_form
+from tests.support.portal import make_bridge
 
 
 def test_a_bridge_shows_its_secrets_without_their_values(as_alice: Client, bridge: Bridge) -> None:

@@ -9,13 +9,13 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.translation import override
 
-from accounts import schedules
 from accounts.failures import BRIDGE_REASONS
+from accounts.jobs import schedules
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
-from accounts.lines import FAILING
 from accounts.models import Account, Incident, LinkSession, Transition
-from sessions_admin import words
-from tests.servers import ROOT
+from accounts.orders.turns import FAILING
+from sessions_admin import labels
+from tests.support import ROOT
 
 
 def triggers() -> set[str]:
@@ -26,16 +26,16 @@ def triggers() -> set[str]:
 
 def test_every_trigger_has_words() -> None:
     assert len(triggers()) > 10
-    assert triggers() <= set(words.TRIGGERS)
+    assert triggers() <= set(labels.TRIGGERS)
 
 
 def test_every_job_has_words() -> None:
     with override("id"):
-        assert not [job.name for job in schedules.JOBS if words.job(f"job:{job.name}") == job.name]
+        assert not [job.name for job in schedules.JOBS if labels.job(f"job:{job.name}") == job.name]
 
 
 def test_every_kind_of_incident_says_what_to_do() -> None:
-    assert set(Incident.Kind.values) == set(words.INCIDENTS)
+    assert set(Incident.Kind.values) == set(labels.INCIDENTS)
 
 
 def test_the_timeline_says_what_moved_the_account(as_alice: Client, session: LinkSession) -> None:
@@ -164,4 +164,4 @@ def test_a_lost_link_says_that_several_processes_answer(as_alice: Client, lost: 
     ],
 )
 def test_what_holds_a_lease_has_words(lease: str, shown: str) -> None:
-    assert words.job(lease) == shown
+    assert labels.job(lease) == shown

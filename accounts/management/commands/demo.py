@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from accounts.invitations import invite
 from accounts.models import Bridge, BridgeSecret, User, Workspace
+from accounts.pairing.invitations import invite
 
 USER_NAME = "admin"
 

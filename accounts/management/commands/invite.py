@@ -3,8 +3,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.invitations import invite
 from accounts.models import Workspace
+from accounts.pairing.invitations import invite
 
 
 class Command(BaseCommand):

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from accounts.schedules import synchronise
+from accounts.jobs.schedules import synchronise
 
 
 class Command(BaseCommand):

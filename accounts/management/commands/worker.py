@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.queue import key_of
-from accounts.watchdog import Patience, Watchdog
+from accounts.jobs.queue import key_of
+from accounts.jobs.watchdog import Patience, Watchdog
 
 
 class Command(BaseCommand):

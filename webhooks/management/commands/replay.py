@@ -8,8 +8,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from webhooks import inbox
-from webhooks.handlers import DROPPED, LIFECYCLE, MESSAGES
+from webhooks.events.handlers import DROPPED, LIFECYCLE, MESSAGES
+from webhooks.inbox import process
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 State = WebhookEvent.State
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             self._replay_all(list(chosen.order_by("pk").values_list("pk", flat=True)))
 
     def _replay_one(self, event: WebhookEvent) -> None:
-        if not inbox.retry(event.pk, anew=True):
+        if not process.retry(event.pk, anew=True):
             event.refresh_from_db()
             raise CommandError(f"Event {event.pk} ({event.event}) is not replayed: {_why_not(event)}")
         event.refresh_from_db()
@@ -98,7 +98,7 @@ def _moment(text: str) -> datetime:
 def _replay(pk: int) -> str:
     """What became of it. It may have been deleted, or applied by the sweep, since the list was made."""
     try:
-        tried = inbox.retry(pk, anew=True)
+        tried = process.retry(pk, anew=True)
     except WebhookEvent.DoesNotExist:
         return "left alone"
     return WebhookEvent.objects.values_list("state", flat=True).get(pk=pk) if tried else "left alone"

@@ -1,0 +1,114 @@
+"""Which bridge takes a new session, and why another does not."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+from accounts.bridges import presence
+from accounts.bridges.library_versions import Level, advisory
+from accounts.lifecycle import PAIRING, SCANNABLE_ENDS, EndReason
+from accounts.models import Bridge, BridgeOrder, LinkSession, Workspace
+
+LEAVES_WITHIN = timedelta(minutes=2)  # a stop that is not carried out by then keeps nobody waiting
+TRIED_AGAIN_AFTER = timedelta(minutes=10)  # since an attempt there had no code; until then others come first
+
+
+class NoBridgeAvailable(Exception):
+    """No bridge serves this workspace, or none of those that do may take a new session."""
+
+
+def choose(workspace: Workspace) -> Bridge:
+    """The least loaded bridge, by weight, of those that may take one more session of this workspace.
+
+    One where attempts wait in line comes after those where none does. One that does not carry out our orders comes
+    last: every failure makes it look idle. Raises NoBridgeAvailable.
+    """
+    chosen = min(eligible(workspace), key=_preference, default=None)
+    if chosen is None:
+        raise NoBridgeAvailable
+    return chosen
+
+
+def eligible(workspace: Workspace) -> list[Bridge]:
+    """Those that may take one more session of this workspace. One query, however many there are."""
+    return [bridge for bridge in with_load(serving(workspace)) if not why_not(bridge)]
+
+
+def serving(workspace: Workspace) -> QuerySet[Bridge]:
+    return Bridge.objects.filter(Q(workspaces=workspace) | Q(workspaces__isnull=True))
+
+
+def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
+    """With what choosing weighs: how many sessions run, pair and wait in line there, and whether it gave no code."""
+    mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True)
+    return bridges.annotate(
+        running=count_of(mine),
+        pairing=count_of(mine.filter(admitted_at__isnull=False, account__status__in=PAIRING))
+        + count_of(leaving().filter(bridge=OuterRef("pk"))),
+        waiting=count_of(mine.filter(admitted_at__isnull=True)),
+        gave_no_code=gave_no_code(),
+    )
+
+
+def leaving() -> QuerySet[LinkSession]:
+    """Sessions that ended softly and live at their bridge until they are stopped (rule 6): they take a place there."""
+    stops = BridgeOrder.objects.filter(session=OuterRef("pk"), bridge=OuterRef("bridge"), kind=BridgeOrder.Kind.STOP)
+    lately = timezone.now() - LEAVES_WITHIN
+    ended = LinkSession.objects.filter(end_reason__in=SCANNABLE_ENDS, ended_at__gt=lately)
+    return ended.filter(Exists(stops.filter(state__in=BridgeOrder.UNDER_WAY)))
+
+
+def count_of(sessions: QuerySet[LinkSession]) -> Coalesce:
+    """For an annotation of bridges, of sessions that name OuterRef("pk") as theirs."""
+    counted = sessions.order_by().values("bridge").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
+
+
+def why_not(bridge: Bridge) -> list[str]:
+    """Why it gets no new session, in the reader's language; nothing: it may get one.
+
+    Of a bridge that does not come from `with_load` it counts the sessions itself.
+    """
+    open_ones = bridge.sessions.filter(ended_at__isnull=True)
+    running = bridge.running if hasattr(bridge, "running") else open_ones.count()
+    advice = advisory(bridge.library, bridge.version)
+    full = _("full: %(running)d of %(capacity)d") % {"running": running, "capacity": bridge.capacity}
+    reasons = (
+        (not presence.is_up(bridge), _silence(bridge)),
+        (bridge.draining, _("draining")),
+        (bridge.says_draining, _("is shutting down")),
+        (bridge.weight == 0, _("weight 0")),
+        (advice is not None and advice.level == Level.BAD, _("a version of its library that is known to be bad")),
+        (running >= bridge.capacity, full),
+    )
+    return [text for holds, text in reasons if holds]
+
+
+def _silence(bridge: Bridge) -> str:
+    if bridge.last_heard_at is None:
+        return _("never heard of")
+    return _("not heard of for %(time)s") % {"time": timesince(bridge.last_heard_at, depth=1)}
+
+
+def _preference(bridge: Any) -> tuple[bool, bool, float, int]:
+    """The smallest is the best. For a bridge `with_load` that may take one more."""
+    failing = bridge.failing_since is not None or bridge.gave_no_code
+    has_line = bridge.waiting > 0 or bridge.pairing >= bridge.pairings_at_once
+    return failing, has_line, bridge.running / bridge.weight, bridge.pk
+
+
+def gave_no_code() -> Exists:
+    """For an annotation of bridges: an attempt of the last minutes had no code there, nor had a later one.
+
+    That it is heard of does not show that it can pair. An attempt that still waited in line says nothing: nothing was
+    ordered there.
+    """
+    mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__gt=timezone.now() - TRIED_AGAIN_AFTER)
+    failed = mine.filter(end_reason=EndReason.BRIDGE_UNAVAILABLE, admitted_at__isnull=False)
+    shown = LinkSession.objects.filter(bridge=OuterRef("bridge"), first_qr_at__gt=OuterRef("ended_at"))
+    return Exists(failed.filter(~Exists(shown)))

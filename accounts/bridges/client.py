@@ -1,0 +1,239 @@
+"""The only outbound HTTP: commands to a bridge, as docs/bridge-contract.md, 2, has them.
+
+A bridge's answer is not trusted: it has so much time and size, is JSON or nothing, and leads nowhere else. Each
+function raises BridgeError.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpcore
+
+from accounts.bridges import addresses
+from accounts.bridges.connections import UNREACHED, CheckedAddresses
+from accounts.logs.redaction import redact
+from accounts.models import Bridge, BridgeSecret, LinkSession
+
+# Seconds in all. Evidence confirms an order, not the answer: there is no need to wait for a slow one.
+COMMAND_WITHIN = 10.0
+LIST_WITHIN = 5.0
+MAX_ANSWER = 4 * 1024 * 1024  # 3,000 sessions listed are about 0.5 MB
+_BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+UNAUTHORIZED = 401
+REFUSES_US = frozenset({UNAUTHORIZED, 403})
+NO_SUCH_COMMAND = frozenset({404, 405})
+LATER = frozenset({408, 425, 429})
+NO_ANSWER = frozenset({502, 504})  # a proxy's: the bridge behind it may be at it still
+_SESSIONS = "/api/sessions"
+
+Headers = dict[bytes | str, bytes | str]
+
+
+class ListedAs(StrEnum):
+    """The words of a bridge's list for what a session is. One may use others, which mean nothing here."""
+
+    QR_SCANNING = "qr_scanning"
+    AUTHENTICATED = "authenticated"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    ERROR = "error"
+
+
+SCANNED = frozenset({ListedAs.AUTHENTICATED, ListedAs.CONNECTED})  # it has a phone
+DOWN = frozenset({ListedAs.DISCONNECTED, ListedAs.ERROR})
+
+
+class BridgeError(Exception):
+    """A command that did not get a good answer.
+
+    `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
+    dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
+    `code`: what it answered with; None: nothing that can be read. `is_the_bridges`: other orders fare no better.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        unclear: bool = False,
+        code: int | None = None,
+        is_the_bridges: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.unclear = unclear
+        self.code = code
+        self.is_the_bridges = is_the_bridges
+
+
+@dataclass(frozen=True)
+class Running:
+    """A session in a bridge's list, in its own words: all but the id are empty where it does not say."""
+
+    session_id: str
+    status: str = ""
+    phone_number: str = ""
+    workspace_id: str = ""
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "Running":
+        told = {name: row.get(name) for name in ("status", "phone_number", "workspace_id")}
+        return cls(row["session_id"], **{name: str(value) for name, value in told.items() if value is not None})
+
+
+def start(bridge: Bridge, session: LinkSession) -> None:
+    _command(bridge, "POST", _SESSIONS, {"session_id": session.session_id, **_owner(session)})
+
+
+def reconnect(bridge: Bridge, session: LinkSession) -> None:
+    _command(bridge, "POST", f"/api/sessions/{session.session_id}/reconnect", _owner(session))
+
+
+def stop(bridge: Bridge, session: LinkSession, *, logout: bool) -> None:
+    """`logout` also unlinks the device at WhatsApp, where the bridge can. With a warning it did not."""
+    answer = _command(bridge, "DELETE", f"/api/sessions/{session.session_id}", {"logout": True} if logout else {})
+    if logout and answer.get("warning"):
+        raise BridgeError(f"it warned{_quoted(answer['warning'])}", code=200, is_the_bridges=False)
+
+
+def pairing_code(bridge: Bridge, session: LinkSession, *, phone_number: str) -> tuple[str, int]:
+    """The code to type on the phone and its seconds; empty and 0 where it comes by webhook alone."""
+    path = f"/api/sessions/{session.session_id}/pairing-code"
+    answer = _command(bridge, "POST", path, {"phone_number": phone_number})
+    code, expires_in = answer.get("pairing_code"), answer.get("expires_in")
+    if isinstance(code, str) and 0 < len(code) <= 16 and type(expires_in) is int and 0 < expires_in <= 3600:
+        return code, expires_in
+    return "", 0
+
+
+def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: str) -> str:
+    """The message's id. A 200 without one means that nothing was sent (docs/bridge-contract.md, 2.1)."""
+    values = {"session_id": session.session_id, "recipient_phone": phone_number, "message": text, "type": "text"}
+    message_id = _command(bridge, "POST", "/api/messages/send", values).get("message_id")
+    if not isinstance(message_id, str) or not 0 < len(message_id) <= 255:
+        problem = "it answered without a message id, so nothing was sent"
+        raise BridgeError(problem, permanent=True, code=200, is_the_bridges=False)
+    return message_id
+
+
+def running_sessions(bridge: Bridge) -> dict[str, Running]:
+    """The sessions it runs now, by id. Its /status is no evidence: it answers for the dead."""
+    rows = _command(bridge, "GET", _SESSIONS, {}, within=LIST_WITHIN).get("sessions")
+    if not isinstance(rows, list):
+        raise BridgeError("the session list has no sessions")
+    named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("session_id"), str)]
+    return {row["session_id"]: Running.read(row) for row in named}
+
+
+def health(bridge: Bridge) -> dict[str, Any]:
+    """What it says of itself. Without the key: nobody asks for it there, and it would stand in an access log."""
+    status, body = _request(f"{bridge.url.rstrip('/')}/health", "GET", {}, give_up=time.monotonic() + LIST_WITHIN)
+    if 200 <= status < 300:
+        return _json(body)
+    raise BridgeError(_refusal(status, body), code=status)
+
+
+def _owner(session: LinkSession) -> dict[str, int]:
+    # Without the account id the bridge cannot tell us later whose session it restored.
+    return {"workspace_id": session.account.workspace_id, "account_id": session.account_id}
+
+
+def _command(
+    bridge: Bridge, method: str, path: str, values: dict[str, Any], *, within: float | None = None
+) -> dict[str, Any]:
+    """Call it with each active key until one is taken: during a rotation it may know only the older one."""
+    keys: list[str | None] = [*bridge.secrets(BridgeSecret.Kind.API_KEY)] or [None]
+    url, give_up = f"{bridge.url.rstrip('/')}{path}", time.monotonic() + (within or COMMAND_WITHIN)
+    for key in keys:
+        status, body = _request(url, method, values | ({"api_key": key} if key else {}), give_up=give_up)
+        if status != UNAUTHORIZED:
+            break
+    if 200 <= status < 300:
+        return _json(body)
+    raise BridgeError(
+        _refusal(status, body),
+        permanent=400 <= status < 500 and status not in LATER,
+        unclear=status in NO_ANSWER,
+        code=status,
+        is_the_bridges=_is_the_bridges(status, path),
+    )
+
+
+def _is_the_bridges(status: int, path: str) -> bool:
+    """Most of 4xx is the order's own fault, but not that a bridge knows nobody's key, or no sessions at all."""
+    if path == _SESSIONS and status in NO_SUCH_COMMAND:
+        return True
+    return status // 100 in (3, 5) or status in REFUSES_US | LATER
+
+
+def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -> tuple[int, bytes]:
+    try:
+        return _exchange(url, method, values, give_up=give_up)
+    except addresses.NotAllowed as error:
+        raise BridgeError(str(error), permanent=True) from error
+    except addresses.Unresolved as error:
+        raise BridgeError(str(error)) from error
+    except UNREACHED as error:
+        raise BridgeError("it cannot be reached") from error
+    except _BROKEN as error:  # it may have been carried out before the line broke
+        raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
+    except (httpcore.UnsupportedProtocol, ValueError) as error:
+        raise BridgeError("its URL is not valid", permanent=True) from error
+
+
+def _exchange(url: str, method: str, values: dict[str, Any], *, give_up: float) -> tuple[int, bytes]:
+    """The key goes where the bridge looks: in the query of a GET, else in the JSON body (a DELETE's too)."""
+    content = None
+    headers: Headers = {"Host": urlsplit(url).netloc, "Accept": "application/json", "Connection": "close"}
+    if method == "GET":
+        url = f"{url}?{urlencode(values)}"
+    else:
+        content, headers["Content-Type"] = json.dumps(values).encode(), "application/json"
+    with (
+        httpcore.ConnectionPool(network_backend=CheckedAddresses(give_up)) as pool,
+        pool.stream(method, url, headers=headers, content=content) as response,
+    ):
+        return response.status, _read(response)
+
+
+def _read(response: httpcore.Response) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise BridgeError("its answer is too long", unclear=True)
+    return bytes(body)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        answer = _storable(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise BridgeError("its answer is not JSON", unclear=True) from error
+    if not isinstance(answer, dict):
+        raise BridgeError("its answer is not an object", unclear=True)
+    return answer
+
+
+def _storable(answer: Any) -> Any:
+    """Half a surrogate pair, which no database takes, becomes a question mark: it costs nobody the whole list."""
+    return json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """With the bridge's own words where it has some: cut, and without numbers and secrets."""
+    try:
+        said = _json(body).get("error")
+    except BridgeError:  # a page of a proxy
+        said = None
+    who = "it refuses our API key: it" if status in REFUSES_US else "it"
+    return f"{who} answered {status}{_quoted(said)}"
+
+
+def _quoted(said: Any) -> str:
+    return f": {redact(said[:500])[:120]}" if isinstance(said, str) else ""

@@ -1,0 +1,213 @@
+"""Bringing orders about: claimed, carried out, confirmed by evidence.
+
+Who else could be there: a second hint for the same order, the sweep, a webhook that confirms the order while its
+POST is still open, staff ending the session in between. Every step is a compare-and-set on the order's state.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.bridges import circuit_breaker, client
+from accounts.bridges.client import SCANNED, BridgeError, Running
+from accounts.db.locking import atomically
+from accounts.delivery import in_doubt, retries
+from accounts.jobs.queue import enqueue
+from accounts.lifecycle import FIRST_QR_WITHIN
+from accounts.models import BridgeOrder, LinkSession
+from accounts.orders import outbox, turns
+from accounts.orders.outbox import Kind, State
+from accounts.pairing import codes, link_probe, waiting_line
+from accounts.reconcile import session_list
+
+# Seconds; above what one delivery may take: a look at the list, then the command (bridge_client has both).
+LEASE = 25
+
+log = logging.getLogger(__name__)
+
+_CARRY_OUT: dict[str, Callable[[BridgeOrder], object]] = {
+    Kind.START: lambda order: client.start(order.bridge, order.session),
+    Kind.RECONNECT: lambda order: client.reconnect(order.bridge, order.session),
+    Kind.STOP: lambda order: client.stop(order.bridge, order.session, logout=order.logout),
+    Kind.CHECK: session_list.look,
+    Kind.PAIRING_CODE: codes.fetch,
+    Kind.TEST_MESSAGE: link_probe.send,
+}
+
+
+def deliver(order_id: int) -> None:
+    """Carry the order out if it is due, wanted, its bridge's turn has come, and nobody else has it."""
+    claimed = _claim(order_id)
+    if claimed is None:
+        return
+    try:
+        _carry_out(claimed)
+    except BridgeError as error:
+        retries.note_answer(claimed, error)
+        retries.not_done(claimed, error)
+    except Exception as error:  # ours, or an answer that nobody thought of: it is not tried for ever either
+        kind = type(error).__name__
+        log.error("order %s (%s): %s", claimed.pk, claimed.kind, kind)  # its text may hold a number
+        retries.not_done(claimed, BridgeError(f"an error of ours ({kind})", unclear=_has_gone_out(claimed)))
+    finally:
+        _leave_line(claimed)
+
+
+def settle(order_id: int) -> None:
+    """Bring an order to an end whose delivery was cut short or got no clear answer."""
+    order = BridgeOrder.objects.select_related("session__account", "bridge").filter(pk=order_id).first()
+    if order is None:
+        return
+    if order.state == State.CLAIMED and order.due_at <= timezone.now():
+        retries.release(order)
+    elif order.state == State.UNCLEAR and in_doubt.has_the_next_look(order):
+        in_doubt.look_for_evidence(order)
+        _leave_line(order)
+
+
+def sweep() -> int:
+    """Find what the queue lost: due orders, dead claims, unclear answers. Gives how many were looked at."""
+    now = timezone.now()
+    due = list(BridgeOrder.objects.filter(state=State.PENDING, due_at__lte=now).values_list("pk", flat=True)[:500])
+    stuck = BridgeOrder.objects.filter(state__in=[State.CLAIMED, State.UNCLEAR], due_at__lte=now)
+    unsettled = list(stuck.values_list("pk", flat=True)[:500])
+    for pk in due:
+        enqueue("deliver_order", pk)
+    for pk in unsettled:
+        enqueue("settle_order", pk)
+    return len(due) + len(unsettled)
+
+
+@atomically
+def _claim(order_id: int) -> BridgeOrder | None:
+    """Take the order, under the session's lock: two orders of one session are never on the wire together.
+
+    With it goes the place in its bridge's line. Whoever must wait comes again, and that is not counted as a try.
+    """
+    session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
+    if session_pk is None:
+        return None
+    LinkSession.objects.select_for_update().get(pk=session_pk)
+    order = BridgeOrder.objects.select_related("session__account", "bridge").get(pk=order_id)
+    now = timezone.now()
+    if order.state != State.PENDING or order.due_at > now:
+        return None
+    if wait := _must_wait(order):
+        BridgeOrder.objects.filter(pk=order.pk).update(due_at=now + timedelta(seconds=wait))
+        enqueue("deliver_order", order.pk, delay=wait)
+        return None
+    order.state, order.attempts, order.due_at = State.CLAIMED, order.attempts + 1, now + timedelta(seconds=LEASE)
+    order.save(update_fields=["state", "attempts", "due_at"])
+    enqueue("settle_order", order.pk, delay=LEASE + 1)  # for when this worker dies with it
+    if order.kind == Kind.START and order.attempts == 1:
+        enqueue("expire_session", order.session_id, delay=FIRST_QR_WITHIN + 1)
+    return order
+
+
+def _must_wait(order: BridgeOrder) -> float:
+    """Seconds; 0: it is its turn, and it stands in its bridge's line."""
+    if pause := circuit_breaker.pause(order.bridge):
+        return pause
+    others = order.session.orders.filter(state=State.CLAIMED, due_at__gt=timezone.now())
+    if others.exists() or (turns.is_start(order) and _is_being_stopped(order)):
+        return 2
+    if order.kind == Kind.START and not order.attempts and order.bridge.failing_since is None:
+        waiting_line.asks_for_its_turn(order)
+    return 0 if turns.enter(order, turns.name_of(order), seconds=LEASE) else turns.turn(order)
+
+
+def _is_being_stopped(order: BridgeOrder) -> bool:
+    """By a stop that the bridge may carry out yet, after it has listed the session as running."""
+    stops = order.session.orders.filter(kind=Kind.STOP, bridge=order.bridge_id)
+    return stops.filter(state__in=[State.CLAIMED, State.UNCLEAR], posted_at__gt=turns.busy_since()).exists()
+
+
+def _leave_line(order: BridgeOrder) -> None:
+    """The bridge of a start without a clear answer may be busy with it still; the line's time will be over."""
+    state = BridgeOrder.objects.filter(pk=order.pk).values_list("state", flat=True).first()
+    if state == State.UNCLEAR and turns.is_start(order):
+        turns.free_worker(order)
+    elif state != State.CLAIMED:
+        turns.leave(order, turns.name_of(order))
+
+
+def _carry_out(order: BridgeOrder) -> None:
+    _look_for_a_scan(order)
+    if outbox.is_wanted(order) and _runs_already(order):
+        outbox.close(order, State.CONFIRMED)
+    elif not _is_still_wanted(order):
+        late = turns.is_start(order) and in_doubt.may_have_arrived(order)
+        outbox.close(order, State.UNCLEAR if late else State.CANCELLED, error=order.error)
+    elif not turns.stay(order):
+        retries.stand_in_line_again(order)
+    elif _is_still_mine(order):
+        _CARRY_OUT[order.kind](order)
+        circuit_breaker.answered(order.bridge)
+        outbox.close(order, State.CONFIRMED)
+        _look_back(order)
+
+
+def _look_for_a_scan(order: BridgeOrder) -> None:
+    """Before the stop of a soft end: where the events of a scan were lost, the list still shows it (rule 6)."""
+    soft = order.kind == Kind.STOP and order.session.ended_softly and not order.logout
+    if not soft or order.bridge_id != order.session.bridge_id:
+        return
+    running = _list_of(order).get(order.session.session_id)
+    if running is not None and running.status in SCANNED:
+        session_list.found_scanned(order.session_id, running)
+
+
+def _is_still_wanted(order: BridgeOrder) -> bool:
+    """The session as it is now: somebody may have ended it since the claim, or while the list was read."""
+    order.session.refresh_from_db(fields=["ended_at", "bridge"])
+    return outbox.is_wanted(order)
+
+
+def _is_still_mine(order: BridgeOrder) -> bool:
+    """The last step before the POST. A session that talks meanwhile has confirmed its start: no second one.
+
+    In the row alone: `order` goes on to say whether an earlier try may have arrived.
+    """
+    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts)
+    return bool(mine.update(posted_at=timezone.now()))
+
+
+def _has_gone_out(order: BridgeOrder) -> bool:
+    """By this try: `order` has the moment of the one before."""
+    return not BridgeOrder.objects.filter(pk=order.pk, posted_at=order.posted_at).exists()
+
+
+def _look_back(order: BridgeOrder) -> None:
+    """And the look after it: what ended while its POST was open runs at the bridge now, whatever was stopped before."""
+    if turns.is_start(order) and not _is_still_wanted(order):
+        outbox.stop_again(order)
+
+
+def _runs_already(order: BridgeOrder) -> bool:
+    """Whatever may have been started before asks first: started twice, a Node bridge runs two clients.
+
+    So does a link, which the bridge restores by itself as well: what told it to start is not kept for ever, and what
+    was adopted nobody here has started.
+    """
+    if not turns.is_start(order) or not _may_run(order):
+        return False
+    running = _list_of(order).get(order.session.session_id)
+    return running is not None and (order.kind == Kind.START or running.status in SCANNED)
+
+
+def _may_run(order: BridgeOrder) -> bool:
+    if order.posted_at is not None or order.kind != Kind.START:
+        return order.posted_at is not None
+    # Written down some time ago, it may have gone out since: from the database that this one is a backup of.
+    is_late = order.created_at < timezone.now() - timedelta(seconds=FIRST_QR_WITHIN)
+    before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
+    return is_late or order.session.authenticated_at is not None or before.exists()
+
+
+def _list_of(order: BridgeOrder) -> dict[str, Running]:
+    try:
+        return client.running_sessions(order.bridge)
+    except BridgeError as error:  # whatever is wrong with the list, nothing was ordered yet
+        raise BridgeError(f"its list: {error}", code=error.code) from error

@@ -1,0 +1,123 @@
+"""Orders that were not carried out: tried again later, given up, or left to evidence where they may have arrived.
+
+Who else could be there: a twin that has the order by now, after a claim that was too long. `attempts` says whose it is.
+"""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.bridges import circuit_breaker
+from accounts.bridges.client import BridgeError
+from accounts.db.locking import atomically
+from accounts.delivery.in_doubt import STOPS_KEPT
+from accounts.jobs.queue import enqueue
+from accounts.models import BridgeOrder
+from accounts.orders import outbox, turns
+from accounts.orders.outbox import Kind, State
+from accounts.pairing.bridge_events import lock_session
+
+CHECK_TRIES = 5
+ONCE_KEPT = timedelta(minutes=2)  # how long somebody waits for a pairing code or a test message
+# Tried again only where no bridge was reached; and what may have come of one that was.
+MAY_HAVE: dict[str, str] = {
+    Kind.PAIRING_CODE: "The phone may be asking for it.",
+    Kind.TEST_MESSAGE: "It may have been sent.",
+}
+ONCE = frozenset(MAY_HAVE)
+DIED = "the worker died with it"
+
+
+def not_done(order: BridgeOrder, error: BridgeError) -> None:
+    if order.kind in ONCE:
+        _not_done_once(order, error)
+    elif error.unclear and order.kind != Kind.CHECK:
+        outbox.close(order, State.UNCLEAR, error=str(error))
+    elif error.permanent or _is_given_up(order):
+        _fail(order, str(error))
+    else:
+        _put_back(order, error)
+    if order.error in {"", DIED}:  # the tries that follow would only fill the history
+        _tell(order, error)
+
+
+def note_answer(order: BridgeOrder, error: BridgeError) -> None:
+    """Most of 4xx is an answer; so is an error for one message or one pairing code."""
+    if error.is_the_bridges and not (order.kind in ONCE and error.code):
+        circuit_breaker.failed(order.bridge, str(error))
+    else:
+        circuit_breaker.answered(order.bridge)
+
+
+def _not_done_once(order: BridgeOrder, error: BridgeError) -> None:
+    if error.unclear:
+        _fail(order, f"{error}. {MAY_HAVE[order.kind]}")
+    elif error.permanent or error.code or _is_given_up(order):
+        _fail(order, str(error))
+    else:
+        _put_back(order, error)
+
+
+def _fail(order: BridgeOrder, error: str) -> None:
+    outbox.close(order, State.FAILED, error=error)
+    enqueue("order_failed", order.pk)
+
+
+@atomically
+def _tell(order: BridgeOrder, error: BridgeError) -> None:
+    """In the account's history, for whoever wonders why nothing happens; a link that is lost would fill it."""
+    if order.why == BridgeOrder.Why.RECOVERY:
+        return
+    account, session = lock_session(order.session_id)
+    trigger = "order_unclear" if error.unclear else "order_failed"
+    account.note(trigger=trigger, session=session, reason=f"{order.kind.replace('_', ' ')}: {error}"[:500])
+    account.touch()
+
+
+def _is_given_up(order: BridgeOrder) -> bool:
+    """A pairing's start is tried until its session lapses; a stop for a day; what recovery asks anew, not for long."""
+    age = timezone.now() - order.created_at
+    if order.kind == Kind.STOP:
+        return age > STOPS_KEPT
+    if order.kind in ONCE:
+        return age > ONCE_KEPT
+    return (order.kind != Kind.START or bool(order.why)) and order.attempts >= CHECK_TRIES
+
+
+def _put_back(order: BridgeOrder, error: BridgeError) -> None:
+    """Refused.
+
+    Whatever the answer was, it may have been done: the next try looks at the list. Where no bridge was reached,
+    `posted_at` is as before this try: what may have arrived then may still have.
+    """
+    before = {} if error.code else {"posted_at": order.posted_at}
+    _wait_again(order, order.pause, error=str(error)[:300], **before)
+
+
+def stand_in_line_again(order: BridgeOrder) -> None:
+    """It lost its place before anything was sent: that is not counted as a try."""
+    _wait_again(order, turns.turn(order), attempts=order.attempts - 1)
+
+
+def _wait_again(order: BridgeOrder, delay: float, **values: object) -> None:
+    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts)
+    if mine.update(state=State.PENDING, due_at=timezone.now() + timedelta(seconds=delay), **values):
+        enqueue("deliver_order", order.pk, delay=delay)
+
+
+def release(order: BridgeOrder) -> None:
+    """Its worker died: deliver it again. But what it may have told a bridge to start is never repeated."""
+    dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
+    unsent = dead.filter(posted_at=None) if turns.is_start(order) else dead
+    if order.kind in ONCE and order.posted_at:  # nobody can look what came of it
+        lost = BridgeError(f"{DIED}. {MAY_HAVE[order.kind]}")
+        _fail(order, str(lost))
+        _tell(order, lost)
+    elif not unsent.exists():
+        if dead.update(state=State.UNCLEAR, due_at=timezone.now(), error=DIED):
+            enqueue("settle_order", order.pk)
+            _tell(order, BridgeError(DIED, unclear=True))
+    elif _is_given_up(order):
+        _fail(order, DIED)
+    elif unsent.update(state=State.PENDING, due_at=timezone.now(), error=DIED):
+        enqueue("deliver_order", order.pk)

@@ -1,0 +1,152 @@
+"""Tidying up: attempts that led nowhere, and links that are gone for long.
+
+Nobody who was linked is deleted: such an account becomes inactive, with its history. Who else could be there: the
+ready of the very session that is cleaned up, a new attempt, staff, another cleanup. So each account is a transaction
+of its own, and is looked at again under its lock.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from accounts.bridges import ownership, presence
+from accounts.db.locking import atomically
+from accounts.jobs.each_row import safely
+from accounts.lifecycle import UNSCANNED, EndReason, Status
+from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession
+from accounts.models.account import AccountQuerySet
+from accounts.pairing.attempts import lapse
+from accounts.pairing.session_end import end
+from accounts.reconcile import run
+
+CLEANABLE = (Status.QR_SCANNING, Status.QR_EXPIRED, Status.FAILED, Status.DISCONNECTED, Status.LOGGED_OUT)
+TRIGGER = "cleanup"  # in the history
+TOO_YOUNG = timedelta(minutes=10)  # a younger attempt is never touched (docs/bridge-contract.md, 5.1)
+AT_ONCE = 200  # accounts for each call: a bridge waits 10 s for the answer
+
+# The schedule asks nobody, so it waits for longer. A bridge keeps what it could not deliver for 24 h: until then a
+# scan during an outage of ours may still be reported.
+SETTLED_AFTER = timedelta(hours=24)
+LOST_AFTER = timedelta(days=7)
+BRIDGE_STEADY = timedelta(hours=1)  # up for so long, it has delivered what it had kept
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    attempts: int
+    links: int
+    failed: int
+
+
+def of_bridge(bridge_id: int) -> AccountQuerySet:
+    """The accounts whose current or last session the bridge owns, in workspaces that it serves."""
+    return Account.objects.live().filter(current_session__in=ownership.sessions_of(bridge_id))
+
+
+def clean(accounts: AccountQuerySet, *, statuses: Collection[str], phone: str | None = None) -> int:
+    """Clean up those in one of `statuses` (of CLEANABLE), as somebody asked. Gives how many; safe to ask for again."""
+    asked = accounts.live().filter(status__in=statuses)
+    return _clean_each(asked.filter(phone_number=phone) if phone else asked)[True]
+
+
+def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_after: timedelta) -> Cleaned:
+    """Clean up attempts that began, and links that were lost, so long ago; a link only while its bridge is up.
+
+    Only what a program's timer asks for: nothing while we only observe, as on our own schedule below.
+    """
+    if run.is_observing():
+        return Cleaned(attempts=0, links=0, failed=0)
+    now = timezone.now()
+    attempts = _attempts(accounts).filter(current_session__started_at__lt=now - attempts_after)
+    links = _lost(accounts, since=links_after)
+    return _sum_up(_clean_each(attempts), _clean_each(links))
+
+
+def clean_on_schedule() -> Cleaned | str:
+    """As `clean_stale`, for everybody, and only where no event can be on its way that says otherwise.
+
+    After an outage of ours the attempts of that time end now, so that they wait for another 24 h; so do those
+    whose stop could not be delivered. An account to which somebody is invited waits for him.
+    None while we only observe (LINKDESK_RECONCILE): what a restored backup calls lost may have linked since.
+    """
+    if run.is_observing():
+        return "nothing: it only observes"
+    before = timezone.now() - SETTLED_AFTER
+    unsettled = BridgeOrder.objects.filter(
+        Q(state__in=BridgeOrder.UNDER_WAY) | Q(closed_at__gte=before), session__account=OuterRef("pk")
+    )
+    invited = LinkInvitation.objects.usable().filter(account=OuterRef("pk"))
+    everybody = Account.objects.all()
+    attempts = _attempts(everybody).filter(~Exists(unsettled), ~Exists(invited), current_session__ended_at__lt=before)
+    steady = timezone.now() - BRIDGE_STEADY
+    links = _lost(everybody, since=LOST_AFTER).filter(current_session__bridge__heard_since__lt=steady)
+    return _sum_up(_clean_each(attempts), _clean_each(links))
+
+
+@atomically
+def end_lapsed(account_id: int, *, bridge_id: int) -> bool:
+    """A bridge thinks that this account is to be cleaned up: end its attempt, if it has lapsed. Gives whether it had.
+
+    Raises Account.DoesNotExist, also for an account that the bridge may not see.
+    """
+    of_bridge(bridge_id).get(pk=account_id)
+    account = Account.objects.lock(account_id)
+    of_bridge(bridge_id).get(pk=account_id)  # the session may have moved while we waited for the lock
+    session = account.current_session
+    return session is not None and session.authenticated_at is None and lapse(account, session)
+
+
+def _attempts(accounts: AccountQuerySet) -> AccountQuerySet:
+    """Of those that never had a link: the ones that wait for nobody any more."""
+    linked = LinkSession.objects.filter(account=OuterRef("pk"), connected_at__isnull=False)
+    over = [Status.QR_SCANNING, Status.QR_EXPIRED, Status.FAILED]
+    return accounts.live().filter(~Exists(linked), status__in=over)
+
+
+def _lost(accounts: AccountQuerySet, *, since: timedelta) -> AccountQuerySet:
+    """A silent bridge proves nothing about its sessions: they may run."""
+    now = timezone.now()
+    return accounts.live().filter(
+        status__in=[Status.DISCONNECTED, Status.LOGGED_OUT],
+        status_changed_at__lt=now - since,
+        current_session__bridge__last_heard_at__gte=now - timedelta(seconds=presence.UP_WITHIN),
+    )
+
+
+def _clean_each(candidates: AccountQuerySet) -> Counter[bool | None]:
+    """How many were cleaned up (True), were no candidates any more (False), or failed (None)."""
+    grown = candidates.exclude(current_session__started_at__gte=timezone.now() - TOO_YOUNG)
+    return Counter(safely(_clean, pk, grown) for pk in grown.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+
+
+def _sum_up(attempts: Counter[bool | None], links: Counter[bool | None]) -> Cleaned:
+    return Cleaned(attempts=attempts[True], links=links[True], failed=attempts[None] + links[None])
+
+
+@atomically
+def _clean(account_id: int, candidates: AccountQuerySet) -> bool:
+    account = Account.objects.lock(account_id)
+    if not candidates.filter(pk=account_id).exists():
+        return False  # somebody was faster: a ready, a new attempt, another cleanup
+    session = account.current_session
+    if session is not None and session.is_open and not _end(account, session):
+        return False
+    if account.status != Status.INACTIVE:
+        account.move(Status.INACTIVE, trigger=TRIGGER, session=session)
+    if not account.was_linked():
+        account.invitations.usable().update(revoked_at=timezone.now())
+        account.deleted_at = timezone.now()
+        account.touch("deleted_at")
+    return True
+
+
+def _end(account: Account, session: LinkSession) -> bool:
+    """End the open session; an attempt only when it has lapsed, whatever was asked."""
+    if account.status == Status.DISCONNECTED:
+        end(session, EndReason.CLEANED_UP, account=account, trigger=TRIGGER)
+        return True
+    return account.status in UNSCANNED and session.authenticated_at is None and lapse(account, session)

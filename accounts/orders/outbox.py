@@ -1,0 +1,160 @@
+"""Orders to a bridge, written down in the transaction that wants them. `accounts/delivery` brings them about.
+
+Who else could be there: the sweep, a webhook that confirms an order while its POST is still open, staff ending the
+session in between. Every step is a compare-and-set on the order's state.
+"""
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.db.locking import atomically
+from accounts.jobs.queue import enqueue
+from accounts.lifecycle import UNLINKING_ENDS, Status
+from accounts.models import BridgeOrder, LinkSession, User
+from accounts.orders import turns
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
+
+# The second and third hint are for a worker that was killed with the first in its hands.
+HINTS = (0.0, 8.0, 25.0)
+LOOK_AGAIN = 5  # seconds between the first looks for evidence; a quarter of the order's age later on
+STOPS_WITHIN = 600  # seconds after which a bridge that still runs what it was told to stop is told again
+RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
+
+
+def order(
+    session: LinkSession,
+    kind: BridgeOrder.Kind,
+    *,
+    delay: float = 0,
+    logout: bool = False,
+    why: str = "",
+    bridge_id: int | None = None,
+    phone_number: str = "",
+    actor: User | None = None,
+) -> BridgeOrder:
+    """Write the order down, in the caller's transaction; it is delivered after the commit.
+
+    To the session's own bridge, or another that runs it as well and shall stop.
+    """
+    made = BridgeOrder.objects.create(
+        session=session,
+        bridge_id=bridge_id or session.bridge_id,
+        kind=kind,
+        logout=logout,
+        why=why,
+        phone_number=phone_number,
+        actor=actor,
+        due_at=timezone.now() + timedelta(seconds=delay),
+    )
+    for hint in HINTS:
+        enqueue("deliver_order", made.pk, delay=delay + hint)
+    return made
+
+
+def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
+    """Rule 0: an event and the record disagree, and either may be the newer. At most one open question a session.
+
+    The caller holds the session's lock, so that a twin does not ask as well.
+    """
+    if not session.orders.filter(kind=Kind.CHECK, state__in=[State.PENDING, State.CLAIMED]).exists():
+        order(session, Kind.CHECK, why=why)
+
+
+def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
+    """Stop a session that has ended here and talks on, once: a bridge sends QR codes for such a one for ever.
+
+    The caller holds the session's lock.
+    """
+    logout = logout or session.end_reason in UNLINKING_ENDS
+    stops = session.orders.filter(kind=Kind.STOP, bridge=session.bridge_id)
+    if logout:  # a soft stop that still waits need not wait any more
+        stops.filter(state=State.PENDING, logout=False).update(logout=True)
+    enough = Q(state__in=BridgeOrder.UNDER_WAY)
+    # A start whose answer is unclear may have arrived after the stop that was carried out.
+    if not session.orders.filter(kind__in=BridgeOrder.OPENING, state=State.UNCLEAR).exists():
+        lately = timezone.now() - timedelta(seconds=RECENT_STOP)
+        enough |= Q(state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=lately)
+    if not stops.filter(enough).exists():
+        order(session, Kind.STOP, logout=logout)
+
+
+@atomically
+def stop_again(started: BridgeOrder) -> None:
+    """Its session had ended when the bridge began to run it: a stop that went out before has stopped nothing.
+
+    Under the session's lock, so that nobody reopens it or orders the same meanwhile.
+    """
+    session = LinkSession.objects.select_for_update().get(pk=started.session_id)
+    if session.is_open and session.bridge_id == started.bridge_id:
+        return
+    stops = session.orders.filter(kind=Kind.STOP, bridge=started.bridge_id)
+    if not stops.filter(state__in=BridgeOrder.UNDER_WAY).exists():
+        order(session, Kind.STOP, logout=session.end_reason in UNLINKING_ENDS, bridge_id=started.bridge_id)
+
+
+def being_stopped(bridge_id: int, sessions: list[int]) -> set[int]:
+    """Those of them that this bridge was told to stop lately: that it still runs them is no news."""
+    lately = timezone.now() - timedelta(seconds=STOPS_WITHIN)
+    stops = BridgeOrder.objects.filter(bridge=bridge_id, kind=Kind.STOP, session__in=sessions)
+    told = stops.filter(Q(created_at__gt=lately) | Q(state__in=BridgeOrder.UNDER_WAY))
+    return set(told.values_list("session_id", flat=True)) if sessions else set()
+
+
+def hurry_stops(account_id: int) -> None:
+    """The waiting stops of an account's soft ends go out now, and unlink: a reset is final."""
+    waiting = BridgeOrder.objects.filter(session__account=account_id, kind=Kind.STOP, state=State.PENDING)
+    for pk in list(waiting.values_list("pk", flat=True)):
+        BridgeOrder.objects.filter(pk=pk, state=State.PENDING).update(logout=True, due_at=timezone.now())
+        enqueue("deliver_order", pk)
+
+
+def cancel_stop(session: LinkSession) -> bool:
+    """Take back a stop that nobody has begun to deliver. False: the bridge may have stopped it already."""
+    stops = session.orders.filter(kind=Kind.STOP, bridge=session.bridge_id)
+    stops.filter(state=State.PENDING, attempts=0).update(state=State.CANCELLED, closed_at=timezone.now())
+    return not stops.exclude(state=State.CANCELLED).exists()
+
+
+def confirm_start(session: LinkSession) -> None:
+    """The session talks, so it runs: whatever the POST answered or will answer.
+
+    Whose POST is still open leaves its line when that ends.
+    """
+    starts = session.orders.filter(kind__in=BridgeOrder.OPENING, bridge=session.bridge_id)
+    waiting = list(starts.filter(state__in=[State.CLAIMED, State.UNCLEAR]))
+    if not waiting:
+        return
+    starts.filter(state__in=[State.CLAIMED, State.UNCLEAR]).update(state=State.CONFIRMED, closed_at=timezone.now())
+    for start in waiting:
+        if start.state == State.UNCLEAR:
+            turns.leave_after_commit(start)
+
+
+def is_wanted(order: BridgeOrder) -> bool:
+    """A stop of a session that was reopened must not go out, nor anything else of one that has ended.
+
+    Of two bridges that run it only its owner may; the other one stops it, whatever it is. A link that has come back
+    while its reconnect waited is not cut off once more.
+    """
+    is_owner = order.bridge_id == order.session.bridge_id
+    if order.kind == Kind.STOP:
+        return not (is_owner and order.session.is_open)
+    if order.kind == Kind.RECONNECT and order.why == BridgeOrder.Why.RECOVERY:
+        return is_owner and order.session.is_open and order.session.account.status == Status.DISCONNECTED
+    return is_owner and order.session.is_open
+
+
+def close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> None:
+    """From claimed to `state`, unless a webhook has confirmed the order meanwhile."""
+    open_still = BridgeOrder.objects.filter(pk=order.pk, state__in=[State.CLAIMED, State.UNCLEAR])
+    now = timezone.now()
+    when = {"due_at": now + timedelta(seconds=LOOK_AGAIN)} if state == State.UNCLEAR else {"closed_at": now}
+    if not open_still.update(state=state, error=error[:300], **when):
+        return
+    if state == State.UNCLEAR:
+        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)
+    elif order.kind == Kind.STOP and order.session.ended_softly:
+        enqueue("advance_line", order.bridge_id)  # until now it had a place there (accounts/pairing/waiting_line.py)

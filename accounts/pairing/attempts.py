@@ -1,0 +1,274 @@
+"""What people start: a pairing, a new QR code, a reset; and the moment when an attempt lapses."""
+
+from datetime import timedelta
+from math import ceil
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.bridges import choosing
+from accounts.db.locking import atomically
+from accounts.lifecycle import PAIRING, READY_WITHIN, UNSCANNED, EndReason, Status
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
+from accounts.models.session import new_session_id
+from accounts.orders import outbox
+from accounts.pairing import cooldown, waiting_line
+from accounts.pairing.session_end import end
+
+
+class PairingRefused(Exception):
+    """`code` is stable and for programs, the text is for people, `retry_after` is in seconds where it helps."""
+
+    def __init__(self, code: str, text: str, *, retry_after: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.retry_after = retry_after
+
+
+@atomically
+def start(
+    account_id: int,
+    *,
+    trigger: str,
+    actor: User | None = None,
+    reason: str = "",
+    force: bool = False,
+    may_interrupt: bool = False,
+    override: bool = False,
+    bridge: Bridge | None = None,
+) -> LinkSession:
+    """Begin an attempt to link, or let it wait in its bridge's line (`waits_in_line`).
+
+    On `bridge`, which the caller has checked, or the best one; the order to it is committed with the attempt and goes
+    out afterwards. `force` replaces an attempt that waits for its scan; `may_interrupt` (staff) also one that has been
+    scanned. `override`: `actor` takes the risk, for `reason` (admission.risk_of), of passing the cooldown, and with
+    `force` the quiet time; with `force` it also leaves a place in line. Raises ValueError without both, and
+    PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN, ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE,
+    ACCOUNT_INACTIVE.
+    """
+    if override and (actor is None or not reason.strip()):
+        raise ValueError("An override says who takes the risk, and why.")
+    # Under the workspace's lock the count of placeholders holds against other accounts' starts.
+    workspace, account = _lock_with_workspace(account_id)
+    replaced = _make_room(
+        account, trigger, actor=actor, reason=reason, force=force, may_interrupt=may_interrupt, override=override
+    )
+    _check_placeholders(account)
+    _check_cooldown(account, trigger, actor=actor, reason=reason, override=override)
+    bridge = waiting_line.lock(bridge.pk) if bridge else _choose_and_lock(workspace)
+    session = LinkSession.objects.create(
+        session_id=new_session_id(workspace.pk),
+        account=account,
+        bridge=bridge,
+        started_by=actor,
+        admitted_at=waiting_line.admit_now(bridge, instead_of=replaced),
+    )
+    account.current_session = session
+    account.touch("current_session")
+    account.move(Status.QR_SCANNING, trigger=trigger, session=session, actor=actor, reason=reason)
+    waiting_line.begin(session)
+    return session
+
+
+@atomically
+def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
+    """End whatever there is, for good, and revoke the open invitations (rule 11). Safe to ask for twice.
+
+    Of an account that a `ready` is just merging it resets the one that lives on: it has the session now.
+    """
+    _, account = _lock_with_workspace(account_id)
+    account.reset_at = timezone.now()
+    account.save(update_fields=["reset_at"])
+    outbox.hurry_stops(account.pk)
+    session = account.current_session
+    account.invitations.usable().update(revoked_at=timezone.now())
+    if session is not None and session.is_open:
+        end(session, EndReason.RESET, account=account, trigger=trigger, actor=actor, reason=reason)
+    elif account.status == Status.INACTIVE:
+        account.note(trigger=trigger, actor=actor, reason=reason)
+        account.touch()
+    else:
+        account.move(Status.INACTIVE, trigger=trigger, session=session, actor=actor, reason=reason)
+
+
+def _lock_with_workspace(account_id: int) -> tuple[Workspace, Account]:
+    """The workspace first, as `ready` does. Nobody merges under its lock; a merge may have come after the caller's
+    look, so it may be another account: the one that lives on."""
+    workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
+    workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
+    return workspace, Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
+
+
+@atomically
+def expire(session_pk: int) -> bool:
+    """End the attempt if its deadline has passed. Safe when it runs twice, early or late."""
+    account_id = LinkSession.objects.filter(pk=session_pk).values_list("account_id", flat=True).first()
+    if account_id is None:
+        return False
+    account = Account.objects.lock(account_id)
+    session = account.current_session
+    return session is not None and session.pk == session_pk and lapse(account, session)
+
+
+def lapse(account: Account, session: LinkSession) -> bool:
+    """As `expire`, for a caller that holds the account's lock."""
+    deadline = session.deadline(Status(account.status), account.status_changed_at)
+    if deadline is None or deadline[0] > timezone.now():
+        return False
+    end(session, deadline[1], account=account, trigger="deadline")
+    return True
+
+
+def _make_room(
+    account: Account,
+    trigger: str,
+    *,
+    actor: User | None,
+    reason: str,
+    force: bool,
+    may_interrupt: bool,
+    override: bool,
+) -> LinkSession | None:
+    """End what stands in the way of a new attempt, or refuse (the table of `pair` in docs/architecture.md).
+
+    Gives what was ended.
+    """
+    if not account.is_active:
+        raise PairingRefused("ACCOUNT_INACTIVE", _("This account is switched off. Ask our support."))
+    session = account.current_session
+    if session is None or not session.is_open:
+        return None
+    waiting_line.lock(session.bridge_id)
+    if lapse(account, session):
+        return session
+    status = Status(account.status)
+    if not (force and override):
+        _check_line(account, session)
+    if not (force and (may_interrupt or override)):
+        _check_quiet(account, session, force=force)
+    if status == Status.CONNECTED:
+        raise PairingRefused("ALREADY_CONNECTED", _("This account is connected. Reset it first to link another phone."))
+    why = EndReason.SUPERSEDED if status == Status.DISCONNECTED else EndReason.RENEWED
+    end(session, why, account=account, trigger=trigger, actor=actor, reason=reason)
+    return session
+
+
+def _check_line(account: Account, session: LinkSession) -> None:
+    """There is no code yet that a new one could replace, and whoever began anew would go to the end of the line."""
+    if session.waits_in_line:
+        text = waiting_line.place_in_words(session)
+        raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=seconds_left(account, session))
+
+
+def _check_quiet(account: Account, session: LinkSession, *, force: bool) -> None:
+    """Refuse while an attempt runs, or was scanned just now (rules 5 and 7), and say until when."""
+    status = Status(account.status)
+    waits: int | None = None
+    if status == Status.AUTHENTICATED or (status in UNSCANNED and not force):
+        waits = seconds_left(account, session)
+    elif session.is_quiet:
+        lapses = session.deadline(status, account.status_changed_at) is not None
+        quiet = cooldown.quiet_left(session)
+        waits = min(quiet, seconds_left(account, session)) if lapses else quiet
+    if waits is not None:
+        text = _("A pairing is in progress. Scan its QR code, or wait until it ends.")
+        raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=waits)
+
+
+def _check_cooldown(account: Account, trigger: str, *, actor: User | None, reason: str, override: bool) -> None:
+    waits = cooldown.cooldown_left(account)
+    if waits and override:
+        account.note(trigger="cooldown_overridden", actor=actor, reason=reason)
+    elif waits:
+        text = ngettext(
+            "Too many attempts have failed. Try again in a minute.",
+            "Too many attempts have failed. Try again in %(minutes)s minutes.",
+            minutes := ceil(waits / 60),
+        )
+        raise PairingRefused("PAIRING_COOLDOWN", text % {"minutes": minutes}, retry_after=waits)
+
+
+def _choose_and_lock(workspace: Workspace) -> Bridge:
+    """Another workspace's start may have taken the last place before we had the lock: then there is a next best."""
+    while True:
+        bridge = waiting_line.lock(_choose(workspace).pk)
+        if not choosing.why_not(bridge):
+            return bridge
+
+
+def _choose(workspace: Workspace) -> Bridge:
+    try:
+        return choosing.choose(workspace)
+    except choosing.NoBridgeAvailable as error:
+        text = _("Everything is busy at the moment. Try again in half a minute.")
+        raise PairingRefused("NO_BRIDGE_AVAILABLE", text, retry_after=30) from error
+
+
+def seconds_left(account: Account, session: LinkSession) -> int:
+    """Whole seconds until the attempt lapses, at least one."""
+    return max(1, _left(account, session))
+
+
+def _left(account: Account, session: LinkSession) -> int:
+    """As `seconds_left`; 0 or less where it has lapsed, or never will."""
+    deadline = session.deadline(Status(account.status), account.status_changed_at)
+    return ceil((deadline[0] - timezone.now()).total_seconds()) if deadline else 0
+
+
+def _check_placeholders(account: Account) -> None:
+    """Rule 5: an anonymous page that is opened again and again must not take every bridge slot.
+
+    What has lapsed takes none, whether or not the worker has got round to it.
+    """
+    if not account.is_placeholder:
+        return
+    others = Account.objects.live().filter(workspace=account.workspace_id, phone_number=None, status__in=PAIRING)
+    sessions = LinkSession.objects.filter(ended_at__isnull=True, account__in=others.exclude(pk=account.pk))
+    lefts = (_left(session.account, session) for session in sessions.select_related("account"))
+    longest_first = sorted((left for left in lefts if left > 0), reverse=True)
+    allowed = settings.LINKDESK_MAX_OPEN_PLACEHOLDERS
+    if len(longest_first) < allowed:
+        return
+    waits = longest_first[allowed - 1] if longest_first else 60  # until one fewer than allowed is left
+    text = ngettext(
+        "Too many pairings are waiting for a scan in this workspace. Try again in a minute.",
+        "Too many pairings are waiting for a scan in this workspace. Try again in %(minutes)s minutes.",
+        minutes := ceil(waits / 60),
+    )
+    raise PairingRefused("TOO_MANY_PAIRINGS", text % {"minutes": minutes}, retry_after=waits)
+
+
+@atomically
+def doubt(account_id: int) -> None:
+    """Somebody wants to pair what the record calls connected: ask the bridge whether it still is (rule 0)."""
+    account = Account.objects.lock(account_id)
+    session = account.current_session
+    if session is not None and session.is_open and account.status == Status.CONNECTED:
+        outbox.ask(session, BridgeOrder.Why.PAIR)
+
+
+def being_restored(account: Account) -> LinkSession | None:
+    """The link that a check found missing at its bridge, while its start is under way."""
+    session = account.current_session
+    if session is None or not session.is_open or not session.ever_linked or account.status != Status.DISCONNECTED:
+        return None
+    starts = session.orders.filter(kind=outbox.Kind.START, created_at__gt=session.connected_at)
+    lately = timezone.now() - timedelta(seconds=READY_WITHIN)  # started, and not ready yet
+    under_way = Q(state__in=BridgeOrder.UNDER_WAY) | Q(state=BridgeOrder.State.CONFIRMED, created_at__gt=lately)
+    return session if starts.filter(under_way).exists() else None
+
+
+@atomically
+def give_up(order_id: int) -> None:
+    """A bridge refused an order for good: an attempt that still waits for its first sign of life fails now."""
+    order = BridgeOrder.objects.filter(pk=order_id, kind=outbox.Kind.START).first()
+    if order is None:
+        return
+    account = Account.objects.lock(order.session.account_id)
+    session = account.current_session
+    waits = session is not None and session.pk == order.session_id and session.is_open
+    if session is not None and waits and account.status == Status.QR_SCANNING and session.first_qr_at is None:
+        end(session, EndReason.BRIDGE_UNAVAILABLE, account=account, trigger="order_failed", detail=order.error)

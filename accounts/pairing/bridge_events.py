@@ -1,0 +1,266 @@
+"""What bridges tell us about a session, and what it moves.
+
+Each function takes the session's primary key, does its work in one transaction under the account's lock, and gives
+an Outcome: applied, or the reason why nothing moved. Who else could be there: other events of the session in any
+order and twice, deadlines, staff, and the page's own "New QR code".
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from django.utils import timezone
+
+from accounts import failures
+from accounts.bridges import incidents
+from accounts.db.locking import atomically
+from accounts.jobs.queue import enqueue
+from accounts.lifecycle import (
+    ACTION_WITHIN,
+    PAIRING,
+    READY_WITHIN,
+    RECOVER_AFTER,
+    SCAN_WITHIN,
+    UNSCANNED,
+    EndReason,
+    Status,
+)
+from accounts.models import Account, BridgeOrder, LinkSession, Workspace
+from accounts.orders import outbox
+from accounts.pairing import phone_owner
+from accounts.pairing.attempts import lapse
+from accounts.pairing.session_end import end, may_reopen, reopen
+from accounts.qr import Qr
+
+LATE_QR = 60  # seconds after the scan
+
+
+class Outcome(StrEnum):
+    APPLIED = ""
+    ENDED = "ended"
+    QR_AFTER_SCAN = "qr_after_scan"
+    NO_CHANGE = "no_change"
+    WRONG_NUMBER = "wrong_number"
+    STALE = "stale"
+    REPEATED = "repeated"
+
+
+@atomically
+def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
+    """A fresh code. It never demotes an account that was scanned (rule 2)."""
+    account, session = lock_session(session_pk)
+    if not session.is_open or lapse(account, session):
+        return _still_talks(session)
+    # Also while the phone asks for more after its scan (action_required).
+    if account.status not in UNSCANNED or session.authenticated_at is not None:
+        return _doubt_late_qr(account, session)
+    now = timezone.now()
+    if session.first_qr_at is None:
+        session.first_qr_at = now
+        enqueue("expire_session", session.pk, delay=SCAN_WITHIN + 1)
+    session.qr_svg, session.qr_png = qr.svg, qr.png
+    session.qr_expires_at = now + timedelta(seconds=expires_in)
+    session.qr_count += 1
+    note_seen(session, "first_qr_at", "qr_svg", "qr_png", "qr_expires_at", "qr_count")
+    if account.status == Status.ACTION_REQUIRED:
+        account.move(Status.QR_SCANNING, trigger="qr_code_generated", session=session)
+    else:
+        account.touch()
+    return Outcome.APPLIED
+
+
+@atomically
+def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcome:
+    account, session = lock_session(session_pk)
+    if not session.is_open or lapse(account, session):
+        return _still_talks(session)
+    if account.status not in UNSCANNED:
+        return Outcome.QR_AFTER_SCAN
+    session.pairing_code = code
+    session.pairing_code_expires_at = timezone.now() + timedelta(seconds=expires_in)
+    note_seen(session, "pairing_code", "pairing_code_expires_at")
+    account.touch()
+    return Outcome.APPLIED
+
+
+@atomically
+def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_authenticated") -> Outcome:
+    """Scanned, and not usable yet. Also told at every restart with a stored login."""
+    account, session = lock_session(session_pk)
+    if not session.is_open:
+        # Of one that had told so before it is no news: only `ready` takes such an end back.
+        if session.authenticated_at is not None or not may_reopen(session, account=account):
+            return _still_talks(session)
+        reopen(session, account=account, trigger=trigger)
+    phone_owner.flag_second_device(session, account=account, device_jid=device_jid)
+    session.authenticated_at = session.authenticated_at or timezone.now()
+    note_seen(session, "authenticated_at", "device_jid", "device_conflict_at", *session.forget_qr())
+    # A link that was there before is back only when it is ready: until then it stays disconnected.
+    if session.ever_linked or account.status == Status.AUTHENTICATED:
+        return Outcome.NO_CHANGE
+    account.move(Status.AUTHENTICATED, trigger=trigger, session=session)
+    enqueue("expire_session", session.pk, delay=READY_WITHIN + 1)
+    return Outcome.APPLIED
+
+
+@atomically
+def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
+    """Linked. The confirmed phone decides which account it is (rule 3), under the workspace's lock."""
+    workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
+    Workspace.objects.select_for_update().get(pk=workspace_pk)
+    account, rival, session = _lock_with_rival(session_pk, phone)
+    if phone_owner.is_wrong_number(session, account=account, phone=phone):
+        return _refuse_number(account, session, phone, trigger=trigger)
+    if not session.is_open:
+        if not may_reopen(session, account=account):
+            return _still_talks(session)
+        reopen(session, account=account, trigger=trigger)
+    session.authenticated_at = session.authenticated_at or timezone.now()
+    keeper = phone_owner.adopt(session, account=account, rival=rival, phone=phone, trigger=trigger)
+    if keeper is None:
+        return Outcome.APPLIED
+    phone_owner.flag_second_device(session, account=keeper, device_jid=device_jid)
+    if not session.ever_linked:
+        enqueue("advance_line", session.bridge_id)  # its place is free
+    session.connected_at = session.connected_at or timezone.now()
+    session.platform = platform or session.platform
+    facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at")
+    note_seen(session, "account", *facts, *session.forget_qr())
+    if keeper.status == Status.CONNECTED:
+        if keeper != account:
+            keeper.note(trigger=trigger, session=session, reason="Linked anew; this session takes over.")
+        keeper.touch()
+        return Outcome.NO_CHANGE if keeper == account else Outcome.APPLIED
+    keeper.move(Status.CONNECTED, trigger=trigger, session=session)
+    return Outcome.APPLIED
+
+
+@atomically
+def disconnected(session_pk: int, *, reason: str) -> Outcome:
+    """Lost, and expected back, unless the reason says that it is over (rule 10)."""
+    account, session = lock_session(session_pk)
+    return _lose_or_end(account, session, trigger="session_disconnected", reason=reason)
+
+
+@atomically
+def restore_failed(session_pk: int, *, reason: str) -> Outcome:
+    """The bridge could not start it again after its own restart. `reason` is its error text, or WhatsApp's word."""
+    account, session = lock_session(session_pk)
+    return _lose_or_end(account, session, trigger="mark_disconnected", reason=reason)
+
+
+@atomically
+def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome:
+    account, session = lock_session(session_pk)
+    if not session.is_open:
+        return _still_talks(session)
+    if session.ever_linked:
+        return Outcome.NO_CHANGE  # we know the number: a restart that could not read it again harms nobody
+    end(session, EndReason.PHONE_UNKNOWN, account=account, trigger=trigger)
+    return Outcome.APPLIED
+
+
+@atomically
+def given_up(session_pk: int, *, reason: str) -> Outcome:
+    """session_expired: the bridge will not try any further."""
+    account, session = lock_session(session_pk)
+    if not session.is_open:
+        return Outcome.ENDED
+    unscanned = account.status in UNSCANNED
+    why = EndReason.QR_EXPIRED if unscanned else EndReason.GIVEN_UP
+    end(session, why, account=account, trigger="session_expired", detail=reason)
+    return Outcome.APPLIED
+
+
+@atomically
+def action_required(session_pk: int, *, message: str) -> Outcome:
+    account, session = lock_session(session_pk)
+    if not session.is_open:
+        return _still_talks(session)
+    if account.status not in {Status.QR_SCANNING, Status.AUTHENTICATED}:
+        return Outcome.NO_CHANGE
+    session.action_message = message[:500]
+    note_seen(session, "action_message", *session.forget_qr())
+    account.move(Status.ACTION_REQUIRED, trigger="session_action_required", session=session)
+    enqueue("expire_session", session.pk, delay=ACTION_WITHIN + 1)
+    return Outcome.APPLIED
+
+
+def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
+    """The account, then its session. A merge may move the session between the two reads: then look again."""
+    while True:
+        account_pk = LinkSession.objects.values_list("account_id", flat=True).get(pk=session_pk)
+        account = Account.objects.lock(account_pk)
+        session = LinkSession.objects.select_for_update().get(pk=session_pk)
+        if session.account_id == account_pk:
+            return account, session
+
+
+def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | None, LinkSession]:
+    """Both accounts by id, under the workspace's lock: nobody merges or takes a phone meanwhile."""
+    own = Account.objects.get(sessions=session_pk)
+    rivals = Account.objects.filter(workspace=own.workspace_id, live_phone=phone).exclude(pk=own.pk)
+    rival_pk = rivals.values_list("pk", flat=True).first()
+    wanted = {own.pk} if rival_pk is None else {own.pk, rival_pk}
+    locked = {pk: Account.objects.lock(pk) for pk in sorted(wanted)}
+    session = LinkSession.objects.select_for_update().get(pk=session_pk)
+    return locked[own.pk], locked[rival_pk] if rival_pk else None, session
+
+
+def lose(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+    if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
+        return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
+    if account.status in PAIRING:
+        enqueue("advance_line", session.bridge_id)  # its place is free
+    account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
+    enqueue("recover_bridge", session.bridge_id, delay=RECOVER_AFTER + 1)
+    return Outcome.APPLIED
+
+
+def _lose_or_end(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+    if not session.is_open:
+        return Outcome.ENDED
+    told = failures.of(reason)
+    why = told.ends or (None if session.ever_linked else told.ends_attempt)
+    if why is None:
+        return lose(account, session, trigger=trigger, reason=reason)
+    why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
+    end(session, why, account=account, trigger=trigger, detail=reason)
+    return Outcome.APPLIED
+
+
+def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:
+    if not session.is_open:
+        outbox.stop_resurrected(session, logout=True)
+        return Outcome.ENDED
+    session.reported_phone = phone
+    note_seen(session, "reported_phone")
+    end(session, EndReason.WRONG_NUMBER, account=account, trigger=trigger)
+    return Outcome.WRONG_NUMBER
+
+
+def _still_talks(session: LinkSession) -> Outcome:
+    """An event that only a running session sends, of one that has ended here (rule 1)."""
+    outbox.stop_resurrected(session)
+    return Outcome.ENDED
+
+
+def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:
+    """Encoded just before the scan, it is only late; a minute after it, perhaps the login is gone (rule 0)."""
+    scanned_before = timezone.now() - timedelta(seconds=LATE_QR)
+    if session.authenticated_at is None or session.authenticated_at > scanned_before:
+        return Outcome.QR_AFTER_SCAN
+    known = account.status == Status.DISCONNECTED and incidents.Kind.NO_LOGINS in incidents.open_of(session.bridge_id)
+    if not known:  # else codes come for ever, and the bridge's next list is soon enough
+        outbox.ask(session, BridgeOrder.Why.LATE_QR)
+    return Outcome.QR_AFTER_SCAN
+
+
+def _is_unproven(session: LinkSession) -> bool:
+    """Rule 9: thrown out within two minutes after the scan was no success."""
+    return session.authenticated_at is not None and not session.is_proven
+
+
+def note_seen(session: LinkSession, *fields: str) -> None:
+    session.last_seen_at = timezone.now()
+    session.save(update_fields=["last_seen_at", *fields])
+    outbox.confirm_start(session)

@@ -1,0 +1,146 @@
+"""What a bridge runs against what the desk believes. Reads only, with two queries however many sessions there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.bridges import ownership
+from accounts.bridges.client import DOWN, SCANNED, ListedAs, Running
+from accounts.lifecycle import PAIRING, PROVEN_AFTER, SOFT_ENDS, Status
+from accounts.models import Bridge, LinkSession
+
+SETTLED = 30  # seconds; whatever moved an account since then may be newer than the list, or still under way to us
+SOFT_END_SETTLED = 60  # seconds; until then a scan that was under way may take the end back
+# Rule 12: absent in three lists in a row means absent: several processes behind one address answer in turn.
+ABSENT_LISTS = 3
+ABSENT_FOR = 60  # seconds; three lists may also come in one
+ABSENT_AFTER_START = 2  # lists; it has told us that it was started anew, so it runs only what it has restored
+
+
+class Row(NamedTuple):
+    """A session and its account, bare: 3,000 model instances cost more than everything else here."""
+
+    pk: int
+    session_id: str
+    bridge_id: int
+    started_at: datetime
+    authenticated_at: datetime | None
+    connected_at: datetime | None
+    last_seen_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str
+    absent_polls: int
+    workspace_id: int
+    status: str
+    status_changed_at: datetime
+
+    @property
+    def may_be_taken_back(self) -> bool:
+        """Ended softly a moment ago: a scan may be under way (rule 6)."""
+        settled = self.ended_at is not None and self.ended_at < ago(SOFT_END_SETTLED)
+        return self.end_reason in SOFT_ENDS and not settled
+
+    def is_calm(self, seconds: float) -> bool:
+        return self.status_changed_at < ago(seconds)
+
+
+COLUMNS = (*Row._fields[:10], "account__workspace_id", "account__status", "account__status_changed_at")
+
+
+@dataclass
+class Differences:
+    """`absent`: should run and is not listed; of these `lost` for sure. `back`: listed again after an absence.
+
+    `asked_at`: when the bridge was asked for its list. What was heard after that is newer.
+    """
+
+    asked_at: datetime
+    expected: int = 0
+    seen: list[Row] = field(default_factory=list)
+    back: list[Row] = field(default_factory=list)
+    absent: list[Row] = field(default_factory=list)
+    lost: list[Row] = field(default_factory=list)
+    # Listed as connected, and not so here, with the phone that the list names: its event was lost.
+    up: list[tuple[Row, str]] = field(default_factory=list)
+    down: list[Row] = field(default_factory=list)  # the other way round
+    ended: list[Row] = field(default_factory=list)  # ended here, and running there
+    scanned: list[tuple[Row, Running]] = field(default_factory=list)  # ended softly here, and scanned there
+    foreign: list[Row] = field(default_factory=list)  # of another bridge
+    rivalled: list[Row] = field(default_factory=list)  # of these the open ones that run here, of workspaces served
+    unknown: list[Running] = field(default_factory=list)
+
+
+def compare(bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime) -> Differences:
+    """`bridge` as its row is now, and its list, complete, for which it was asked at this time."""
+    known = {row.session_id: row for row in _rows(LinkSession.objects.filter(session_id__in=listed))}
+    expected = _rows(ownership.resumable(bridge.pk))
+    served = set(bridge.workspaces.values_list("pk", flat=True))
+    found, fresh = Differences(asked_at, expected=len(expected)), is_fresh(bridge)
+    found.unknown = [running for session_id, running in listed.items() if session_id not in known]
+    for row in known.values():
+        is_served, said = not served or row.workspace_id in served, listed[row.session_id]
+        if row.bridge_id != bridge.pk:
+            found.foreign.append(row)
+            if is_served and row.ended_at is None and said.status in SCANNED:
+                found.rivalled.append(row)
+        elif is_served:
+            _place(found, row, said, fresh=fresh)
+    found.absent = [row for row in expected if row.session_id not in listed]
+    found.lost = [row for row in found.absent if _is_lost(row, bridge)]
+    return found
+
+
+def is_fresh(bridge: Bridge) -> bool:
+    """Started anew a short time ago: what it ran before is gone, and it may still be restoring."""
+    return bridge.booted_at is not None and bridge.booted_at > ago(600)
+
+
+def _place(found: Differences, row: Row, said: Running, *, fresh: bool) -> None:
+    if row.ended_at is not None:
+        if row.end_reason in SOFT_ENDS and said.status in SCANNED:
+            found.scanned.append((row, said))
+        elif not row.may_be_taken_back:
+            found.ended.append(row)
+        return
+    found.seen.append(row)
+    if row.absent_polls:
+        found.back.append(row)
+    if not row.is_calm(SETTLED):
+        return  # an event may have overtaken the list
+    if said.status == ListedAs.CONNECTED and _is_news(row, said):
+        found.up.append((row, said.phone_number))
+    # A client that is being restored stands in the list as qr_scanning; later on its login is gone.
+    if said.status in (DOWN if fresh else DOWN | {ListedAs.QR_SCANNING}) and row.status == Status.CONNECTED:
+        found.down.append(row)
+
+
+def _is_news(row: Row, said: Running) -> bool:
+    """A first link needs its phone, which decides whose it is."""
+    if row.connected_at is None:
+        return bool(said.phone_number) and row.status in PAIRING | {Status.DISCONNECTED}
+    return row.status == Status.DISCONNECTED
+
+
+def _is_lost(row: Row, bridge: Bridge) -> bool:
+    """`absent_polls` does not count this list yet."""
+    lists = row.absent_polls + 1
+    if is_fresh(bridge) and bridge.booted_at is not None:
+        seen_since = row.last_seen_at is not None and row.last_seen_at > bridge.booted_at
+        if lists >= ABSENT_AFTER_START and not seen_since:
+            return True
+    # Rule 7: no second socket in the quiet time beside one that perhaps we only do not see.
+    is_proven = row.authenticated_at is not None and row.authenticated_at < ago(PROVEN_AFTER)
+    is_unseen = row.last_seen_at is None or row.last_seen_at < ago(ABSENT_FOR)
+    return lists >= ABSENT_LISTS and is_unseen and is_proven and row.is_calm(ABSENT_FOR)
+
+
+def _rows(sessions: QuerySet[LinkSession]) -> list[Row]:
+    return [Row(*values) for values in sessions.order_by("pk").values_list(*COLUMNS)]
+
+
+def ago(seconds: float) -> datetime:
+    return timezone.now() - timedelta(seconds=seconds)

@@ -1,0 +1,91 @@
+"""What a bridge says of itself, in a heartbeat or when polled: noted, and its list compared with the record.
+
+Who else could be there: heartbeats and polls of one bridge at the same moment, and events, which also count as heard.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.bridges import incidents, presence
+from accounts.bridges.client import Running
+from accounts.db.locking import atomically
+from accounts.models import Bridge, LinkSession, ReconcileRun
+from accounts.orders import turns
+from accounts.reconcile import processes, run
+from accounts.reconcile.processes import Process
+
+LEAVES_WITHIN = timedelta(minutes=5)  # whoever says so for longer stays
+LEAVING = "It says that it is shutting down."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """Empty or None where the bridge does not say. `asked_at`: when it was asked, or said it by itself."""
+
+    listed: Mapping[str, Running]
+    asked_at: datetime = field(default_factory=timezone.now)
+    library: str = ""
+    version: str = ""
+    capacity: int | None = None
+    capabilities: list[str] | None = None
+    boot: str = ""
+    booted_at: datetime | None = None
+    draining: bool = False
+
+
+def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.Advice:
+    """Note what the bridge says, and compare its list with the record at once.
+
+    One that is leaving is only heard: its sessions go one by one, and come back with its next process.
+    """
+    bridge = Bridge.objects.get(pk=bridge_id)
+    process = processes.identify(bridge, boot=said.boot, booted_at=said.booted_at)
+    if said.draining and not bridge.says_draining:
+        ReconcileRun.objects.create(bridge=bridge, running=len(said.listed), note=f"{LEAVING} {process.note}".strip())
+    spoke_at = max(filter(None, [bridge.last_heartbeat_at, bridge.last_polled_at]), default=bridge.created_at)
+    _note(bridge, said, process=process, heartbeat=heartbeat, was_up=presence.is_up(bridge), spoke_at=spoke_at)
+    if said.draining and _is_leaving(bridge):
+        return run.Advice()
+    return run.run(
+        bridge,
+        said.listed,
+        asked_at=said.asked_at,
+        heartbeat=heartbeat,
+        several=process.several,
+        note=process.note,
+    )
+
+
+def _is_leaving(bridge: Bridge) -> bool:
+    lately = ReconcileRun.objects.filter(bridge=bridge, at__gt=timezone.now() - LEAVES_WITHIN)
+    return lately.filter(note__startswith=LEAVING).exists()
+
+
+@atomically
+def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_up: bool, spoke_at: datetime) -> None:
+    """`was_up`, `spoke_at`: of the bridge before this; in a second try of the transaction its row would say now."""
+    now = timezone.now()
+    told: dict[str, Any] = {"library": said.library, "version": said.version, "boot": said.boot}
+    told |= {"booted_at": said.booted_at or (now if process.is_new else None)}
+    told = {name: value for name, value in told.items() if value}
+    told |= {name: value for name in ("capacity", "capabilities") if (value := getattr(said, name)) is not None}
+    if bridge.failing_since is None:
+        told["last_error"] = ""
+    Bridge.objects.filter(pk=bridge.pk).update(
+        heard_since=presence.heard_since(now),  # before last_heard_at, see there
+        last_heard_at=now,
+        sessions_reported=len(said.listed),
+        says_draining=said.draining,
+        **{"last_heartbeat_at" if heartbeat else "last_polled_at": now},
+        **told,
+    )
+    bridge.refresh_from_db()
+    if process.is_new:  # what it did not name before says nothing about the new one
+        LinkSession.objects.filter(bridge=bridge, ended_at=None, absent_polls__gt=0).update(absent_polls=0)
+        turns.clear(bridge.pk, before=said.booted_at or spoke_at)
+    if not was_up:
+        incidents.close(bridge.pk, incidents.Kind.DOWN)

@@ -1,0 +1,120 @@
+"""A bridge shows a QR code for what is linked: was the device removed on the phone, or has the bridge lost its logins?
+
+Unlike LOGOUT a code is no word of WhatsApp's: a bridge that came up with an empty data directory shows one for each
+link, and with the right directory back all of them work. So its whole list is looked at before one is ended (rule 12).
+Who else could be there: the questions about its other sessions, lists, a restart that still brings links back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.bridges import incidents, ownership
+from accounts.bridges.client import ListedAs, Running
+from accounts.bridges.incidents import Kind
+from accounts.lifecycle import EndReason, Status
+from accounts.models import Bridge, BridgeOrder, LinkSession
+
+# Rule 12, as for the stops of a reconcile (unwanted.py): more of a bridge's links than both, and none is ended.
+AT_ONCE = 3
+SHARE = 0.05
+WITHIN = timedelta(minutes=15)  # found one after the other: recovery comes round in 11
+PAUSE = 600  # seconds; one more client without a login only shows one more code
+
+SHOWED_CODE = "It showed a QR code."  # the detail of such an end
+MANY = "The bridge asks for a new code, and so it does for many links: perhaps it has lost their logins. Not ended."
+NOT_YET = "The bridge asks for a new code, but it does not run all of its links: they may be coming up. Not ended."
+OBSERVED = "The bridge asks for a new code. This desk only observes: not ended."
+RUNS_ELSEWHERE = "The bridge asks for a new code, but another bridge runs it, or did not long ago. Not ended."
+MOVED = (
+    "The bridge asks for a new code. It was being moved not long ago: its login may be on the other machine. Not ended."
+)
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Of a bridge's links: all, those `absent` from its list, listed as waiting for a scan (`waiting`), of which a
+    code has come (`asked`); and those that were ended for such a code lately."""
+
+    links: int
+    absent: int
+    waiting: int
+    asked: int
+    ended: int
+
+    @property
+    def at_most(self) -> float:
+        return max(AT_ONCE, SHARE * self.links)
+
+    @property
+    def may_be_gone(self) -> int:
+        """One that is absent may be the next to show a code: a bridge brings its sessions up one after the other."""
+        return self.waiting + self.absent + self.ended
+
+
+def why_kept(bridge: Bridge, listed: Mapping[str, Running]) -> str:
+    """Why a code that it shows for a link is not taken for a log-out; empty: it is. Reports an incident."""
+    found = _count(bridge, listed)
+    if found.asked + found.ended > found.at_most:
+        _report(bridge, found)
+    if settings.LINKDESK_RECONCILE == "observe":
+        return OBSERVED
+    if found.may_be_gone <= found.at_most:
+        return ""
+    return MANY if found.waiting + found.ended > found.at_most else NOT_YET
+
+
+def why_elsewhere(session: LinkSession) -> str:
+    """The same of the session alone: its login may be on another machine. It was not connected since.
+
+    The caller holds its lock: a move, and a list that names a rival, are before this or wait.
+    """
+    lately = timezone.now() - ownership.STOP_AWAITED
+    stops = session.orders.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF)
+    moved_at = stops.order_by("-pk").values_list("created_at", flat=True).first()
+    for reason, at in ((RUNS_ELSEWHERE, session.rival_seen_at), (MOVED, moved_at)):
+        if at is None or at < lately:
+            continue
+        back = session.transitions.filter(new=Status.CONNECTED, created_at__gt=at).exclude(old=Status.CONNECTED)
+        if not back.exists():
+            return reason
+    return ""
+
+
+def look(bridge: Bridge, listed: Mapping[str, Running], *, is_open: Mapping[str, datetime]) -> None:
+    """Keep the incident, if there is one, as the list is: meanwhile nobody asks about single codes. Over: they are
+    linked again. By itself a list opens none: what is being restored stands in it as qr_scanning, too."""
+    if Kind.NO_LOGINS not in is_open:
+        return
+    found = _count(bridge, listed)
+    if found.may_be_gone <= found.at_most:
+        incidents.close(bridge.pk, Kind.NO_LOGINS)
+    elif found.waiting > found.at_most:
+        _report(bridge, found)
+
+
+def _count(bridge: Bridge, listed: Mapping[str, Running]) -> Logins:
+    since = timezone.now() - WITHIN
+    links = set(ownership.resumable(bridge.pk).values_list("session_id", flat=True))
+    waiting = {name for name in links if name in listed and listed[name].status == ListedAs.QR_SCANNING}
+    asked = BridgeOrder.objects.filter(bridge=bridge, why=BridgeOrder.Why.LATE_QR, created_at__gt=since)
+    ended = LinkSession.objects.filter(bridge=bridge, end_reason=EndReason.LOGGED_OUT, end_detail=SHOWED_CODE)
+    return Logins(
+        links=len(links),
+        absent=len(links - listed.keys()),
+        waiting=len(waiting),
+        asked=len(waiting.intersection(asked.values_list("session__session_id", flat=True))),
+        ended=ended.filter(ended_at__gt=since).count(),
+    )
+
+
+def _report(bridge: Bridge, found: Logins) -> None:
+    ended = f"{found.ended} were ended before this was seen, no more are." if found.ended else "Nothing was ended."
+    summary = (
+        f"The bridge asks for new codes for {found.waiting} of {found.links} links: it has probably lost its data "
+        f"folder. Look at BRIDGE_DATA_DIR. {ended}"
+    )
+    incidents.report(bridge.pk, Kind.NO_LOGINS, summary=summary)

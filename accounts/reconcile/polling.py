@@ -1,0 +1,100 @@
+"""Asking the bridges that send no heartbeat how they are and what they run."""
+
+import math
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.bridges import client, presence
+from accounts.bridges.client import BridgeError, Running
+from accounts.jobs import leases
+from accounts.jobs.queue import enqueue
+from accounts.models import Bridge
+from accounts.reconcile.heartbeat import Said, hear
+
+POLLS = (0, 30)  # seconds after the job, which runs each minute
+SPREAD = 15  # seconds over which those of all bridges are spread
+WITHIN = 45  # seconds; the queue ends a task then
+MOST = 5_000  # sessions of one bridge, as in a heartbeat; SQLite takes 32,766 values in one statement
+OLDEST = 10 * 365 * 86_400  # seconds; a longer uptime is no uptime
+
+
+def poll_all() -> int:
+    """Each bridge by a task of its own: one that hangs delays no other. Gives how many are asked."""
+    lately = timezone.now() - timedelta(seconds=presence.UP_WITHIN)
+    quiet = list(Bridge.objects.exclude(last_heartbeat_at__gte=lately).values_list("pk", flat=True))
+    for bridge_id in quiet:
+        for after in POLLS:
+            enqueue("poll_bridge", bridge_id, delay=after + random.uniform(0, SPREAD))
+    return len(quiet)
+
+
+def poll(bridge_id: int) -> None:
+    """Ask one bridge. Never twice at once: whoever comes second leaves it to the first."""
+    name = f"poll of bridge {bridge_id}"
+    holder = leases.take(name, seconds=WITHIN)
+    if holder is None:
+        return
+    result = "broken off"
+    try:
+        result = _poll(bridge_id)
+    finally:
+        leases.release(name, holder, result=result)
+
+
+def _poll(bridge_id: int) -> str:
+    bridge = Bridge.objects.filter(pk=bridge_id).first()
+    if bridge is None:
+        return "gone"
+    try:
+        said = _ask(bridge)
+    except BridgeError as error:
+        Bridge.objects.filter(pk=bridge_id).update(last_error=str(error)[:200])
+        return str(error)
+    hear(bridge_id, said, heartbeat=False)
+    return f"runs {len(said.listed)}"
+
+
+def _ask(bridge: Bridge) -> Said:
+    """Raises BridgeError. One that has no /health still has a list."""
+    asked_at = timezone.now()
+    try:
+        health = client.health(bridge)
+    except BridgeError as error:
+        if error.code is None:
+            raise
+        health = {}
+    capabilities = health.get("capabilities")
+    return Said(
+        listed=_storable(client.running_sessions(bridge)),
+        asked_at=asked_at,
+        library=_text(health.get("library"), 60),
+        version=_text(health.get("version"), 40),
+        capacity=_number(health.get("capacity"), 100_000),
+        capabilities=[_text(name, 40) for name in capabilities[:32]] if isinstance(capabilities, list) else None,
+        boot=_text(health.get("boot"), 64),
+        booted_at=_began(health.get("uptime")),
+        draining=health.get("draining") is True,
+    )
+
+
+def _storable(listed: dict[str, Running]) -> dict[str, Running]:
+    """A longer list is not cut: what would be missing would seem to be absent. An id that fits no column is none."""
+    if len(listed) > MOST:
+        raise BridgeError(f"it lists more than {MOST} sessions")
+    return {name: running for name, running in listed.items() if _text(name, 191) == name and name}
+
+
+def _text(value: Any, longest: int) -> str:
+    return value[:longest] if isinstance(value, str) and value.isprintable() else ""
+
+
+def _number(value: Any, largest: int) -> int | None:
+    return value if type(value) is int and 0 <= value <= largest else None
+
+
+def _began(uptime: Any) -> datetime | None:
+    known = type(uptime) in {int, float} and math.isfinite(uptime) and 0 <= uptime < OLDEST
+    return timezone.now() - timedelta(seconds=uptime) if known else None

@@ -1,0 +1,171 @@
+"""Moving a link to another bridge: to one that holds its session directory, or else by a new pairing there.
+
+Two clients of one login get it logged out, so the new bridge starts it only after the old one has stopped it, or is
+down. Each step is one transaction, and the rows say which one comes next: a crash loses nothing but a hint, and
+`sweep` goes on. From the first step on the session is the new bridge's, and what the old one says moves nothing.
+"""
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.bridges import ownership, presence
+from accounts.db.locking import atomically
+from accounts.jobs.queue import enqueue
+from accounts.lifecycle import RECOVER_AFTER, Status
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
+from accounts.orders import outbox
+from accounts.pairing import attempts
+from accounts.pairing.bridge_events import lock_session
+
+STOPPED_WITHIN = timedelta(seconds=60)  # a bridge that is up carries out a stop in one
+LOOK_AGAIN = 3  # seconds
+
+Kind, State, Why = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Why
+
+
+class MoveRefused(Exception):
+    """`code` is stable and for programs, the text is for people."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@atomically
+def move(account_id: int, bridge_id: int, *, actor: User | None, reason: str, has_login: bool) -> LinkSession:
+    """Let another bridge run the account's link. `has_login`: it holds the session directory; else a phone must scan.
+
+    Gives the session that will run there. Raises MoveRefused: ACCOUNT_NOT_LINKED, SAME_BRIDGE, MOVE_IN_PROGRESS,
+    BRIDGE_NOT_UP, BRIDGE_DRAINING, BRIDGE_FULL, BRIDGE_NOT_SERVING; and without a login what `attempts.start` raises.
+    """
+    if not has_login:  # pairing locks the workspace first
+        workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
+        Workspace.objects.select_for_update().get(pk=workspace_id)
+    account = Account.objects.lock(account_id)
+    session = _linked_session(account)
+    target = Bridge.objects.get(pk=bridge_id)
+    _check(target, account=account, session=session)
+    if has_login:
+        _hand_over(account, session, target, actor=actor, reason=reason)
+        return session
+    if account.status == Status.CONNECTED:  # which a pairing would not touch
+        words = f"It is linked anew on {target.name}. {reason}".strip()
+        account.move(Status.DISCONNECTED, trigger="move", session=session, actor=actor, reason=words[:500])
+    return attempts.start(account.pk, trigger="move", actor=actor, reason=reason, bridge=target)
+
+
+@atomically
+def go_on(session_pk: int) -> None:
+    """The second step, once the old bridge has stopped it: start it at the new one, or give the move up."""
+    account, session = lock_session(session_pk)
+    if not session.is_open or not LinkSession.objects.filter(ownership.waits_for_stop(), pk=session.pk).exists():
+        return
+    stop = session.orders.filter(kind=Kind.STOP, why=Why.STAFF).exclude(bridge=session.bridge_id).latest("pk")
+    if stop.state == State.CONFIRMED:
+        _start(account, session, stop, seen=f"{stop.bridge.name} has stopped it.")
+    elif not presence.is_up(stop.bridge):  # it is told when it comes back
+        _start(account, session, stop, seen=f"{stop.bridge.name} is down.")
+    elif stop.state not in BridgeOrder.UNDER_WAY or timezone.now() - stop.created_at > STOPPED_WITHIN:
+        words = f"{stop.bridge.name} is up and did not say that it has stopped it. It stays there."
+        _go_back(account, session, stop, words=words)
+        outbox.ask(session, Why.RECOVERY)  # what it has done meanwhile; its answer restores the link (rule 10)
+    else:
+        enqueue("continue_move", session.pk, delay=LOOK_AGAIN)
+
+
+def gives_back(account: Account, session: LinkSession) -> bool:
+    """The bridge that it was moved to shows a QR code for it: the login was not there. Then it goes back.
+
+    False: it did not come by a move, or was connected there, so that its login is gone. The caller holds the locks.
+    """
+    start = session.orders.filter(kind=Kind.START, why=Why.STAFF).order_by("-pk").first()
+    if start is None or start.bridge_id != session.bridge_id:
+        return False
+    stops = session.orders.filter(kind=Kind.STOP, why=Why.STAFF, pk__lt=start.pk).exclude(bridge=start.bridge_id)
+    stop = stops.order_by("-pk").first()
+    if stop is None or account.status != Status.DISCONNECTED or account.status_changed_at > start.created_at:
+        return False
+    words = f"it asks for a scan there, so the login is not there. {stop.bridge.name} has it again."
+    _go_back(account, session, stop, words=words)
+    # Not by a stop that anybody waits for: without a login nothing runs there that could be a second client.
+    outbox.order(session, Kind.STOP, why=Why.RECONCILE, bridge_id=start.bridge_id)
+    enqueue("recover_bridge", session.bridge_id, delay=LOOK_AGAIN)  # not asked yet: the question to the other is open
+    return True
+
+
+def sweep() -> int:
+    """Go on with the moves whose own task was lost. Gives how many there are."""
+    lost = LinkSession.objects.filter(ended_at__isnull=True, account__status=Status.DISCONNECTED)
+    moving = list(lost.filter(ownership.waits_for_stop()).order_by("pk").values_list("pk", flat=True)[:200])
+    for pk in moving:
+        enqueue("continue_move", pk)
+    return len(moving)
+
+
+def _linked_session(account: Account) -> LinkSession:
+    session = account.current_session
+    linked = session is not None and session.is_open and session.ever_linked
+    if session is None or not linked or account.status not in {Status.CONNECTED, Status.DISCONNECTED}:
+        raise MoveRefused("ACCOUNT_NOT_LINKED", _("This account is not linked. Pair it instead."))
+    return LinkSession.objects.select_for_update().select_related("bridge").get(pk=session.pk)
+
+
+def _check(target: Bridge, *, account: Account, session: LinkSession) -> None:
+    running = target.sessions.filter(ended_at__isnull=True).count()
+    is_moving = LinkSession.objects.filter(ownership.waits_for_stop(), pk=session.pk).exists()
+    refusals = (
+        (target.pk == session.bridge_id, "SAME_BRIDGE", _("It is on this bridge already.")),
+        (is_moving, "MOVE_IN_PROGRESS", _("It is being moved at the moment. Wait a minute.")),
+        (not presence.is_up(target), "BRIDGE_NOT_UP", _("That bridge has not been heard of lately.")),
+        (target.is_draining, "BRIDGE_DRAINING", _("That bridge is draining: it takes nothing new.")),
+        (running >= target.capacity, "BRIDGE_FULL", _("That bridge is full.")),
+        (
+            not target.serves(account.workspace_id),
+            "BRIDGE_NOT_SERVING",
+            _("That bridge does not serve the workspace of this account."),
+        ),
+    )
+    for holds, code, text in refusals:
+        if holds:
+            raise MoveRefused(code, text)
+
+
+def _hand_over(account: Account, session: LinkSession, target: Bridge, *, actor: User | None, reason: str) -> None:
+    """The first step: the session is the new bridge's, and the old one is told to stop it."""
+    old = session.bridge
+    _belong_to(session, target)
+    outbox.order(session, Kind.STOP, bridge_id=old.pk, why=Why.STAFF, actor=actor)
+    enqueue("continue_move", session.pk)
+    words = f"It moves from {old.name} to {target.name}: first {old.name} must stop it. {reason}".strip()[:500]
+    if account.status == Status.CONNECTED:
+        account.move(Status.DISCONNECTED, trigger="move", session=session, actor=actor, reason=words)
+    else:
+        account.note(trigger="move", session=session, actor=actor, reason=words)
+        account.touch()
+
+
+def _start(account: Account, session: LinkSession, stop: BridgeOrder, *, seen: str) -> None:
+    outbox.order(session, Kind.START, why=Why.STAFF, actor=stop.actor)
+    enqueue("recover_bridge", session.bridge_id, delay=RECOVER_AFTER + 1)
+    account.note(trigger="move", session=session, reason=f"{seen} {session.bridge.name} is told to start it.")
+    account.touch()
+
+
+def _go_back(account: Account, session: LinkSession, stop: BridgeOrder, *, words: str) -> None:
+    """As it was."""
+    target, old = session.bridge, stop.bridge
+    _belong_to(session, old)
+    session.orders.filter(pk=stop.pk, state=State.PENDING).update(state=State.CANCELLED, closed_at=timezone.now())
+    account.note(trigger="move", session=session, reason=f"Not moved to {target.name}: {words}")
+    account.touch()
+
+
+def _belong_to(session: LinkSession, bridge: Bridge) -> None:
+    """Nothing that waits for the bridge it leaves goes out any more, and its absences there count no more. Nor does who
+    else ran it: that may be the one that has it now."""
+    waiting = session.orders.filter(bridge=session.bridge_id, state=State.PENDING)
+    waiting.update(state=State.CANCELLED, closed_at=timezone.now())
+    session.bridge, session.absent_polls, session.rival_seen_at = bridge, 0, None
+    session.save(update_fields=["bridge", "absent_polls", "rival_seen_at"])

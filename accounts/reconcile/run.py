@@ -1,0 +1,231 @@
+"""What a bridge runs and what the desk believes, made one again: by rule 0, and never on a guess (rule 12).
+
+Runs over each list that a bridge gives, by heartbeat or when polled. Who else could be there: events that overtake
+the list, recovery, staff, the list of a second process. Whatever moved lately is left for the next list, and what is
+done is done under the account's lock, which looks again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.bridges import incidents, ownership
+from accounts.bridges.client import Running
+from accounts.db.locking import atomically
+from accounts.jobs import leases
+from accounts.jobs.each_row import safely
+from accounts.jobs.queue import enqueue
+from accounts.lifecycle import Status
+from accounts.models import Bridge, BridgeOrder, LinkSession, ReconcileRun
+from accounts.pairing.bridge_events import Outcome
+from accounts.reconcile import lost_logins, opening, processes, session_list, unknown, unwanted
+from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh
+from accounts.reconcile.unwanted import Stops
+
+WITHIN = 60  # seconds; a run that takes longer is dead
+RESTORES_AT_ONCE = 2  # of one bridge: each may open a browser there
+MOVES_AT_ONCE = 50  # accounts in a run, which a heartbeat waits for; the rest in a run of their own just after it
+AGAIN = 7  # seconds until then
+RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while it gets on with it
+TRIED_LATELY = 600  # seconds; as recovery's pause: a link that it tries again and again is its own
+SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lists, which come every 30 s
+SUMMARY_EVERY = timedelta(minutes=10)  # at least
+
+LISTED_AS_DOWN = "The bridge lists it as not connected."
+ABSENT = "The bridge named it in none of its last three lists."
+NOT_RESTORED = "The bridge was started anew and has not restored it."
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What was ordered, for a bridge that waits for an answer: it may do it before the orders come."""
+
+    stop: list[str] = field(default_factory=list)
+    restore: list[LinkSession] = field(default_factory=list)
+
+
+@dataclass
+class Done:
+    """What this run did, or would have done."""
+
+    restored: list[int] = field(default_factory=list)
+    stops: Stops = field(default_factory=Stops)
+    tried: int = 0
+    moved: int = 0
+    notes: list[str] = field(default_factory=list)
+    has_more: bool = False
+
+
+def run(
+    bridge: Bridge,
+    listed: Mapping[str, Running],
+    *,
+    asked_at: datetime,
+    heartbeat: bool = False,
+    several: bool = False,
+    note: str = "",
+) -> Advice:
+    """Compare `bridge`, as its row is now, with its complete list, and act on it.
+
+    `asked_at`: when it was asked for the list, or its heartbeat came. `several`: another process answered than before.
+    `note` stands in the summary.
+    """
+    name = f"reconcile of bridge {bridge.pk}"
+    holder = leases.take(name, seconds=WITHIN)
+    if holder is None:  # the next list is as good
+        if note:
+            ReconcileRun.objects.create(bridge=bridge, running=len(listed), note=note)
+        return Advice()
+    words = "broken off"
+    try:
+        done = _reconcile(bridge, listed, asked_at=asked_at, heartbeat=heartbeat, several=several, note=note)
+        words = f"restored {len(done.restored)}, stopped {len(done.stops.ordered)}, moved {done.moved}"
+    finally:
+        leases.release(name, holder, result=words)
+    if is_observing():
+        return Advice()
+    restored = LinkSession.objects.filter(pk__in=done.restored).select_related("account") if done.restored else []
+    return Advice(stop=done.stops.waiting + done.stops.ordered, restore=list(restored))
+
+
+def is_observing() -> bool:
+    return settings.LINKDESK_RECONCILE == "observe"
+
+
+def _reconcile(
+    bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime, heartbeat: bool, several: bool, note: str
+) -> Done:
+    found = compare(bridge, listed, asked_at=asked_at)
+    since = timezone.now() - SUMMARY_EVERY
+    runs = list(ReconcileRun.objects.filter(bridge=bridge, at__gt=since).order_by("-at"))
+    done = Done(notes=[note] if note else [])
+    is_open = incidents.open_of(bridge.pk)
+    doubt = processes.look(bridge, found, runs, several=several, is_open=is_open)
+    done.notes += [doubt] if doubt else []
+    lost_logins.look(bridge, listed, is_open=is_open)
+    _remember(bridge, found)
+    unknown.record(bridge.pk, found.unknown, listed=listed, heartbeat=heartbeat)
+    _take_back(found, done)
+    _move(found, done)
+    done.stops = unwanted.stop(bridge, found, listed=listed, is_open=is_open, observing=is_observing())
+    done.notes += done.stops.notes
+    if not doubt and not _is_restoring(bridge, found):
+        _restore(bridge, found, done)
+    _sum_up(bridge, found, done, running=len(listed), runs=runs)
+    if (done.has_more or done.stops.has_more) and not is_observing():
+        _poll_again(bridge)
+    return done
+
+
+def _poll_again(bridge: Bridge) -> None:
+    """Soon, and one waits at a time: the lists that come meanwhile, and its own, would each begin a chain."""
+    name = f"next poll of bridge {bridge.pk}"
+    holder = leases.take(name, seconds=AGAIN, due=timezone.now() - timedelta(seconds=AGAIN))
+    if holder is not None:
+        leases.release(name, holder)
+        enqueue("poll_bridge", bridge.pk, delay=AGAIN)
+
+
+@atomically
+def _remember(bridge: Bridge, found: Differences) -> None:
+    """Which sessions were seen, and how often in a row the others were not.
+
+    Seen when the bridge was asked: an event that came since is newer, and stays so.
+    """
+    stale = [row.pk for row in found.seen if row.last_seen_at is None or row.last_seen_at < ago(SEEN_EVERY)]
+    mine = LinkSession.objects.filter(bridge=bridge)
+    mine.filter(pk__in=stale).exclude(last_seen_at__gt=found.asked_at).update(last_seen_at=found.asked_at)
+    mine.filter(pk__in=[row.pk for row in found.back]).update(absent_polls=0)
+    missed = mine.filter(pk__in=[row.pk for row in found.absent], absent_polls__lt=1_000)
+    missed.update(absent_polls=F("absent_polls") + 1)
+
+
+def _take_back(found: Differences, done: Done) -> None:
+    """Rule 6: nobody who scanned is thrown away. What cannot be taken back is stopped like the others."""
+    for row, running in found.scanned[:MOVES_AT_ONCE]:
+        outcome = Outcome.APPLIED if is_observing() else safely(session_list.found_scanned, row.pk, running)
+        if outcome == Outcome.APPLIED:
+            done.moved += 1
+        elif outcome in {Outcome.ENDED, Outcome.NO_CHANGE} and not row.may_be_taken_back:
+            found.ended.append(row)
+
+
+def _move(found: Differences, done: Done) -> None:
+    """Rule 0: what the bridge lists is so, whatever event was lost."""
+    back = partial(session_list.found_connected, asked_at=found.asked_at, trigger="reconcile")
+    lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=LISTED_AS_DOWN)
+    for row, phone in found.up:
+        _one(done, row, partial(back, phone=phone))
+    for row in found.down:
+        _one(done, row, lose)
+
+
+def _one(done: Done, row: Row, move: Callable[[int], Outcome]) -> bool:
+    """Whether it moved, or would have."""
+    if done.tried >= MOVES_AT_ONCE:
+        done.has_more = done.moved > 0  # else the next list is soon enough
+        return False
+    done.tried += 1
+    moves = is_observing() or safely(move, row.pk) == Outcome.APPLIED
+    done.moved += moves
+    return moves
+
+
+def _is_restoring(bridge: Bridge, found: Differences) -> bool:
+    just_started = bridge.booted_at is not None and bridge.booted_at > ago(RESTORING)
+    return is_fresh(bridge) and (just_started or bool(found.back))
+
+
+def _restore(bridge: Bridge, found: Differences, done: Done) -> None:
+    """Two at once are started anew, with the same id and login. The others are lost for now, and recovery's."""
+    fresh = is_fresh(bridge)
+    reason, why = NOT_RESTORED if fresh else ABSENT, BridgeOrder.Why.RECONCILE
+    missing = partial(opening.found_missing, asked_at=found.asked_at, trigger="reconcile", reason=reason)
+    start = partial(missing, why=why, certain=fresh)
+    lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
+    turns = RESTORES_AT_ONCE - _under_way(bridge) if found.lost else 0
+    elsewhere = _run_elsewhere(found.lost)  # of which staff are told (unwanted.py)
+    not_now = elsewhere | _tried_lately(found.lost)
+    for row in sorted(found.lost, key=lambda row: row.pk in elsewhere):
+        if len(done.restored) < turns and row.pk not in not_now:
+            if _one(done, row, start):
+                done.restored.append(row.pk)
+        elif row.status == Status.CONNECTED:
+            _one(done, row, lose)
+
+
+def _under_way(bridge: Bridge) -> int:
+    told = BridgeOrder.objects.filter(opening.under_way(), bridge=bridge, kind__in=BridgeOrder.OPENING)
+    return told.exclude(why="").count()
+
+
+def _tried_lately(lost: list[Row]) -> set[int]:
+    down = [row.pk for row in lost if row.status == Status.DISCONNECTED]
+    tried = BridgeOrder.objects.filter(session__in=down, kind__in=BridgeOrder.OPENING, created_at__gt=ago(TRIED_LATELY))
+    return set(tried.values_list("session_id", flat=True)) if down else set()
+
+
+def _run_elsewhere(lost: list[Row]) -> set[int]:
+    elsewhere = LinkSession.objects.filter(ownership.runs_elsewhere(), pk__in=[row.pk for row in lost])
+    return set(elsewhere.values_list("pk", flat=True)) if lost else set()
+
+
+def _sum_up(bridge: Bridge, found: Differences, done: Done, *, running: int, runs: list[ReconcileRun]) -> None:
+    """Kept when something was done or is new, and now and then."""
+    summary = {
+        "absent": len(found.absent),
+        "unknown": len(found.unknown),
+        "restored": len(done.restored),
+        "stopped": len(done.stops.ordered),
+        "note": " ".join(done.notes)[:300],
+    }
+    as_before = runs and all(getattr(runs[0], name) == value for name, value in summary.items())
+    if as_before and (is_observing() or not done.moved):
+        return
+    counts = {"expected": found.expected, "running": running}
+    ReconcileRun.objects.create(bridge=bridge, observing=is_observing(), **counts, **summary)

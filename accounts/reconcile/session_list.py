@@ -1,0 +1,122 @@
+"""What a bridge's own list of sessions proves, when an event and the record disagree.
+
+Evidence is conservative. A list is one moment of one process: a client that is being restored stands in it as
+`qr_scanning`, and one of several processes behind an address knows only its own sessions.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.utils import timezone
+
+from accounts import phones
+from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
+from accounts.db.locking import atomically
+from accounts.lifecycle import EndReason, Status
+from accounts.models import Account, BridgeOrder, LinkSession
+from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen, ready
+from accounts.pairing.session_end import end
+from accounts.reconcile import findings, lost_logins, opening, relocation
+
+Why, Kind = BridgeOrder.Why, BridgeOrder.Kind
+MISSING = "The bridge does not run it."
+
+
+def look(order: BridgeOrder) -> Outcome:
+    """Ask the bridge for its list, and apply it to the session in question. Raises BridgeError."""
+    asked_at = timezone.now()
+    return weigh(order, running_sessions(order.bridge), asked_at=asked_at)
+
+
+def weigh(order: BridgeOrder, listed: Mapping[str, Running], *, asked_at: datetime) -> Outcome:
+    """Apply the list that the bridge was asked for at this time."""
+    session, running = order.session, listed.get(order.session.session_id)
+    found = running.status if running else None
+    if not LinkSession.objects.filter(pk=session.pk, bridge=order.bridge_id).exists():
+        return Outcome.NO_CHANGE  # it was moved to another bridge while this one answered
+    if running and found == ListedAs.CONNECTED:
+        return found_connected(session.pk, asked_at=asked_at, trigger="check", phone=running.phone_number)
+    if order.why == Why.RECOVERY and found is not None:
+        return opening.found_down(session.pk, asked_at=asked_at, found=found)
+    if found is None:
+        # Only of one that is lost, or where somebody waits for it: elsewhere one absence is no proof (rule 12).
+        if order.why not in {Why.PAIR, Why.RECOVERY}:
+            return Outcome.NO_CHANGE
+        why, certain = Why(order.why), order.why == Why.RECOVERY
+        return opening.found_missing(
+            session.pk, asked_at=asked_at, trigger="check", why=why, reason=MISSING, certain=certain
+        )
+    if found in DOWN:
+        return found_lost(session.pk, asked_at=asked_at, trigger="check", reason="")
+    if found == ListedAs.QR_SCANNING and order.why == Why.LATE_QR:
+        return found_logged_out(
+            session.pk, asked_at=asked_at, trigger="check", kept=lost_logins.why_kept(order.bridge, listed)
+        )
+    return Outcome.NO_CHANGE
+
+
+def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone: str = "") -> Outcome:
+    """The bridge lists it as connected, whatever we missed. `phone` as the list has it, if it does: it decides whose
+    a first link is, as in `session_ready`."""
+    first = LinkSession.objects.filter(pk=session_pk, connected_at__isnull=True, ended_at__isnull=True)
+    if phones.E164.fullmatch(phone) and first.exists():
+        return ready(session_pk, phone=phone, device_jid="", platform="", trigger=trigger)
+    return _found_back(session_pk, asked_at=asked_at, trigger=trigger)
+
+
+def found_scanned(session_pk: int, running: Running) -> Outcome:
+    """The bridge lists as scanned what is about to be stopped after a soft end: the events of the scan were lost, and
+    nobody who scanned is thrown away (rule 6)."""
+    if running.status == ListedAs.CONNECTED and phones.E164.fullmatch(running.phone_number):
+        return ready(session_pk, phone=running.phone_number, device_jid="", platform="", trigger="check")
+    return authenticated(session_pk, device_jid="", trigger="check")
+
+
+@atomically
+def _found_back(session_pk: int, *, asked_at: datetime, trigger: str) -> Outcome:
+    account, session = lock_session(session_pk)
+    if not session.is_open or account.status == Status.CONNECTED or not session.ever_linked:
+        return Outcome.NO_CHANGE
+    if findings.is_overtaken(account, session, asked_at):
+        return Outcome.STALE
+    note_seen(session)
+    account.move(Status.CONNECTED, trigger=trigger, session=session)
+    return Outcome.APPLIED
+
+
+@atomically
+def found_lost(session_pk: int, *, asked_at: datetime, trigger: str, reason: str) -> Outcome:
+    """The bridge lists it as down."""
+    account, session = lock_session(session_pk)
+    if findings.is_overtaken(account, session, asked_at):
+        return Outcome.STALE
+    return lose(account, session, trigger=trigger, reason=reason) if session.is_open else Outcome.ENDED
+
+
+@atomically
+def found_logged_out(session_pk: int, *, asked_at: datetime, trigger: str, kept: str = "") -> Outcome:
+    """Long after its scan the bridge shows a code for it, and lists it as waiting: the login is gone, or elsewhere.
+
+    `kept`: why it is only lost for now, and not ended (lost_logins.py).
+    """
+    account, session = lock_session(session_pk)
+    if not session.is_open or session.authenticated_at is None:
+        return Outcome.NO_CHANGE
+    if findings.is_overtaken(account, session, asked_at):
+        return Outcome.STALE
+    if relocation.gives_back(account, session):
+        return Outcome.APPLIED
+    if kept := kept or lost_logins.why_elsewhere(session):
+        return _keep(account, session, trigger=trigger, reason=kept)
+    end(session, EndReason.LOGGED_OUT, account=account, trigger=trigger, detail=lost_logins.SHOWED_CODE)
+    return Outcome.APPLIED
+
+
+def _keep(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+    """It is asked about again with each code: such questions leave one row."""
+    asked = session.orders.filter(kind=Kind.CHECK, why=Why.LATE_QR)
+    asked.filter(closed_at__isnull=False).delete()
+    outcome = lose(account, session, trigger=trigger, reason=reason)
+    if outcome == Outcome.NO_CHANGE:
+        findings.note_once_a_day(account, session, trigger=trigger, reason=reason)
+    return outcome

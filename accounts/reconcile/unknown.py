@@ -1,0 +1,146 @@
+"""Sessions that a bridge runs and the desk does not know: listed for staff, who adopt or stop them. Nobody else does.
+
+Who else could be there: the next list, a second member of staff, the person whose phone it is.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import phones
+from accounts.bridges import circuit_breaker, client
+from accounts.bridges.client import BridgeError, Running
+from accounts.db.locking import atomically
+from accounts.jobs.queue import enqueue
+from accounts.models import LinkSession, StraySession
+from accounts.orders import turns
+
+Outcome = StraySession.Outcome
+FACTS = ("status", "phone_number", "workspace_said")
+# What may stand in the path of an order. A bridge may list any text.
+ORDERABLE = re.compile(r"[-\w]+", re.ASCII)
+# Of one bridge. More than one can run: beyond it somebody makes names up. Those left out come when these are settled.
+MOST_OPEN = 1_000
+STOP_LEASE = 15  # seconds; above what a command may take (bridge_client)
+STOPS_WITHIN = timedelta(minutes=10)  # told with each list until then; if it still runs, staff see it again
+
+
+class NotPossible(Exception):
+    """The text is for staff."""
+
+
+@atomically
+def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str], heartbeat: bool) -> None:
+    """Keep what the bridge runs and nobody here knows; settle what is gone. So many queries, however many there are.
+
+    A `heartbeat` says less of them than the list that a bridge is asked for.
+    """
+    running = {each.session_id: each for each in unknown}
+    mine = StraySession.objects.filter(bridge=bridge_id)
+    rows = list(mine.select_for_update().filter(Q(settled_at__isnull=True) | Q(session_id__in=running)).order_by("pk"))
+    # Under their lock, which `adopt` takes too: what was adopted since this list was compared is unknown no more.
+    adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
+    for known in LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True):
+        running.pop(known, None)
+    seen = [row for row in rows if row.session_id in running]
+    mine.filter(pk__in=[row.pk for row in seen]).update(last_seen_at=timezone.now())
+    changed = [row for row in seen if _take_over(row, running[row.session_id])]
+    mine.bulk_update(changed, [*FACTS, "outcome", "settled_at"])
+    _settle([row for row in rows if row.session_id not in running], listed=listed)
+    kept = {row.session_id for row in seen}
+    room = max(0, MOST_OPEN - sum(row.settled_at is None for row in seen))
+    new = [each for name, each in running.items() if name not in kept][:room]
+    mine.bulk_create(StraySession(bridge_id=bridge_id, session_id=each.session_id, **_facts(each)) for each in new)
+    if new:
+        _forget(bridge_id)
+    # Whose it is stands in its list, if anywhere. Not again because of a list: a bridge that makes up other names each
+    # time would be asked without end.
+    if heartbeat and not all(each.phone_number and each.workspace_id for each in new):
+        enqueue("poll_bridge", bridge_id)
+    for row in seen:
+        if row.outcome == Outcome.STOPPED:
+            enqueue("stop_stray", row.pk)
+
+
+@atomically
+def stop(stray_id: int) -> None:
+    """Stop it at its bridge, soon and until it does. The device stays on the phone. Raises NotPossible."""
+    stray = StraySession.objects.select_for_update().get(pk=stray_id)
+    check_orderable(stray)
+    stray.outcome, stray.settled_at = Outcome.STOPPED, timezone.now()
+    stray.save(update_fields=["outcome", "settled_at"])
+    enqueue("stop_stray", stray.pk)
+
+
+def carry_out_stop(stray_id: int) -> None:
+    """Unless it was adopted meanwhile. Where the bridge does not take it, or its line is not free, the next list brings
+    it up again: a bridge that hangs keeps no more workers by its strays than by its orders.
+    """
+    stray = StraySession.objects.select_related("bridge").filter(pk=stray_id, outcome=Outcome.STOPPED).first()
+    if stray is None or LinkSession.objects.filter(session_id=stray.session_id).exists():
+        return
+    with turns.short_turn(stray.bridge, seconds=STOP_LEASE) as is_mine:
+        if is_mine:
+            _stop(stray)
+
+
+def _stop(stray: StraySession) -> None:
+    try:
+        client.stop(stray.bridge, LinkSession(session_id=stray.session_id), logout=False)
+    except BridgeError as error:
+        if error.is_the_bridges:
+            circuit_breaker.failed(stray.bridge, str(error))
+            return
+    circuit_breaker.answered(stray.bridge)
+
+
+def _take_over(row: StraySession, said: Running) -> bool:
+    """Whether the row is other than it was."""
+    before = [getattr(row, name) for name in (*FACTS, "settled_at")]
+    for name, value in _facts(said).items():
+        setattr(row, name, value or getattr(row, name))  # a heartbeat says less than a list
+    is_stopping = row.outcome == Outcome.STOPPED and row.settled_at and row.settled_at > timezone.now() - STOPS_WITHIN
+    if not is_stopping:  # it was gone, and is back; or it does not stop
+        row.outcome, row.settled_at = "", None
+    return before != [getattr(row, name) for name in (*FACTS, "settled_at")]
+
+
+def _facts(said: Running) -> dict[str, str]:
+    """What fits our columns. A phone that is none is not kept."""
+    phone = said.phone_number.removeprefix("+")
+    return {
+        "status": _plain(said.status)[:32],
+        "phone_number": phone if phones.E164.fullmatch(phone) else "",
+        "workspace_said": _plain(said.workspace_id)[:40],
+    }
+
+
+def _plain(text: str) -> str:
+    return text if text.isprintable() else ""
+
+
+def _settle(rows: list[StraySession], *, listed: Collection[str]) -> None:
+    """No longer unknown, or no longer there."""
+    for outcome, is_known in ((Outcome.ADOPTED, True), (Outcome.GONE, False)):
+        over = [row.pk for row in rows if (row.session_id in listed) == is_known]
+        if over:
+            mine = StraySession.objects.filter(pk__in=over, settled_at__isnull=True)
+            mine.update(outcome=outcome, settled_at=timezone.now())
+
+
+def _forget(bridge_id: int) -> None:
+    """Of those that were gone by themselves only as many are kept: a bridge may name others with every list."""
+    gone = StraySession.objects.filter(bridge=bridge_id, outcome=Outcome.GONE)
+    for edge in gone.order_by("-pk").values_list("pk", flat=True)[MOST_OPEN : MOST_OPEN + 1]:
+        gone.filter(pk__lte=edge).delete()
+
+
+def check_orderable(stray: StraySession) -> None:
+    if stray.settled_at is not None:
+        raise NotPossible(_("It is settled already: %s.") % stray.get_outcome_display())
+    if not ORDERABLE.fullmatch(stray.session_id):
+        raise NotPossible(_("Its id has characters that cannot stand in an order. Stop it at the bridge itself."))

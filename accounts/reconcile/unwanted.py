@@ -1,0 +1,198 @@
+"""What a bridge runs and should not: what has ended here, and what is another bridge's. Both are stopped there, and
+nothing else is: an unknown session may be somebody's link (rule 12).
+
+Who else could be there: whoever ordered such a stop before, a scan that takes an end back, a move to this very bridge.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Max, Q
+from django.utils import timezone
+
+from accounts.bridges import incidents
+from accounts.bridges.client import ListedAs, Running
+from accounts.bridges.incidents import Kind
+from accounts.db.locking import atomically
+from accounts.jobs.each_row import safely
+from accounts.jobs.queue import enqueue
+from accounts.lifecycle import UNLINKING_ENDS, EndReason, Status
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession
+from accounts.orders import outbox
+from accounts.pairing.bridge_events import lock_session
+from accounts.reconcile import findings, lost_logins
+from accounts.reconcile.diff import Differences, Row, ago
+
+AT_ONCE = 20  # sessions in a run, which a heartbeat waits for; each costs 15 queries
+# Rule 12: more at once than both, and it is rather we who are wrong.
+STOPS_AT_ONCE = 3
+STOPS_SHARE = 0.05
+OWNER_LISTS_IT = 90  # seconds since its owner named it: three lists
+RIVALS_EVERY = 20  # seconds between two writes of a session's rival_seen_at, as of its last_seen_at
+CALM_AFTER = 3_600  # seconds without another sign that it runs what is not its own
+
+TOO_MANY = "these are too many at once."
+OBSERVED = "this desk only observes."
+NOT_LISTED = "its owner does not list it."
+NOT_CONNECTED = "its owner has not connected it, and it is connected there."
+MOVE_IT = "If the login is there, move the account there."
+GUESSED = "it ended here for a QR code alone, and is connected there. Once it is linked anew, stop it there."
+ENDED = "The bridge runs it although it has ended here: it is stopped there."
+
+
+@dataclass
+class Stops:
+    """By session id: `ordered` by this run, or would have been; `waiting`: ordered before, and running still."""
+
+    ordered: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    has_more: bool = False
+
+
+def stop(
+    bridge: Bridge,
+    found: Differences,
+    *,
+    listed: Mapping[str, Running],
+    is_open: Mapping[str, datetime],
+    observing: bool,
+) -> Stops:
+    """`listed`: all that the bridge runs. `is_open`: its incidents."""
+    stops = Stops()
+    if found.rivalled:
+        _note_rival(bridge, found)
+    under_way = _under_way(bridge, [*found.ended, *found.foreign])
+    stops.waiting = [order.session.session_id for order in under_way]
+    if not observing:
+        _hurry(under_way)
+    waiting = {order.session_id for order in under_way}
+    at_most = max(STOPS_AT_ONCE, STOPS_SHARE * len(listed))
+    ended = _brake(bridge, found.ended, stops, at_most=at_most, is_open=is_open)
+    ended = [row for row in ended if row.pk not in waiting]
+    if len(ended) > AT_ONCE:
+        told = _last_told(bridge, ended)  # one that stops nothing keeps nobody else waiting, and is no reason to hurry
+        ended.sort(key=lambda row: (row.pk in told, told.get(row.pk, row.started_at)))
+        stops.has_more = any(row.pk not in told for row in ended[AT_ONCE:])
+    for row in ended[:AT_ONCE]:
+        if observing or safely(_stop_one, row.pk):
+            stops.ordered.append(row.session_id)
+    contested = _contested(bridge, found, stops, is_open=is_open)
+    why_not = OBSERVED if observing else TOO_MANY if len(contested) > at_most else ""
+    for row in random.sample(contested, min(len(contested), AT_ONCE)):  # those that stay keep no others waiting
+        if safely(_part, row.pk, bridge, said=listed[row.session_id], why_not=why_not):
+            stops.ordered.append(row.session_id)
+    return stops
+
+
+@atomically
+def _note_rival(bridge: Bridge, found: Differences) -> None:
+    """It runs what another bridge owns, which is not opened there meanwhile (ownership.runs_elsewhere).
+
+    Noted also for what it was told to stop, until it does. What is down there, or without a login, is no rival. One
+    that was moved here since is its own.
+    """
+    running = LinkSession.objects.filter(pk__in=[row.pk for row in found.rivalled], ended_at__isnull=True)
+    newer = min(ago(RIVALS_EVERY), found.asked_at)
+    running.exclude(bridge=bridge).exclude(rival_seen_at__gt=newer).update(rival_seen_at=found.asked_at)
+
+
+def _last_told(bridge: Bridge, rows: list[Row]) -> dict[int, datetime]:
+    stops = BridgeOrder.objects.filter(bridge=bridge, kind=BridgeOrder.Kind.STOP, session__in=[row.pk for row in rows])
+    return dict(stops.order_by().values_list("session").annotate(Max("created_at")))
+
+
+def _under_way(bridge: Bridge, rows: list[Row]) -> list[BridgeOrder]:
+    """Stops that this bridge was told and has not carried out, of what must not run there as it is now."""
+    if not rows:
+        return []
+    unwanted = Q(session__ended_at__isnull=False) | ~Q(session__bridge=bridge.pk)
+    stops = BridgeOrder.objects.filter(unwanted, bridge=bridge, kind=BridgeOrder.Kind.STOP)
+    told = stops.filter(state__in=BridgeOrder.UNDER_WAY, session__in=[row.pk for row in rows])
+    return list(told.select_related("session").order_by("pk"))
+
+
+def _hurry(under_way: list[BridgeOrder]) -> None:
+    """The bridge is there and runs it, so the stop goes out now: after long refusals it may wait for ten minutes."""
+    now = timezone.now()
+    late = [order for order in under_way if order.state == BridgeOrder.State.PENDING and order.due_at > now]
+    for order in late[:AT_ONCE]:
+        BridgeOrder.objects.filter(pk=order.pk, state=BridgeOrder.State.PENDING).update(due_at=now)
+        enqueue("deliver_order", order.pk)
+
+
+def _brake(
+    bridge: Bridge, ended: list[Row], stops: Stops, *, at_most: float, is_open: Mapping[str, datetime]
+) -> list[Row]:
+    """Those that may be stopped. What was told to stop lately does not count: that it runs still is our own doing."""
+    told = outbox.being_stopped(bridge.pk, [row.pk for row in ended])
+    count = len(ended) - len(told)
+    if count > at_most:
+        summary = f"It runs {count} sessions that have ended here: too many to stop, none was."
+        incidents.report(bridge.pk, Kind.BRAKE, summary=summary)
+        stops.notes.append(summary)
+        return [row for row in ended if row.pk in told]
+    if Kind.BRAKE in is_open:
+        incidents.close(bridge.pk, Kind.BRAKE)
+    return ended
+
+
+@atomically
+def _stop_one(session_pk: int) -> bool:
+    account, session = lock_session(session_pk)
+    if session.is_open:
+        return False  # reopened: a scan was under way (rule 6)
+    outbox.stop_resurrected(session)
+    findings.note_once_a_day(account, session, trigger="reconcile", reason=ENDED)
+    return True
+
+
+def _contested(bridge: Bridge, found: Differences, stops: Stops, *, is_open: Mapping[str, datetime]) -> list[Row]:
+    """What is another bridge's, and was not told to stop lately."""
+    told = outbox.being_stopped(bridge.pk, [row.pk for row in found.foreign])
+    contested = [row for row in found.foreign if row.pk not in told]
+    if contested:
+        summary = f"It runs {len(contested)} sessions of other bridges, such as {contested[0].session_id}."
+        incidents.report(bridge.pk, Kind.CONTESTED, summary=summary)
+        stops.notes.append(summary)
+    elif not found.foreign and Kind.CONTESTED in is_open and is_open[Kind.CONTESTED] < ago(CALM_AFTER):
+        incidents.close(bridge.pk, Kind.CONTESTED)
+    return contested
+
+
+@atomically
+def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bool:
+    """Two bridges run one session: its owner keeps it. While the owner does not list it, nobody is stopped."""
+    account, session = lock_session(session_pk)
+    if session.bridge_id == bridge.pk:
+        return False  # moved here meanwhile
+    if not bridge.serves(account.workspace_id):
+        return False  # whatever it says of a customer that it does not serve touches nothing of theirs
+    why_not = why_not or _why_not(account, session, said)
+    if why_not:
+        advice = f" {MOVE_IT}" if session.is_open else ""
+        reason = f"Bridge {bridge} runs it, which does not own it. Nothing is stopped: {why_not}{advice}"
+    elif session.is_open:
+        reason = f"Bridge {bridge} runs it too: it is stopped there, its owner keeps it."
+    else:
+        reason = f"Bridge {bridge} runs it although it has ended here: it is stopped there."
+    if not why_not:
+        logout = not session.is_open and session.end_reason in UNLINKING_ENDS
+        why = BridgeOrder.Why.RECONCILE
+        outbox.order(session, outbox.Kind.STOP, why=why, logout=logout, bridge_id=bridge.pk)
+    findings.note_once_a_day(account, session, trigger="contested", reason=reason)
+    return not why_not
+
+
+def _why_not(account: Account, session: LinkSession, said: Running) -> str:
+    """Empty: it is stopped. A code at its owner was no word of WhatsApp's: connected here, it is linked."""
+    if session.is_open:
+        if said.status == ListedAs.CONNECTED and account.status == Status.DISCONNECTED:
+            return NOT_CONNECTED
+        seen = session.last_seen_at
+        owner_lists_it = seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0
+        return "" if owner_lists_it else NOT_LISTED
+    is_guessed = session.end_reason == EndReason.LOGGED_OUT and session.end_detail == lost_logins.SHOWED_CODE
+    return GUESSED if is_guessed and said.status == ListedAs.CONNECTED else ""

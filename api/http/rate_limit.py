@@ -1,0 +1,218 @@
+"""Budgets: how many requests of a kind pass in a minute. Exact under any number of threads (`limits`, moving window).
+
+They live in Redis, and in the process when there is none. While Redis is down, signed requests are held to a budget of
+this process alone: a bridge must not lose events because of us. Logins are refused, for a guesser would be let through.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from ipaddress import ip_address, ip_network
+from math import ceil
+from typing import Any, NoReturn, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest
+from limits import RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from rest_framework.request import Request
+
+from accounts.db.counters import count
+from api.http.errors import ApiError
+from api.models import RateLimitCount
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REDIS_PATIENCE = 0.5  # seconds for one answer
+VOUCHED_FOR = 300.0  # seconds in which an address that has shown a good credential is not refused
+VOUCHED_AT_MOST = 10_000  # addresses
+TRY_REDIS_AGAIN = 5.0  # seconds; waiting for a dead one in every request would make us as dead
+
+_redis_down_until = 0.0
+_vouched: dict[str, float] = {}  # until when, by owner of the budget
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """`name` is the class of requests and `owner` whose budget it is, such as "workspace 3"."""
+
+    name: str
+    owner: str
+    per_minute: int
+
+
+def spend(budget: Budget) -> None:
+    """Take one from the budget. Raises ApiError 429 when none is left, and counts that."""
+    retry_after = _take(budget)
+    if retry_after is not None:
+        _refuse(budget, retry_after)
+
+
+def _refuse(budget: Budget, retry_after: int) -> NoReturn:
+    try:
+        count(RateLimitCount, owner=budget.owner, name=budget.name)
+    except DatabaseError:
+        log.warning("a refusal of %s was not counted", budget.name)
+    text = f"More than {budget.per_minute} requests of the class '{budget.name}' in a minute. Send this again later."
+    raise ApiError(429, "RATE_LIMITED", text, retry_after=retry_after)
+
+
+def spend_or_refuse(budget: Budget) -> None:
+    """As `spend`, for what must not pass uncounted: 503 while Redis is down."""
+    retry_after = _take_from_redis(budget) if settings.REDIS_URL else _take_here(budget)
+    if isinstance(retry_after, _Down):
+        raise ApiError(503, "LIMITER_DOWN", "This is not possible right now. Try again soon.", retry_after=10)
+    if retry_after is not None:
+        _refuse(budget, retry_after)
+
+
+def guarded(authenticate: Callable[[Any, Request], T]) -> Callable[[Any, Request], T]:
+    """Around an authentication: an address that keeps failing is refused before any work.
+
+    Each kind of credential has a budget of its own, and an address that has lately shown a good one is not refused:
+    a bridge whose cleanup has no token, or that stands behind one router with a guesser, keeps its webhooks.
+    """
+
+    @wraps(authenticate)
+    def run(self: Any, request: Request) -> T:
+        budget = _of_stranger(request._request, kind=type(self).__name__)
+        if budget and not _is_vouched(budget) and not _has_left(budget):
+            _refuse(budget, retry_after=60)
+        try:
+            found = authenticate(self, request)
+        except ApiError as error:
+            if budget and error.status_code == 401:
+                _take(budget)
+            raise
+        if budget:
+            _vouch(budget)
+        return found
+
+    return run
+
+
+def passes(budget: Budget) -> bool:
+    """Take one where nobody is to be told: False when none was left."""
+    return _take(budget) is None
+
+
+def address_of(request: HttpRequest) -> str:
+    """The client's address; a proxy is believed only when it is named in LINKDESK_TRUSTED_PROXIES."""
+    address: str = request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104  # stands for "unknown"
+    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return forwarded if forwarded and _is_in(address, settings.LINKDESK_TRUSTED_PROXIES) else address
+
+
+def _of_stranger(request: HttpRequest, *, kind: str) -> Budget | None:
+    address = address_of(request)
+    if _is_in(address, settings.LINKDESK_TRUSTED_NETWORKS):
+        return None
+    return Budget("strangers", f"{kind} from {network_of(address)}", settings.LINKDESK_LIMIT_STRANGERS)
+
+
+def network_of(address: str) -> str:
+    """The address, and of IPv6 its /64: one visitor has that many."""
+    try:
+        return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+    except ValueError:
+        return address
+
+
+def _is_vouched(budget: Budget) -> bool:
+    return _vouched.get(budget.owner, 0.0) > time.monotonic()
+
+
+def _vouch(budget: Budget) -> None:
+    if len(_vouched) > VOUCHED_AT_MOST:
+        _vouched.clear()
+    _vouched[budget.owner] = time.monotonic() + VOUCHED_FOR
+
+
+def _is_in(address: str, networks: list[str]) -> bool:
+    """The networks were read at start; what a proxy or a test sends as an address need not be one."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return False
+    return any(known in ip_network(network) for network in networks)
+
+
+class _Down:
+    """Redis did not answer."""
+
+
+_DOWN = _Down()
+
+
+def _take(budget: Budget) -> int | None:
+    """None: taken. Else the seconds until one is left."""
+    taken = _take_from_redis(budget) if settings.REDIS_URL else _DOWN
+    return _take_here(budget) if isinstance(taken, _Down) else taken
+
+
+def _take_from_redis(budget: Budget) -> int | _Down | None:
+    return _ask_redis(lambda limiter: _take_from(limiter, budget))
+
+
+def _ask_redis(work: Callable[[MovingWindowRateLimiter], T]) -> T | _Down:
+    global _redis_down_until
+    if time.monotonic() < _redis_down_until:
+        return _DOWN
+    try:
+        return work(_shared(settings.REDIS_URL))
+    except StorageError:
+        _redis_down_until = time.monotonic() + TRY_REDIS_AGAIN
+        log.error("Redis does not answer: budgets are kept by this process alone")
+        return _DOWN
+
+
+def _take_here(budget: Budget) -> int | None:
+    """In memory the library lets 101 of 100 through under 32 threads (measured); in Redis it is exact."""
+    with _one_at_a_time:
+        return _take_from(_local(), budget)
+
+
+def _take_from(limiter: MovingWindowRateLimiter, budget: Budget) -> int | None:
+    item = RateLimitItemPerMinute(budget.per_minute)
+    if limiter.hit(item, budget.name, budget.owner):
+        return None
+    return max(1, ceil(limiter.get_window_stats(item, budget.name, budget.owner).reset_time - time.time()))
+
+
+def _has_left(budget: Budget) -> bool:
+    item = RateLimitItemPerMinute(budget.per_minute)
+
+    def look(limiter: MovingWindowRateLimiter) -> bool:
+        return limiter.test(item, budget.name, budget.owner)
+
+    left = _ask_redis(look) if settings.REDIS_URL else _DOWN
+    return look(_local()) if isinstance(left, _Down) else left
+
+
+@lru_cache(maxsize=1)
+def _local() -> MovingWindowRateLimiter:
+    return MovingWindowRateLimiter(MemoryStorage())
+
+
+@lru_cache(maxsize=1)
+def _shared(url: str) -> MovingWindowRateLimiter:
+    patience = {"socket_timeout": REDIS_PATIENCE, "socket_connect_timeout": REDIS_PATIENCE}
+    return MovingWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **patience))
+
+
+def forget() -> None:
+    """Fill all budgets again."""
+    global _redis_down_until
+    _redis_down_until = 0.0
+    _vouched.clear()
+    _local.cache_clear()
+    if settings.REDIS_URL:
+        _shared(settings.REDIS_URL).storage.reset()

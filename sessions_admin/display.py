@@ -1,0 +1,136 @@
+"""What a table cell shows: a status with its dot, an age, a phone number, a moment, folded JSON."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from accounts import failures, phones
+from accounts.lifecycle import EndReason, Status
+from accounts.models import BridgeOrder, StraySession
+from accounts.pairing import link_probe
+from webhooks.models import WebhookEvent
+
+# The same colours everywhere; the dot never stands without its word.
+TONES: dict[str, str] = {
+    Status.CONNECTED: "good",
+    Status.QR_SCANNING: "accent",
+    Status.AUTHENTICATED: "accent",
+    Status.ACTION_REQUIRED: "wait",
+    Status.DISCONNECTED: "wait",
+    Status.FAILED: "bad",
+    Status.LOGGED_OUT: "bad",
+    Status.QR_EXPIRED: "muted",
+    Status.INACTIVE: "muted",
+}
+ORDER_TONES: dict[str, str] = {
+    BridgeOrder.State.PENDING: "accent",
+    BridgeOrder.State.CLAIMED: "accent",
+    BridgeOrder.State.UNCLEAR: "wait",
+    BridgeOrder.State.CONFIRMED: "good",
+    BridgeOrder.State.FAILED: "bad",
+    BridgeOrder.State.CANCELLED: "muted",
+}
+EVENT_TONES: dict[str, str] = {
+    WebhookEvent.State.RECEIVED: "accent",
+    WebhookEvent.State.APPLIED: "good",
+    WebhookEvent.State.IGNORED: "muted",
+    WebhookEvent.State.FAILED: "wait",
+    WebhookEvent.State.DEAD: "bad",
+}
+PROOF_TONES: dict[str, str] = {
+    link_probe.Step.WAITING: "accent",
+    link_probe.Step.SENT: "accent",
+    link_probe.Step.DELIVERED: "good",
+    link_probe.Step.READ: "good",
+    link_probe.Step.FAILED: "bad",
+}
+STRAY_TONES: dict[str, str] = {
+    StraySession.Outcome.ADOPTED: "good",
+    StraySession.Outcome.STOPPED: "muted",
+    StraySession.Outcome.GONE: "muted",
+}
+
+
+def dot(tone: str, word: object) -> SafeString:
+    return format_html('<span class="ld-dot ld-{}">{}</span>', tone, word)
+
+
+def several(words: Sequence[object]) -> SafeString:
+    """Beside each other, or below where there is no room."""
+    return format_html('<span class="ld-words">{}</span>', format_html_join("", "<span>{}</span>", zip(words)))
+
+
+def status(value: str) -> SafeString:
+    return dot(TONES.get(value, "muted"), Status(value).label)
+
+
+def phone(digits: str | None) -> str:
+    return phones.group(digits) if digits else "–"
+
+
+def reason(code: str) -> str:
+    """A history row's reason: staff's own words, an end reason by its name, or what a bridge said, in words."""
+    why, _colon, said = code.partition(": ")
+    if why in EndReason.values:
+        return f"{EndReason(why).label}: {_told(said)}" if said else str(EndReason(why).label)
+    return _told(code)
+
+
+def _told(code: str) -> str:
+    told = failures.of(code)
+    return code if told is failures.UNKNOWN else f"{told.meaning} ({code})"
+
+
+def moment(value: datetime | None) -> str:
+    """Absolute, with its zone, for tables."""
+    return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S %Z") if value else "–"
+
+
+def when(value: datetime | None) -> SafeString:
+    return number(moment(value))
+
+
+def after(start: datetime, value: datetime | None) -> SafeString | str:
+    """How long after `start`, for the steps of one attempt; the full time is its title."""
+    if value is None:
+        return "–"
+    seconds = int((value - start).total_seconds())
+    return format_html('<time class="ld-age" title="{}">+{}</time>', moment(value), duration(seconds))
+
+
+def age(value: datetime | None) -> SafeString | str:
+    """Relative and short, for lists; the full time is its title."""
+    if value is None:
+        return "–"
+    return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), since(value))
+
+
+def since(value: datetime | None) -> str:
+    """How long ago, in words."""
+    return duration(max(0, int((timezone.now() - value).total_seconds()))) if value else "–"
+
+
+def duration(seconds: int) -> str:
+    if seconds < 60:
+        return _("%(count)d s") % {"count": seconds}
+    if seconds < 3600:
+        return _("%(count)d m") % {"count": seconds // 60}
+    if seconds < 86_400:
+        return _("%(count)d h") % {"count": seconds // 3600}
+    return _("%(count)d d") % {"count": seconds // 86_400}
+
+
+def folded(value: object) -> SafeString:
+    """JSON that opens on demand."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    return format_html('<details class="ld-raw"><summary>{}</summary><pre>{}</pre></details>', _("Show data"), text)
+
+
+def number(text: object) -> SafeString:
+    """Digits under digits."""
+    return format_html('<span class="ld-number">{}</span>', text)

@@ -1,0 +1,93 @@
+"""Words for what the record keeps as a code: what moved an account, what is wrong with a bridge, which job ran."""
+
+import re
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
+
+from accounts.failures import Advice
+from accounts.jobs import schedules
+from accounts.models import Incident
+
+# What stands in a history row as its trigger. What is not here is shown as it is.
+TRIGGERS: dict[str, str | Promise] = {
+    "admin": _("started by staff"),
+    "api": _("started through the API"),
+    "page": _("started on the linking page"),
+    "force_reset": _("reset"),
+    "deadline": _("time ran out"),
+    "cleanup": _("cleaned up"),
+    "check": _("the bridge was asked"),
+    "qr_code_generated": _("QR code from the bridge"),
+    "session_authenticated": _("scanned"),
+    "session_ready": _("ready"),
+    "session_error": _("error from the bridge"),
+    "session_disconnected": _("connection lost"),
+    "session_expired": _("given up by the bridge"),
+    "session_action_required": _("the phone asks for something"),
+    "webhook_send_failed": _("ready, told late"),
+    "mark_disconnected": _("reported lost by the bridge"),
+    "device_conflict": _("two devices of one phone"),
+    "order_failed": _("order to the bridge failed"),
+    "order_unclear": _("answer of the bridge unclear"),
+    "reconcile": _("compared with the bridge"),
+    "move": _("move to another bridge"),
+    "adopted": _("adopted by staff"),
+    "contested": _("claimed by two bridges"),
+    "line": _("sent to another bridge's line"),
+    "cooldown_overridden": _("started in spite of the cooldown"),
+}
+
+# Every kind of incident: what it means for whoever is linked there, and what to do.
+INCIDENTS: dict[str, Advice] = {
+    Incident.Kind.DOWN: Advice(
+        _("The bridge does not answer. Its accounts keep their status; nothing is counted against them."),
+        _("Look whether its process and its machine run. It is told what to restore as soon as it is back."),
+    ),
+    Incident.Kind.MASS_LOSS: Advice(
+        _("Many connections were lost at once: it is the bridge or its network, not the phones."),
+        _("Look at the bridge's machine and line. The links are taken up again by themselves, two at a time."),
+    ),
+    Incident.Kind.ALTERNATING: Advice(
+        _("Its answers alternate: several processes sit behind one address, and each knows only its own sessions."),
+        _("Run one process per address. Until then nothing is restored or reconnected on this bridge."),
+    ),
+    Incident.Kind.BRAKE: Advice(
+        _("It runs more ended sessions than are stopped at once. That may be our mistake, so none was stopped."),
+        _("Look whether an old backup was restored here. If they are links that still work, do not stop them by hand."),
+    ),
+    Incident.Kind.CONTESTED: Advice(
+        _("It runs a session that another bridge owns. Two sockets on one login get the phone logged out."),
+        _("The owner keeps it, the other is told to stop. Look why both have the login: copied session folders?"),
+    ),
+    Incident.Kind.NO_LOGINS: Advice(
+        _("It shows new QR codes for many links at once. It has probably lost its data folder; no link was ended."),
+        _("Start the bridge with its old data folder (BRIDGE_DATA_DIR): the links come back, and nobody has to scan."),
+    ),
+}
+
+
+# What holds a lease and is no job: what a bridge has one of, and the place of those that fail.
+LEASES = {
+    "bridge:N:starts": gettext_noop("bridge %(number)s: starts"),
+    "bridge:N:others": gettext_noop("bridge %(number)s: other orders"),
+    "poll of bridge N": gettext_noop("bridge %(number)s: asking how it is"),
+    "next poll of bridge N": gettext_noop("bridge %(number)s: asking it once more soon"),
+    "reconcile of bridge N": gettext_noop("bridge %(number)s: comparing it with the record"),
+    "recovery of bridge N": gettext_noop("bridge %(number)s: recovering lost links"),
+    "bridges that fail": gettext_noop("orders to bridges that fail"),
+}
+
+
+def trigger(code: str) -> str:
+    return str(TRIGGERS.get(code) or code.replace("_", " "))
+
+
+def job(lease: str) -> str:
+    name = lease.removeprefix("job:")
+    if name in {job.name for job in schedules.JOBS}:
+        return gettext(name)
+    number = re.search(r"\d+", name)
+    text = LEASES.get(re.sub(r"\d+", "N", name))
+    return gettext(text) % {"number": number and number[0]} if text else name

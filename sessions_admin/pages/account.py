@@ -1,0 +1,200 @@
+"""What the page of an account says above its form: what is wrong, what to do, and what happened."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from accounts import snapshots
+from accounts.lifecycle import Status
+from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Message, Transition
+from accounts.pairing import link_probe
+from sessions_admin import bridge_display, display, labels
+from sessions_admin.pages.diagnosis import Diagnosis, diagnose
+from sessions_admin.visibility import list_of, page_of_row
+from webhooks.models import WebhookEvent
+
+NEWEST = 12  # rows of each table; the links lead to all of them
+
+
+@dataclass(frozen=True)
+class Link:
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the timeline."""
+
+    at: str
+    old: SafeString | None  # None: the status stayed as it was
+    new: SafeString
+    trigger: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SessionLine:
+    link: Link
+    bridge: str
+    started: str
+    qr_codes: int
+    scanned: SafeString | str
+    connected: SafeString | str
+    ended: SafeString | str
+    why: str
+
+
+@dataclass(frozen=True)
+class OrderLine:
+    link: Link
+    state: SafeString
+    tries: int
+    age: SafeString | str
+    problem: str
+
+
+@dataclass(frozen=True)
+class TestLine:
+    """What became of the last test message."""
+
+    to: str
+    step: SafeString
+    text: str
+    link: Link
+    is_under_way: bool
+
+
+@dataclass(frozen=True)
+class AccountPage:
+    status: SafeString
+    unreachable: SafeString | str
+    tone: str
+    since: SafeString | str
+    diagnosis: Diagnosis
+    test: TestLine | None
+    devices_left: int
+    facts: list[tuple[str, str]]
+    links: list[Link]
+    timeline: list[Entry]
+    sessions: list[SessionLine]
+    orders: list[OrderLine]
+
+
+def page_of(account: Account) -> AccountPage:
+    snapshot = snapshots.take(account.pk) if account.merged_into_id is None else None
+    status = snapshot["status"] if snapshot else Status(account.status)
+    unreachable = bridge_display.unreachable(account)
+    gone = Diagnosis(_("This account was deleted."), _merged_note(account))
+    return AccountPage(
+        status=display.status(status),
+        unreachable=unreachable,
+        tone="wait" if unreachable and status == Status.CONNECTED else display.TONES[status],
+        since=display.age(account.status_changed_at),
+        diagnosis=diagnose(account, snapshot) if snapshot and not account.deleted_at else gone,
+        test=_test_line(account),
+        devices_left=snapshot["devices_left"] if snapshot else 0,
+        facts=_facts(account),
+        links=_links(account),
+        timeline=[_entry(row) for row in account.transitions.select_related("actor")[:NEWEST]],
+        sessions=[_session_line(row) for row in _sessions(account)],
+        orders=[_order_line(row) for row in _orders(account)],
+    )
+
+
+def _merged_note(account: Account) -> str:
+    if account.merged_into is None:
+        return _("It is kept for its history.")
+    return _("Its phone has an account already: %(account)s.") % {"account": account.merged_into}
+
+
+def _test_line(account: Account) -> TestLine | None:
+    tests = BridgeOrder.objects.filter(session__account=account, kind=BridgeOrder.Kind.TEST_MESSAGE)
+    order = tests.order_by("-pk").first()
+    if order is None:
+        return None
+    proof = link_probe.proof_of(order)
+    return TestLine(
+        to=display.phone(order.phone_number),
+        step=display.dot(display.PROOF_TONES[proof.step], proof.step.label),
+        text=proof.text,
+        link=Link(display.moment(order.created_at), page_of_row(order)),
+        is_under_way=proof.step in {link_probe.Step.WAITING, link_probe.Step.SENT},
+    )
+
+
+def _facts(account: Account) -> list[tuple[str, str]]:
+    session = account.current_session
+    facts = [(_("Phone"), display.phone(account.phone_number)), (_("Workspace"), str(account.workspace))]
+    if session is not None:
+        facts += [(_("Bridge"), str(session.bridge)), (_("Last seen"), display.moment(session.last_seen_at))]
+    if session is not None and session.reported_phone:
+        facts.append((_("Number that linked"), display.phone(session.reported_phone)))
+    if session is not None and session.action_message:
+        facts.append((_("The phone asks"), session.action_message))
+    return facts
+
+
+def _links(account: Account) -> list[Link]:
+    session = account.current_session
+    of_account = {"account__id__exact": account.pk}
+    invitations = account.invitations.usable().count()
+    links = [
+        Link(_("Whole history"), list_of(Transition, **of_account)),
+        Link(_("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
+        Link(_("All link sessions"), list_of(LinkSession, **of_account)),
+        Link(_("Open invitations: %(count)d") % {"count": invitations}, list_of(LinkInvitation, **of_account)),
+    ]
+    if session is not None:
+        of_session = {"session__id__exact": session.pk}
+        links += [
+            Link(_("Current session"), page_of_row(session)),
+            Link(_("Its webhook events"), list_of(WebhookEvent, **of_session)),
+            Link(_("Its messages"), list_of(Message, **of_session)),
+        ]
+    return links
+
+
+def _entry(row: Transition) -> Entry:
+    return Entry(
+        at=display.moment(row.created_at),
+        old=display.status(row.old) if row.old != row.new else None,
+        new=display.status(row.new),
+        trigger=labels.trigger(row.trigger),
+        actor=str(row.actor) if row.actor else "",
+        reason=display.reason(row.reason),
+    )
+
+
+def _sessions(account: Account) -> list[LinkSession]:
+    return list(account.sessions.select_related("bridge").order_by("-pk")[:NEWEST])
+
+
+def _session_line(row: LinkSession) -> SessionLine:
+    return SessionLine(
+        link=Link(row.session_id, page_of_row(row)),
+        bridge=str(row.bridge),
+        started=display.moment(row.started_at),
+        qr_codes=row.qr_count,
+        scanned=display.after(row.started_at, row.authenticated_at),
+        connected=display.after(row.started_at, row.connected_at),
+        ended=display.after(row.started_at, row.ended_at),
+        why=display.reason(row.end_reason),
+    )
+
+
+def _orders(account: Account) -> list[BridgeOrder]:
+    return list(BridgeOrder.objects.filter(session__account=account).order_by("-pk")[:NEWEST])
+
+
+def _order_line(row: BridgeOrder) -> OrderLine:
+    return OrderLine(
+        link=Link(row.get_kind_display(), page_of_row(row)),
+        state=display.dot(display.ORDER_TONES[row.state], row.get_state_display()),
+        tries=row.attempts,
+        age=display.age(row.created_at),
+        problem=row.error,
+    )

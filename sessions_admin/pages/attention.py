@@ -1,0 +1,165 @@
+"""What needs somebody: one line each, however many sessions it touches. A constant number of queries."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.bridges import choosing, presence, watch
+from accounts.bridges.library_versions import Level, advisory
+from accounts.models import Bridge, BridgeOrder, Incident, Pulse, ReconcileRun, StraySession
+from accounts.reconcile import run, unknown
+from api.health import LaneState, worker_state
+from sessions_admin import bridge_display, display
+from sessions_admin.labels import INCIDENTS
+from sessions_admin.visibility import list_of, page_of_row, seen
+from webhooks.models import WebhookEvent
+
+LATELY = timedelta(hours=24)
+SHOWN = 20  # of a kind
+
+
+@dataclass(frozen=True)
+class Notice:
+    tone: str
+    title: str
+    text: str | Promise
+    url: str
+    since: SafeString | str = ""
+
+
+def notices(request: HttpRequest) -> list[Notice]:
+    """The worst first."""
+    incidents = list(_open_incidents(request))
+    # Silent bridges are told of by their incident, once there is one.
+    told = {row.bridge_id for row in incidents if row.kind == Incident.Kind.DOWN}
+    bridges = list(seen(request, Bridge).annotate(gave_no_code=choosing.gave_no_code()).order_by("name"))
+    retired = set(watch.retired().values_list("pk", flat=True))
+    found = [
+        *_workers(request),
+        *_observing(request),
+        *(_incident(row) for row in incidents),
+        *(_down(bridge) for bridge in bridges if bridge_display.is_down(bridge) and bridge.pk not in told | retired),
+        *(_refusing(bridge) for bridge in bridges if bridge.failing_since and presence.is_up(bridge)),
+        *(_without_codes(bridge) for bridge in bridges if bridge.gave_no_code and not bridge.failing_since),
+        *(notice for bridge in bridges if (notice := _library(bridge))),
+        *_dead_events(request),
+        *_strays(request),
+        *_failed_orders(request),
+    ]
+    return sorted(found, key=lambda notice: notice.tone != "bad")
+
+
+def _workers(request: HttpRequest) -> list[Notice]:
+    """Everybody is told: without workers nothing links."""
+    url = list_of(Pulse) if seen(request, Pulse).exists() else ""
+    return [_lane(lane, url) for lane in worker_state()["lanes"] if lane["state"] != "up"]
+
+
+def _lane(lane: LaneState, url: str) -> Notice:
+    words = {"late": _("is late"), "stuck": _("is stuck"), "never_started": _("was never started")}
+    title = _("The worker of the lane %(lane)s %(state)s") % {"lane": lane["lane"], "state": words[lane["state"]]}
+    text = _("Orders, deadlines and retries wait for it. Start it, or look at its log.")
+    since = max(lane["seconds_silent"] or 0, lane["seconds_late"])
+    return Notice("bad", title, text, url, since=display.duration(since) if since else "")
+
+
+def _observing(request: HttpRequest) -> list[Notice]:
+    """Everybody is told: lost links stay lost."""
+    if not run.is_observing():
+        return []
+    title = _("This desk only observes: it restores, reconnects and stops nothing by itself")
+    text = _(
+        "LINKDESK_RECONCILE is “observe”, as after a restored backup. When the reconciles look right, remove it and "
+        "restart web and workers."
+    )
+    return [Notice("bad", title, text, list_of(ReconcileRun) if seen(request, ReconcileRun).exists() else "")]
+
+
+def _open_incidents(request: HttpRequest) -> QuerySet[Incident]:
+    rows: QuerySet[Incident] = seen(request, Incident).filter(closed_at__isnull=True)
+    return rows.select_related("bridge").order_by("-opened_at")[:SHOWN]
+
+
+def _incident(row: Incident) -> Notice:
+    title = f"{row.bridge}: {row.get_kind_display()}"
+    text = f"{INCIDENTS[row.kind].meaning} {row.summary}".strip()  # the summary's facts are English for everybody
+    return Notice("bad", title, text, page_of_row(row), display.age(row.opened_at))
+
+
+def _down(bridge: Bridge) -> Notice:
+    said = INCIDENTS[Incident.Kind.DOWN]
+    return Notice(
+        "bad",
+        f"{bridge}: {Incident.Kind.DOWN.label}",
+        said.meaning,
+        page_of_row(bridge),
+        display.age(bridge.last_heard_at),
+    )
+
+
+def _refusing(bridge: Bridge) -> Notice:
+    title = _("%(bridge)s: refuses orders") % {"bridge": bridge}
+    text = bridge.last_error or _("It gives no good answer to what we want of it. Orders wait, and are tried again.")
+    return Notice("wait", title, text, page_of_row(bridge), display.age(bridge.failing_since))
+
+
+def _without_codes(bridge: Bridge) -> Notice:
+    title = _("%(bridge)s: gave no QR code") % {"bridge": bridge}
+    text = _(
+        "An attempt there ended without a code, and none was shown since. For ten minutes new ones go to other bridges "
+        "first. If it happens again, look at its log: its browser may not start."
+    )
+    return Notice("wait", title, text, page_of_row(bridge))
+
+
+def _library(bridge: Bridge) -> Notice | None:
+    known = advisory(bridge.library, bridge.version)
+    if known is None or known.level != Level.BAD:
+        return None
+    title = _("%(bridge)s: %(library)s %(version)s is known to fail")
+    title %= {"bridge": bridge, "library": bridge.library, "version": bridge.version}
+    return Notice("bad", title, f"{known.meaning} {known.todo}", page_of_row(bridge))
+
+
+def _dead_events(request: HttpRequest) -> list[Notice]:
+    count = seen(request, WebhookEvent).filter(state=WebhookEvent.State.DEAD).count()
+    title = ngettext(
+        "%(count)d webhook event could not be applied", "%(count)d webhook events could not be applied", count
+    )
+    url = list_of(WebhookEvent, state__exact=WebhookEvent.State.DEAD)
+    text = _("Look at the problem of each, set it right, and press Replay.")
+    return [Notice("bad", title % {"count": count}, text, url)] if count else []
+
+
+def _strays(request: HttpRequest) -> list[Notice]:
+    waiting = seen(request, StraySession).filter(settled_at__isnull=True)
+    found = waiting.aggregate(count=Count("pk"), newest=Max("first_seen_at"))
+    count = found["count"]
+    title = ngettext(
+        "%(count)d session that this desk does not know", "%(count)d sessions that this desk does not know", count
+    )
+    text = _("Adopt those that are links, stop the others. Nothing happens to them by itself.")
+    if count >= unknown.MOST_OPEN:
+        more = _("Of one bridge at most %(most)d are listed: there may be more, which come when these are settled.")
+        text = f"{text} {more % {'most': unknown.MOST_OPEN}}"
+    url, since = list_of(StraySession), display.age(found["newest"])
+    return [Notice("wait", title % {"count": count}, text, url, since)] if count else []
+
+
+def _failed_orders(request: HttpRequest) -> list[Notice]:
+    failed = seen(request, BridgeOrder).filter(state=BridgeOrder.State.FAILED, closed_at__gt=timezone.now() - LATELY)
+    found = failed.aggregate(count=Count("pk"), newest=Max("closed_at"))
+    count = found["count"]
+    title = ngettext(
+        "%(count)d order failed in the last 24 hours", "%(count)d orders failed in the last 24 hours", count
+    )
+    url = list_of(BridgeOrder, state__exact=BridgeOrder.State.FAILED)
+    text = _("What the bridge answered stands beside each.")
+    return [Notice("wait", title % {"count": count}, text, url, display.age(found["newest"]))] if count else []

@@ -1,0 +1,110 @@
+"""The overview: how many accounts are where, what needs attention, and what to do first on an empty desk."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from accounts.lifecycle import Status
+from accounts.models import Account, Bridge, Workspace
+from sessions_admin import display
+from sessions_admin.pages.attention import LATELY, Notice, notices
+from sessions_admin.pages.diagnosis import explain
+from sessions_admin.visibility import list_of, page_of_row, seen
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class StatusCount:
+    word: SafeString
+    count: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    account: str
+    url: str
+    status: SafeString
+    phone: str
+    meaning: str | Promise
+    since: SafeString | str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do before the desk can work."""
+
+    text: str | Promise
+    url: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    counts: list[StatusCount]
+    troubles: list[Trouble]
+    more_troubles: int
+    notices: list[Notice]
+    steps: list[Step]
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's DASHBOARD_CALLBACK."""
+    return context | {"title": _("Overview"), "overview": overview(request)}
+
+
+def overview(request: HttpRequest) -> Overview:
+    accounts = seen(request, Account).filter(deleted_at__isnull=True)
+    troubled = accounts.filter(
+        status__in=[Status.FAILED, Status.DISCONNECTED], status_changed_at__gt=timezone.now() - LATELY
+    ).order_by("-status_changed_at")
+    return Overview(
+        counts=_counts(accounts),
+        troubles=[_trouble(account) for account in troubled.select_related("current_session")[:SHOWN]],
+        more_troubles=max(0, troubled.count() - SHOWN),
+        notices=notices(request),
+        steps=_steps(request),
+    )
+
+
+def _counts(accounts: QuerySet[Account]) -> list[StatusCount]:
+    found = dict(accounts.order_by().values_list("status").annotate(Count("pk")))
+    return [
+        StatusCount(display.status(status), found.get(status, 0), list_of(Account, status__exact=status))
+        for status in Status
+    ]
+
+
+def _trouble(account: Account) -> Trouble:
+    session = account.current_session
+    why, detail = (session.end_reason, session.end_detail) if session else ("", "")
+    return Trouble(
+        account=str(account),
+        url=page_of_row(account),
+        status=display.status(account.status),
+        phone=display.phone(account.phone_number),
+        meaning=explain(Status(account.status), why, detail).meaning,
+        since=display.age(account.status_changed_at),
+    )
+
+
+def _steps(request: HttpRequest) -> list[Step]:
+    """What is still missing, in order, as far as this user may set it right."""
+    needed: list[tuple[type[Model], str | Promise]] = [
+        (Workspace, _("Create a workspace: the customer whose phones you link.")),
+        (Bridge, _("Register a bridge: the process that speaks to WhatsApp.")),
+        (Account, _("Add an account, then press Invite on its page and send the address to who holds the phone.")),
+    ]
+    return [
+        Step(text, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
+        for model, text in needed
+        if admin.site.get_model_admin(model).has_add_permission(request) and not model._default_manager.exists()
+    ]

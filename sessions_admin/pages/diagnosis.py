@@ -1,0 +1,134 @@
+"""What is wrong with an account, where the cause lies, what to do, and what happens by itself."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import failures
+from accounts.bridges import incidents
+from accounts.bridges.library_versions import Level, advisory
+from accounts.failures import FAILURES, Advice, Failure
+from accounts.lifecycle import EndReason, Status
+from accounts.models import Account, Incident, LinkSession, Transition
+from accounts.pairing import cooldown
+from accounts.reconcile import recovery, run
+from accounts.snapshots import Snapshot
+from sessions_admin import bridge_display, display
+
+# What there is to say and do while nothing has failed.
+STATES: dict[Status, Advice] = {
+    Status.INACTIVE: Advice(
+        gettext_lazy("Nothing is in progress."),
+        gettext_lazy("Invite the person who holds the phone, or order a new QR code."),
+    ),
+    Status.QR_SCANNING: Advice(
+        gettext_lazy("The linking page shows a QR code."), gettext_lazy("Ask the person to scan it with WhatsApp.")
+    ),
+    Status.ACTION_REQUIRED: Advice(
+        gettext_lazy("The phone asks for a confirmation."), gettext_lazy("Ask the person to look at the phone.")
+    ),
+    Status.AUTHENTICATED: Advice(
+        gettext_lazy("The code was scanned; WhatsApp is finishing."),
+        gettext_lazy("Wait. A new QR code now would throw the scan away."),
+    ),
+    Status.CONNECTED: Advice(gettext_lazy("The account is linked and works."), gettext_lazy("Nothing to do.")),
+    Status.DISCONNECTED: Advice(
+        gettext_lazy("The connection was lost. It is expected to come back by itself."),
+        gettext_lazy("Check that the phone is on and online. If it stays away, order a new QR code."),
+    ),
+    Status.QR_EXPIRED: FAILURES[EndReason.QR_EXPIRED],
+    Status.LOGGED_OUT: FAILURES[EndReason.LOGGED_OUT],
+    Status.FAILED: Advice(
+        gettext_lazy("The last attempt failed."), gettext_lazy("Look at the history below, then order a new QR code.")
+    ),
+}
+OUT_OF_SIGHT = Advice(
+    gettext_lazy("The account was linked when its bridge was last heard of."),
+    gettext_lazy("Look at the bridge. When it is back, so is the link: nobody has to scan."),
+)
+WENT_WRONG = {Status.FAILED, Status.QR_EXPIRED, Status.LOGGED_OUT}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    meaning: str | Promise
+    todo: str | Promise
+    fault: str | Promise = ""  # where the cause lies; empty while nothing is wrong
+    notes: list[str] = field(default_factory=list)  # what else counts, and what happens by itself
+
+
+def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
+    session, status = account.current_session, snapshot["status"]
+    said = explain(status, snapshot["reason"], session.end_detail if session else "")
+    if status == Status.DISCONNECTED and (why := _why_lost(account)):
+        said = failures.of(why)
+    if status == Status.CONNECTED and bridge_display.unreachable(account):
+        said = OUT_OF_SIGHT
+    return Diagnosis(
+        meaning=said.meaning,
+        todo=said.todo,
+        fault=said.fault.label if isinstance(said, Failure) else "",
+        notes=[*_about_the_bridge(session), *_what_comes_next(account, session, snapshot)] if session else [],
+    )
+
+
+def explain(status: Status, reason: str, detail: str = "") -> Advice:
+    """By the reason of the end where something went wrong, else by the status. `detail` is what the bridge said."""
+    if status not in WENT_WRONG or reason not in EndReason.values:
+        return STATES[status]
+    return failures.of_end(EndReason(reason), detail)
+
+
+def _why_lost(account: Account) -> str:
+    lost = Transition.objects.filter(account=account, new=Status.DISCONNECTED).exclude(old=Status.DISCONNECTED)
+    reason: str = lost.values_list("reason", flat=True).first() or ""
+    return reason if failures.of(reason) is not failures.UNKNOWN else ""
+
+
+def _about_the_bridge(session: LinkSession) -> list[str]:
+    bridge, notes = session.bridge, []
+    if session.is_open and bridge_display.is_down(bridge):
+        silent = display.since(bridge.last_heard_at)
+        text = _("Its bridge, %(bridge)s, has been silent for %(time)s. The status is the last that was known.")
+        notes.append(text % {"bridge": bridge, "time": silent})
+    known = advisory(bridge.library, bridge.version)
+    if known is not None and known.level == Level.BAD:
+        text = _("Its bridge, %(bridge)s, runs a version that is known to fail: %(meaning)s")
+        notes.append(text % {"bridge": bridge, "meaning": known.meaning})
+    return notes
+
+
+def _what_comes_next(account: Account, session: LinkSession, snapshot: Snapshot) -> list[str]:
+    notes = []
+    if place := snapshot["place"]:
+        notes.append(_("It waits for its turn on the bridge: place %(place)d in line.") % {"place": place})
+    if snapshot["status"] == Status.CONNECTED and not session.is_proven:
+        notes.append(_("Linked, but not proven for two minutes yet: until then the phone may throw the device out."))
+    if (try_at := recovery.next_try(account)) is not None:
+        notes.append(_next_try(try_at))
+    elif snapshot["status"] == Status.DISCONNECTED:
+        notes += _why_not_tried(session)
+    if not session.is_open and (waits := cooldown.cooldown_left(account)):
+        text = _("Too many scans have failed within an hour. The next start is allowed in %(time)s.")
+        notes.append(text % {"time": display.duration(waits)})
+    return notes
+
+
+def _why_not_tried(session: LinkSession) -> list[str]:
+    if run.is_observing():
+        return [_("This desk only observes (LINKDESK_RECONCILE): it does nothing to bring it back.")]
+    if Incident.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
+        text = _("Several processes answer for its bridge, %(bridge)s. Until one is left, nothing is opened there.")
+        return [text % {"bridge": session.bridge}]
+    return []
+
+
+def _next_try(at: datetime) -> str:
+    seconds = int((at - timezone.now()).total_seconds())
+    if seconds <= 0:
+        return _("It waits for its turn to be connected again.")
+    return _("The next try to connect it comes in %(time)s.") % {"time": display.duration(seconds)}

@@ -1,0 +1,42 @@
+"""The orders of a session at a bridge that may misbehave, and the time that passes for them."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
+from accounts.delivery import dispatcher
+from accounts.models import Bridge, BridgeOrder, LinkSession
+from accounts.orders import outbox
+from tests.support.misbehaving import MisbehavingBridge
+from tests.support.portal import make_bridge
+from tests.support.queue import run_due_tasks
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
+
+
+@pytest.fixture
+def bridge(db: None, node: MisbehavingBridge) -> Bridge:
+    return make_bridge("alpha", url=node.url)
+
+
+def start_of(session: LinkSession) -> BridgeOrder:
+    return session.orders.get(kind=Kind.START)
+
+
+def stop_of(session: LinkSession) -> BridgeOrder:
+    return session.orders.get(kind=Kind.STOP)
+
+
+def wait(order: BridgeOrder, seconds: float) -> None:
+    """As if so much time had passed for the order, and the sweep had come by."""
+    shift = timedelta(seconds=seconds)
+    BridgeOrder.objects.filter(pk=order.pk).update(due_at=F("due_at") - shift)
+    Bridge.objects.update(orders_wait_until=F("orders_wait_until") - shift)
+    dispatcher.sweep()
+    run_due_tasks()
+    order.refresh_from_db()
+
+
+def ask_for_evidence(order: BridgeOrder) -> None:
+    wait(order, outbox.LOOK_AGAIN)

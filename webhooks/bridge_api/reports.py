@@ -1,0 +1,55 @@
+"""What is kept of requests that move nothing: reports of bridges, and the number of unsigned ones."""
+
+import hashlib
+import logging
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.bridges import incidents
+from accounts.db.counters import count
+from accounts.db.locking import atomically
+from accounts.models import LinkSession
+from accounts.orders import outbox
+from webhooks.models import StoredReport, UnsignedTraffic
+
+log = logging.getLogger(__name__)
+
+MAX_SOURCES = 200  # rows: a stranger with many addresses must not fill the database
+ELSEWHERE = "elsewhere"
+
+
+@atomically
+def keep(bridge_id: int, kind: StoredReport.Kind, *, raw: bytes, payload: dict[str, Any]) -> bool:
+    """Keep a report, once however often it is sent: a bridge repeats what it got no answer to. False: counted."""
+    digest = hashlib.sha256(raw).hexdigest()
+    kept, is_new = StoredReport.objects.defer("payload").get_or_create(
+        bridge_id=bridge_id, kind=kind, digest=digest, defaults={"payload": payload}
+    )
+    if not is_new:
+        StoredReport.objects.filter(pk=kept.pk).update(count=F("count") + 1, last_at=timezone.now())
+    return is_new
+
+
+def flag_rival(bridge_id: int, session: LinkSession) -> None:
+    """A bridge speaks for a session of another one. Not where it was told to stop it: it was moved away."""
+    if not outbox.being_stopped(bridge_id, [session.pk]):
+        summary = f"It sends events of {session.session_id}, a session of another bridge."
+        incidents.report(bridge_id, incidents.Kind.CONTESTED, summary=summary)
+
+
+def count_stranger(address: str) -> None:
+    """One more from this address. Never an error: the bridge holds back its message until it has an answer."""
+    try:
+        count(UnsignedTraffic, source=_source(address))
+    except DatabaseError as error:
+        log.warning("an unsigned request was not counted: %s", type(error).__name__)
+
+
+def _source(address: str) -> str:
+    """Strangers that come at the same moment may exceed the limit by their own number, and no further."""
+    known = UnsignedTraffic.objects.filter(source=address).exists()
+    is_new = not known and len(address) <= 45 and UnsignedTraffic.objects.count() < MAX_SOURCES
+    return address if known or is_new else ELSEWHERE

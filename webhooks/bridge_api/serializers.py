@@ -1,0 +1,79 @@
+"""The bodies of what bridges ask and report besides events (docs/bridge-api.md): ranges, and what fits our columns."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.housekeeping.cleanup import CLEANABLE
+from accounts.lifecycle import Status
+from api.http.errors import ApiError
+from api.http.strict_json import MAX_INTEGER
+from api.serializers import PhoneField
+from webhooks.events.serializers import OptionalText, Text
+
+MAX_SESSIONS = 5_000  # of one bridge; SQLite takes 32,766 values in one statement
+LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})
+
+
+class StatusWish(serializers.Serializer[Any]):
+    """What the bridge thinks that the account should be: read, not obeyed. Only events connect an account."""
+
+    status = Text(32, allow_blank=False)
+    reason = OptionalText(500)
+    last_cleanup_at = serializers.DateTimeField(required=False, allow_null=True)
+
+    def validate_status(self, status: str) -> str:
+        if status in LINKED:
+            raise ApiError(400, "STATUS_NOT_ALLOWED", f"Only events of its session make an account {status}.")
+        return status
+
+
+class HealthNote(serializers.Serializer[Any]):
+    """A Node bridge always says 0: it is not read any further."""
+
+    health_score = serializers.IntegerField(min_value=0, max_value=100, required=False, allow_null=True)
+    last_health_check_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class CleanupLog(serializers.Serializer[Any]):
+    whatsapp_account_id = serializers.IntegerField(min_value=1, max_value=MAX_INTEGER, required=False, allow_null=True)
+    action = Text(50, allow_blank=False)
+    status = Text(20, allow_blank=False)
+    reason = OptionalText(2_000)
+    metadata = serializers.DictField(required=False, allow_null=True)
+
+
+class Cleanup(serializers.Serializer[Any]):
+    workspace_id = serializers.IntegerField(min_value=1, max_value=MAX_INTEGER)
+    phone_number = PhoneField(required=False, allow_null=True, default=None)
+    cleanup_statuses = serializers.ListField(child=Text(32), allow_empty=False, max_length=len(Status))
+
+    def validate_cleanup_statuses(self, statuses: list[str]) -> list[str]:
+        refused = sorted(set(statuses) - set(CLEANABLE))
+        if refused:
+            allowed = ", ".join(CLEANABLE)
+            raise ApiError(400, "STATUS_NOT_CLEANABLE", f"Not cleaned up: {refused[0]}. These are: {allowed}.")
+        return statuses
+
+
+class StaleCleanup(serializers.Serializer[Any]):
+    stale_threshold_minutes = serializers.IntegerField(min_value=5, max_value=1440, default=30)
+    disconnect_threshold_hours = serializers.IntegerField(min_value=1, max_value=168, default=24)
+
+
+class RunningSession(serializers.Serializer[Any]):
+    session_id = Text(191, allow_blank=False)
+    status = OptionalText(32)
+    phone_number = OptionalText(32)
+
+
+class BridgeHeartbeat(serializers.Serializer[Any]):
+    library = Text(60)
+    version = Text(40)
+    capacity = serializers.IntegerField(min_value=0, max_value=100_000, required=False, allow_null=True, default=None)
+    capabilities = serializers.ListField(
+        child=Text(40, allow_blank=False), max_length=32, required=False, allow_null=True, default=None
+    )
+    boot = Text(64, required=False, default="")
+    draining = serializers.BooleanField(required=False, default=False)
+    sessions = serializers.ListField(child=RunningSession(), max_length=MAX_SESSIONS)

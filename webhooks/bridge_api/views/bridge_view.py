@@ -1,0 +1,19 @@
+"""What all views for bridges have in common."""
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from api.http.strict_json import parse_object
+from api.serializers import checked
+from webhooks.credentials import BridgeCredential
+
+
+class BridgeView(APIView):
+    authentication_classes = [BridgeCredential]
+
+    def fields(self, request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
+        """What `shape` makes of the body; none at all is an empty object. Raises ApiError and ValidationError."""
+        return checked(shape, parse_object(request.body or b"{}"))

@@ -1,0 +1,84 @@
+"""POST /api/whatsapp/webhooks/webjs: every event of every bridge."""
+
+import logging
+import random
+import time
+
+from django.db import OperationalError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.db.locking import wait_at_most
+from accounts.logs.format import about
+from api.http.errors import ApiError
+from api.http.strict_json import parse_object
+from api.serializers import checked
+from webhooks.authentication import BridgeSignature, bridge_of, busy
+from webhooks.events.serializers import Addressed, Envelope
+from webhooks.inbox import receive
+from webhooks.inbox.store import Delivery
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 8  # seconds for a database in trouble; the bridge waits 10
+
+
+class WebjsWebhook(APIView):
+    authentication_classes = [BridgeSignature]
+
+    def post(self, request: Request) -> Response:
+        delivery = _delivery(request)
+        with about(session_id=delivery.session_id):
+            try:
+                outcome = _patiently(delivery)
+            except (OperationalError, OSError) as error:  # OSError: the disk is full
+                log.error("%s not kept: %s", delivery.event, type(error).__name__)
+                raise busy(request) from error
+        return Response({"success": True, "outcome": outcome})
+
+
+def _delivery(request: Request) -> Delivery:
+    """The event in the verified raw bytes; DRF's own parser would read a chunked body as empty."""
+    envelope = checked(Envelope, parse_object(request.body))
+    event, data = envelope["event"], envelope["data"]
+    return Delivery(
+        bridge_id=bridge_of(request),
+        event=event,
+        session_id=checked(Addressed, data)["session_id"],
+        data=data,
+        replay_key=receive.replay_key(request.headers["X-Timestamp"], request.headers["X-HMAC-Signature"]),
+        event_id=_short(request, "X-Event-Id") or None,
+        boot=_short(request, "X-Bridge-Boot"),
+        sequence=_sequence(request),
+    )
+
+
+def _short(request: Request, name: str) -> str:
+    """An id in a header: at most 64 printable ASCII characters."""
+    value: str = request.headers.get(name, "")
+    if len(value) > 64 or not value.isascii() or not value.isprintable():
+        raise ApiError(400, "INVALID_HEADER", f"{name} must be at most 64 printable ASCII characters.")
+    return value
+
+
+def _sequence(request: Request) -> int | None:
+    value = _short(request, "X-Bridge-Sequence")
+    if value and not (value.isdigit() and len(value) <= 18):
+        raise ApiError(400, "INVALID_HEADER", "X-Bridge-Sequence must be a whole number.")
+    return int(value) if value else None
+
+
+def _patiently(delivery: Delivery) -> str:
+    """Most bridges lose what gets a 5xx: a short outage of the database is waited out in here."""
+    wait_at_most(PATIENCE - 1)
+    give_up, charge = time.monotonic() + PATIENCE, True
+    while True:
+        began = time.monotonic()
+        try:
+            return receive.receive(delivery, charge=charge)
+        except OperationalError:
+            if 2 * time.monotonic() - began > give_up:  # another try would take as long
+                raise
+            charge = False
+            time.sleep(random.uniform(0.2, 0.6))  # jitter

@@ -1,0 +1,115 @@
+"""Event -> what its data must be, and what it does. New events are added here and nowhere else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework.serializers import Serializer
+
+from accounts.pairing import bridge_events
+from accounts.pairing.bridge_events import Outcome
+from webhooks.events import messages, serializers
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """`apply` takes the session's primary key and the validated data."""
+
+    shape: type[Serializer[Any]]
+    apply: Callable[[int, Data], Outcome]
+
+
+def _qr(session_pk: int, data: Data) -> Outcome:
+    if data["qr"] is None:
+        return Outcome.STALE  # a retry from the inbox, which keeps no codes: the next one comes within 20 s
+    return bridge_events.qr_shown(session_pk, qr=data["qr"], expires_in=data["expires_in"])
+
+
+def _authenticated(session_pk: int, data: Data) -> Outcome:
+    return bridge_events.authenticated(session_pk, device_jid=data["device_jid"])
+
+
+def _ready(session_pk: int, data: Data) -> Outcome:
+    return bridge_events.ready(
+        session_pk, phone=data["phone_number"], device_jid=data["device_jid"], platform=data["platform"]
+    )
+
+
+def _error(session_pk: int, data: Data) -> Outcome:
+    """`webhook_send_failed` is good news: the session is connected, only its `session_ready` was lost (rule 4)."""
+    if data["error"] == "webhook_send_failed" and data.get("phone_number"):
+        return bridge_events.ready(
+            session_pk, phone=data["phone_number"], device_jid="", platform="", trigger="webhook_send_failed"
+        )
+    if data["error"] == "phone_extraction_failed":
+        return bridge_events.phone_unknown(session_pk)
+    return Outcome.NO_CHANGE
+
+
+def _disconnected(session_pk: int, data: Data) -> Outcome:
+    return bridge_events.disconnected(session_pk, reason=data["reason"])
+
+
+def _given_up(session_pk: int, data: Data) -> Outcome:
+    return bridge_events.given_up(session_pk, reason=data["reason"])
+
+
+def _action_required(session_pk: int, data: Data) -> Outcome:
+    return bridge_events.action_required(session_pk, message=data["message"] or data["kind"])
+
+
+def _pairing_code(session_pk: int, data: Data) -> Outcome:
+    if not data["pairing_code"]:
+        return Outcome.STALE
+    return bridge_events.pairing_code_shown(session_pk, code=data["pairing_code"], expires_in=data["expires_in"])
+
+
+def _nothing(session_pk: int, data: Data) -> Outcome:
+    """`session_reconnected` is sent although the client is destroyed: only `session_ready` means connected (rule 4)."""
+    return Outcome.NO_CHANGE
+
+
+LIFECYCLE: dict[str, Handler] = {
+    "qr_code_generated": Handler(serializers.QrCodeGenerated, _qr),
+    "session_authenticated": Handler(serializers.SessionAuthenticated, _authenticated),
+    "session_ready": Handler(serializers.SessionReady, _ready),
+    "session_error": Handler(serializers.SessionError, _error),
+    "session_disconnected": Handler(serializers.SessionDisconnected, _disconnected),
+    "session_reconnected": Handler(serializers.Nothing, _nothing),
+    "session_reconnect_failed": Handler(serializers.Nothing, _nothing),
+    "session_expired": Handler(serializers.SessionDisconnected, _given_up),
+    "session_action_required": Handler(serializers.ActionRequired, _action_required),
+    "pairing_code_generated": Handler(serializers.PairingCodeGenerated, _pairing_code),
+}
+MESSAGES: dict[str, Handler] = {
+    "message_received": Handler(serializers.MessageEvent, messages.received),
+    "message_sent": Handler(serializers.MessageEvent, messages.received),
+    "message_status_updated": Handler(serializers.MessageStatus, messages.status_updated),
+    "message_delivered": Handler(serializers.MessageAck, messages.delivered),
+    "message_read": Handler(serializers.MessageAck, messages.read),
+}
+# Known, and of no use afterwards.
+DROPPED = frozenset({"typing_indicator", "chat_state_updated"})
+
+# A scan that was under way reopens a session that ended softly (rule 6): these go to the account in any case.
+REOPENING = frozenset({"session_authenticated", "session_ready", "session_error"})
+# What says that a link is gone. A `session_ready` that is older than one of these must not undo it.
+LOSING = frozenset({"session_error", "session_disconnected", "session_expired"})
+# What takes an account back. A retry of such an event must not undo what came after it.
+DEMOTING = LOSING | {"qr_code_generated", "session_action_required", "pairing_code_generated"}
+# Sent only by a client that runs, and so a reason to stop one whose session has ended here.
+LIVING = frozenset(
+    {
+        "qr_code_generated",
+        "session_authenticated",
+        "session_ready",
+        "session_error",
+        "session_reconnected",
+        "session_action_required",
+        *MESSAGES,
+    }
+)
+# Never in the inbox: they link a phone, and are worth nothing a minute later.
+SECRETS = frozenset({"qr_code", "qr_text", "pairing_code"})

@@ -1,0 +1,119 @@
+"""What happens to an event between its signature and its answer: matched, charged, stored, applied.
+
+Two transactions. T1 (`store`) keeps the event with its first try counted; T2 (`process`) applies it under the account's
+lock. One transaction would lose the event when a handler dies, and storing a row before locking its parent deadlocks.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.db.counters import count, count_known
+from accounts.db.locking import atomically
+from accounts.lifecycle import SOFT_ENDS
+from accounts.models import LinkSession
+from accounts.orders.outbox import stop_resurrected
+from webhooks import rate_limits
+from webhooks.bridge_api.reports import flag_rival
+from webhooks.events.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING
+from webhooks.events.messages import comes_from_former_owner
+from webhooks.inbox import process, store
+from webhooks.inbox.store import REQUEST_LEASE, Delivery
+from webhooks.models import UnmatchedTraffic, WebhookEvent
+
+State = WebhookEvent.State
+Reason = UnmatchedTraffic.Reason
+TAKE_OVER_AFTER = 2  # seconds; the bridge sends an event again: the request that had it may have died
+
+
+def receive(delivery: Delivery, *, charge: bool = True) -> str:
+    """Keep the event, apply it, and say what became of it in one word.
+
+    Raises ApiError and ValidationError: refused (429, 400); OperationalError and OSError: nothing was kept.
+    `charge`: take it from its budget; not again for an event whose first try met a database in trouble.
+    """
+    known = LinkSession.objects.select_related("account__workspace")
+    session = known.filter(session_id=delivery.session_id).first()
+    unmatched = _why_unmatched(delivery, session)
+    if unmatched is not None:
+        _count_and_charge(delivery, session, unmatched, charge=charge)
+        if unmatched == Reason.ENDED:
+            _stop_if_it_runs(delivery)
+        elif unmatched == Reason.NOT_OWNER and session is not None:
+            flag_rival(delivery.bridge_id, session)
+        # Another bridge's session is answered as none: an answer must not tell that it is there.
+        return str(Reason.UNKNOWN_SESSION if unmatched == Reason.NOT_OWNER else unmatched)
+    assert session is not None
+    if charge:
+        rate_limits.charge(session, delivery.event, sender_id=delivery.bridge_id)
+    fields = process.fields_of(delivery.event, delivery.data)
+    if delivery.event in MESSAGES:
+        outcome = MESSAGES[delivery.event].apply(session.pk, fields)
+        # Kept, and a sign that the bridge runs on what has ended here. A former owner's may come from its outbox.
+        if not session.is_open and session.bridge_id == delivery.bridge_id:
+            _stop_if_it_runs(delivery)
+        return outcome or "applied"
+    event_pk = store.store(delivery, session.pk, fields=fields)
+    if event_pk is None:
+        return _take_over(delivery, fields=fields)
+    return process.apply(event_pk, fields, attempt=1)
+
+
+def _count_and_charge(
+    delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason, *, charge: bool
+) -> None:
+    """One row, however often: a bridge sends QR codes for a logged-out session for ever.
+
+    A row that is there is counted first; a new one is made only within the budget, so that a bridge that makes up
+    session ids fills no table.
+    """
+    key = {"bridge_id": delivery.bridge_id, "session_id": delivery.session_id, "event": delivery.event}
+    is_known = count_known(UnmatchedTraffic, **key, reason=reason)
+    if charge and session is not None and session.bridge_id == delivery.bridge_id:
+        rate_limits.charge(session, delivery.event, sender_id=delivery.bridge_id)
+    elif charge:
+        rate_limits.charge_stray(delivery.bridge_id)
+    if not is_known:
+        count(UnmatchedTraffic, **key, reason=reason)
+
+
+def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> UnmatchedTraffic.Reason | None:
+    """Rule 1: events are matched by session id; what the body says about workspaces is only an echo."""
+    if delivery.event in DROPPED:
+        return Reason.DROPPED
+    if delivery.event not in LIFECYCLE and delivery.event not in MESSAGES:
+        return Reason.UNKNOWN_EVENT
+    if session is None:
+        return Reason.UNKNOWN_SESSION
+    if session.bridge_id != delivery.bridge_id:
+        is_kept = delivery.event in MESSAGES and comes_from_former_owner(delivery.bridge_id, session.pk)
+        return None if is_kept else Reason.NOT_OWNER
+    if delivery.event in LIFECYCLE and not session.is_open:
+        reopens = session.end_reason in SOFT_ENDS and delivery.event in REOPENING
+        return None if reopens else Reason.ENDED
+    return None
+
+
+@atomically
+def _stop_if_it_runs(delivery: Delivery) -> None:
+    if delivery.event in LIVING:
+        stop_resurrected(LinkSession.objects.select_for_update().get(session_id=delivery.session_id))
+
+
+def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:
+    """Sent again, because the first request got no answer: when it died over the event, do its work now.
+
+    Waiting for the sweep could cost a scan its 90 s. One that still works holds the event's row, so that the
+    claim in `retry` waits for it and then finds nothing to do.
+    """
+    untouched = timezone.now() + timedelta(seconds=REQUEST_LEASE - TAKE_OVER_AFTER)
+    for pk in store.twins_of(delivery).filter(state=State.RECEIVED, due_at__lt=untouched).values_list("pk", flat=True):
+        process.retry(pk, fields=fields)
+    return "duplicate"
+
+
+def replay_key(timestamp: str, signature: str) -> str:
+    """What makes two requests the very same one: a retry has a new timestamp and signature."""
+    return hashlib.sha256(f"{timestamp}:{signature}".encode("utf-8", "surrogateescape")).hexdigest()

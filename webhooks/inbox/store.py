@@ -1,0 +1,71 @@
+"""T1: an event is kept, once, whatever becomes of it later."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.db.locking import atomically
+from webhooks.events.handlers import SECRETS
+from webhooks.models import WebhookEvent
+
+REQUEST_LEASE = 20  # seconds; a request that works on an event for longer is dead: the bridge waits 10
+MAX_PAYLOAD = 16 * 1024  # bytes of JSON; the longest lifecycle event is under 1 kB without its QR code
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A verified event; `data` is as it came."""
+
+    bridge_id: int
+    event: str
+    session_id: str
+    data: dict[str, Any]
+    replay_key: str
+    event_id: str | None = None
+    boot: str = ""
+    sequence: int | None = None
+
+
+def store(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int | None:
+    """T1. None: the very same request, or the same event id, is here already."""
+    try:
+        return _insert(delivery, session_pk, fields=fields)
+    except IntegrityError:
+        if not twins_of(delivery).exists():
+            raise  # another constraint: the event is not kept
+        return None
+
+
+def twins_of(delivery: Delivery) -> QuerySet[WebhookEvent]:
+    same = Q(replay_key=delivery.replay_key)
+    if delivery.event_id:
+        same |= Q(event_id=delivery.event_id)
+    return WebhookEvent.objects.filter(same, bridge_id=delivery.bridge_id)
+
+
+@atomically
+def _insert(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int:
+    with transaction.atomic():
+        event = WebhookEvent.objects.create(
+            bridge_id=delivery.bridge_id,
+            session_id=session_pk,
+            event=delivery.event,
+            payload=_without_secrets(delivery, fields),
+            event_id=delivery.event_id,
+            replay_key=delivery.replay_key,
+            boot=delivery.boot,
+            sequence=delivery.sequence,
+            due_at=timezone.now() + timedelta(seconds=REQUEST_LEASE),
+        )
+    return event.pk
+
+
+def _without_secrets(delivery: Delivery, fields: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in delivery.data.items() if key not in SECRETS}
+    if len(str(kept)) > MAX_PAYLOAD:  # no bridge sends such an event: keep what we understand of it
+        kept = {key: value for key, value in fields.items() if key not in SECRETS}
+    return kept

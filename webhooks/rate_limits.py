@@ -1,0 +1,65 @@
+"""Which budget an event is charged to. The owner comes from the stored session, never from the body.
+
+The old portal allowed 100 webhooks a minute from an address: it dropped messages, and whole installations with them.
+"""
+
+import time
+from functools import lru_cache
+
+from django.conf import settings
+
+from accounts.models import LinkSession, Workspace
+from api.http.rate_limit import Budget, spend
+from webhooks.events.handlers import LIFECYCLE, MESSAGES
+
+COUNTED_EVERY = 10  # seconds in which the number of open sessions is taken as known
+PER_OPEN_SESSION = 10  # lifecycle events: a restart brings two for each session, a flapping one some more
+
+
+def charge(session: LinkSession, event: str, *, sender_id: int) -> None:
+    """Take one from the session's budget for this event. Raises ApiError 429.
+
+    `sender_id`: the bridge that signed it. It need not be the owner: messages of a former one are kept.
+    """
+    if not session.is_open:
+        return charge_stray(sender_id)
+    workspace = session.account.workspace
+    if event == "qr_code_generated":
+        own = workspace.qr_per_minute or settings.LINKDESK_LIMIT_QR
+        return spend(Budget("qr", f"session {session.pk}", own))
+    owner = f"workspace {workspace.pk}"
+    if event in MESSAGES:
+        return spend(Budget("messages", owner, _for_messages(workspace)))
+    if event in LIFECYCLE:
+        return spend(Budget("lifecycle", owner, _for_lifecycle(workspace)))
+    return spend(Budget("others", owner, workspace.others_per_minute or settings.LINKDESK_LIMIT_OTHERS))
+
+
+def charge_stray(bridge_id: int) -> None:
+    """An event of an ended or unknown session: the bridge's own affair, no workspace pays for it."""
+    spend(Budget("strays", f"bridge {bridge_id}", settings.LINKDESK_LIMIT_OTHERS))
+
+
+def _for_messages(workspace: Workspace) -> int:
+    each = workspace.messages_per_minute or settings.LINKDESK_LIMIT_MESSAGES
+    return each * max(1, _open_sessions(workspace.pk))
+
+
+def _for_lifecycle(workspace: Workspace) -> int:
+    floor = workspace.lifecycle_per_minute or settings.LINKDESK_LIMIT_LIFECYCLE
+    return max(floor, PER_OPEN_SESSION * _open_sessions(workspace.pk))
+
+
+def _open_sessions(workspace_id: int) -> int:
+    return _count_open(workspace_id, int(time.monotonic() / COUNTED_EVERY))
+
+
+@lru_cache(maxsize=4096)
+def _count_open(workspace_id: int, moment: int) -> int:
+    """`moment` makes the cache forget: the number is at most COUNTED_EVERY seconds old."""
+    return LinkSession.objects.filter(account__workspace=workspace_id, ended_at__isnull=True).count()
+
+
+def forget() -> None:
+    """Count the open sessions anew."""
+    _count_open.cache_clear()
