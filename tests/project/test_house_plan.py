@@ -17,6 +17,27 @@ DOORS = {
     "bridge": set(),
     "config": set(),  # names the others by text only
 }
+# The storeys of `accounts/`: each imports only from those behind it. Two on one storey do not know each other.
+STOREYS = (
+    {"apps", "management"},
+    {"tasks"},
+    {"housekeeping"},
+    {"delivery"},
+    {"reconcile"},
+    {"snapshots"},
+    {"pairing"},
+    {"orders"},
+    {"bridges"},
+    {"jobs"},
+    {"models"},
+    {"failures"},
+    {"db"},
+    {"logs"},
+    {"lifecycle"},
+    {"phones", "qr", "fields", "broadcasts"},
+)
+STOREY = {name: number for number, names in enumerate(STOREYS) for name in names}
+MODULES_AT_MOST = 12  # directly in accounts/
 NO_DJANGO = {"django", "rest_framework", "channels", "django_q", "environ"}
 NAMES_THAT_SAY_NOTHING = {"utils", "helpers", "services", "managers", "common", "misc"}
 
@@ -55,6 +76,17 @@ def rooms_behind(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imported(tree, path)}
 
 
+def packages_behind(path: Path) -> set[str]:
+    """Of `accounts`: what `from accounts.orders import turns` and `from accounts import phones` name first."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "accounts":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("accounts."):
+            found.add(str(node.module).split(".")[1])
+    return found
+
+
 def test_the_rooms_are_there() -> None:
     assert {path.parts[0] for path in modules()} == set(DOORS)
 
@@ -68,6 +100,32 @@ def test_a_room_opens_only_its_own_doors(room: str) -> None:
         if path.parts[0] == room and (forbidden := rooms_behind(path) & DOORS.keys() - allowed)
     }
     assert wrong == {}
+
+
+def inside_accounts() -> list[Path]:
+    return [path for path in modules() if path.parts[0] == "accounts" and path.parts[1] != "migrations"]
+
+
+def storey_of(path: Path) -> str:
+    return path.parts[1].removesuffix(".py")
+
+
+def test_every_module_of_accounts_stands_on_a_storey() -> None:
+    assert {storey_of(path) for path in inside_accounts()} - {"__init__"} == set(STOREY)
+
+
+def test_stairs_in_accounts_lead_down_only() -> None:
+    wrong = [
+        f"{path} imports accounts.{name}"
+        for path in inside_accounts()
+        for name in packages_behind(path) - {storey_of(path)}
+        if STOREY[name] <= STOREY.get(storey_of(path), -1)
+    ]
+    assert wrong == []
+
+
+def test_few_modules_of_accounts_belong_to_no_package() -> None:
+    assert len([path for path in inside_accounts() if len(path.parts) == 2]) <= MODULES_AT_MOST
 
 
 def test_the_bridge_knows_no_django() -> None:
