@@ -1,6 +1,6 @@
 """The states of an account, the moves between them, and the ends of a link session. Pure: no ORM.
 
-Times are in seconds. The rules are numbered as in docs/architecture.md ("Rules that make linking work").
+Times are in seconds. The rules have their numbers from docs/rules.md.
 """
 
 from django.db.models import TextChoices

@@ -1,4 +1,4 @@
-"""`pair`: an attempt to link, for an account that is found or made. Which state gives what: docs/architecture.md."""
+"""`pair`: an attempt to link, for an account that is found or made. Which state gives what: docs/rules.md."""
 
 from typing import TypedDict
 from uuid import UUID

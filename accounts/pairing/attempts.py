@@ -132,7 +132,7 @@ def _make_room(
     may_interrupt: bool,
     override: bool,
 ) -> LinkSession | None:
-    """End what stands in the way of a new attempt, or refuse (the table of `pair` in docs/architecture.md).
+    """End what stands in the way of a new attempt, or refuse (the table in docs/rules.md).
 
     Gives what was ended.
     """
