@@ -6,6 +6,7 @@ processes find out is told to the one that prints the summary.
 """
 
 import os
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +46,13 @@ def reports_of(name: str) -> list[Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a slow test begin first, so that no process is left alone with one at the end."""
+    """Files with a slow test begin first, so that no process is left alone with one at the end.
+
+    xdist runs what has one id once: two tests of one id would be one, unseen.
+    """
+    twice = [nodeid for nodeid, number in Counter(item.nodeid for item in items).items() if number > 1]
+    if twice:
+        raise pytest.UsageError(f"Several tests are called {', '.join(twice)}")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
