@@ -46,6 +46,12 @@ class EndReason(TextChoices):
     CLEANED_UP = "cleaned_up", _("cleaned up")
 
 
+class EndCause(TextChoices):
+    """What a session was ended for, where its EndReason alone does not say how it is treated. Shown to nobody."""
+
+    SHOWED_CODE = "showed_code", "a QR code alone"  # a guess: no word of WhatsApp's (accounts/reconcile/lost_logins.py)
+
+
 # Rule 6; all others are hard. But for `renewed` our clock alone gives them: the phone may be slow, events late or lost,
 # the record a restored backup. Nobody who scanned is thrown out.
 SOFT_ENDS = frozenset(

@@ -58,6 +58,8 @@ class Account(models.Model):
     current_session = models.ForeignKey(
         "accounts.LinkSession", models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
+    # When a phone was first connected; empty: never, so the account may be deleted when it is cleaned up (rule 12).
+    first_linked_at = models.DateTimeField(null=True, editable=False)
     # The last forced reset: what was started before is final, also its soft ends.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
     merged_into = models.ForeignKey(
@@ -116,9 +118,8 @@ class Account(models.Model):
         return account
 
     def was_linked(self) -> bool:
-        """Whether a phone was ever connected. The history is asked too: it outlives the sessions."""
-        linked = self.sessions.filter(connected_at__isnull=False).exists()
-        return linked or self.transitions.filter(new=Status.CONNECTED).exists()
+        """Whether a phone was ever connected."""
+        return self.first_linked_at is not None
 
     def devices_left(self) -> int:
         """How many devices of ours may still stand on the phone: scanned, ended, and not unlinked by a bridge."""
@@ -134,9 +135,11 @@ class Account(models.Model):
         session: "LinkSession | None" = None,
         actor: "User | None" = None,
         reason: str = "",
+        said: str = "",
     ) -> None:
         """Change the status: the only place that does. The caller holds the account's lock (`objects.lock`).
 
+        `reason` stands in the history, for people. `said` is the bridge's own reason for a loss, if it gave one.
         Raises IllegalMove. Writes the history row in the same transaction, so that each row's `old` is the
         previous row's `new`, whoever else is at work.
         """
@@ -145,8 +148,12 @@ class Account(models.Model):
             raise IllegalMove(f"{old} -> {new} by {trigger}")
         self.status = new
         self.status_changed_at = timezone.now()
+        if new == Status.CONNECTED:
+            self.first_linked_at = self.first_linked_at or self.status_changed_at
+        if session is not None:
+            session.note_move(new, at=self.status_changed_at, said=said)
         self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
-        self.touch("status", "status_changed_at")
+        self.touch("status", "status_changed_at", "first_linked_at")
 
     def note(
         self,

@@ -22,6 +22,7 @@ from accounts.lifecycle import (
     READY_WITHIN,
     SCAN_WITHIN,
     SOFT_ENDS,
+    EndCause,
     EndReason,
     Status,
 )
@@ -61,6 +62,10 @@ class LinkSession(models.Model):
     action_message = models.CharField(_("what the phone asks for"), max_length=500, blank=True, default="")
     authenticated_at = models.DateTimeField(_("authenticated"), null=True)
     connected_at = models.DateTimeField(_("connected"), null=True)
+    # When it last came to be connected, and what its bridge gave as the reason when it was last lost (a word of
+    # failures.BRIDGE_REASONS, or any other; empty: none).
+    last_connected_at = models.DateTimeField(null=True, editable=False)
+    lost_reason = models.CharField(max_length=191, blank=True, default="", editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
     # When a bridge that does not own it last listed it as running (ownership.runs_elsewhere).
     rival_seen_at = models.DateTimeField(null=True, editable=False)
@@ -71,6 +76,7 @@ class LinkSession(models.Model):
     applied_sequence = models.PositiveBigIntegerField(null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True)
     end_reason = models.CharField(_("end reason"), max_length=32, choices=EndReason.choices, blank=True, default="")
+    end_cause = models.CharField(max_length=20, choices=EndCause.choices, blank=True, default="", editable=False)
     end_detail = models.CharField(_("detail"), max_length=191, blank=True, default="")
     device_jid = models.CharField(_("device"), max_length=64, blank=True, default="")
     device_conflict_at = models.DateTimeField(_("device conflict"), null=True)  # rule 9
@@ -143,6 +149,15 @@ class LinkSession(models.Model):
         """Whether the bridge can log the device out, and was or will be told to."""
         told = self.orders.filter(logout=True).exclude(state__in=["failed", "cancelled"])
         return self.bridge.can_unlink and told.exists()
+
+    def note_move(self, status: Status, *, at: datetime, said: str) -> None:
+        """Its account has moved to `status`: keep what later decisions need. Called by Account.move alone."""
+        if status == Status.CONNECTED:
+            self.last_connected_at = at
+            self.save(update_fields=["last_connected_at"])
+        elif status == Status.DISCONNECTED:
+            self.lost_reason = said[:191]
+            self.save(update_fields=["lost_reason"])
 
     def deadline(self, status: Status, since: datetime) -> tuple[datetime, EndReason] | None:
         """When and as what the attempt lapses, for an account in `status` since `since`; None: it does not."""

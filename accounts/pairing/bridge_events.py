@@ -206,12 +206,13 @@ def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | No
     return locked[own.pk], locked[rival_pk] if rival_pk else None, session
 
 
-def lose(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
+def lose(account: Account, session: LinkSession, *, trigger: str, reason: str, said: str = "") -> Outcome:
+    """`reason` is for people; `said` is the bridge's own reason, if it gave one."""
     if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
         return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
     if account.status in PAIRING:
         enqueue("advance_line", session.bridge_id)  # its place is free
-    account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
+    account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason, said=said)
     enqueue("recover_bridge", session.bridge_id, delay=RECOVER_AFTER + 1)
     return Outcome.APPLIED
 
@@ -222,7 +223,7 @@ def _lose_or_end(account: Account, session: LinkSession, *, trigger: str, reason
     told = failures.of(reason)
     why = told.ends or (None if session.ever_linked else told.ends_attempt)
     if why is None:
-        return lose(account, session, trigger=trigger, reason=reason)
+        return lose(account, session, trigger=trigger, reason=reason, said=reason)
     why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
     end(session, why, account=account, trigger=trigger, detail=reason)
     return Outcome.APPLIED

@@ -61,11 +61,16 @@ def _merge(placeholder: Account, session: LinkSession, *, into: Account, trigger
     if stays:
         into.current_session = session
     placeholder.invitations.update(account=into)
+    into.first_linked_at = _earlier(into.first_linked_at, placeholder.first_linked_at)
     _retire(placeholder, into=into, trigger=trigger)
     # Watchers of either page must see a newer version than the one they have.
     into.version = max(into.version, placeholder.version)
-    into.touch("current_session")
+    into.touch("current_session", "first_linked_at")
     return into if stays else None
+
+
+def _earlier(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _rank(session: LinkSession) -> tuple[bool, datetime]:

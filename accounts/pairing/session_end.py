@@ -8,6 +8,7 @@ from accounts.lifecycle import (
     SOFT_STOP_AFTER,
     STATUS_AFTER,
     UNLINKING_ENDS,
+    EndCause,
     EndReason,
     Status,
 )
@@ -22,15 +23,18 @@ def end(
     account: Account,
     trigger: str,
     actor: User | None = None,
+    cause: EndCause | None = None,
     detail: str = "",
     reason: str = "",
 ) -> None:
     """End an open session and order its stop; the account follows when this is its current session.
 
-    `detail` is what the bridge said; `reason` is what stands in the history, where that is more than these two.
+    `cause` is for code that must tell apart what `why` does not. `detail` is what the bridge said; `reason` is what
+    stands in the history, where that is more than these two.
     """
     session.ended_at, session.end_reason, session.end_detail = timezone.now(), why, detail[:191]
-    session.save(update_fields=["ended_at", "end_reason", "end_detail", *session.forget_qr()])
+    session.end_cause = cause or ""
+    session.save(update_fields=["ended_at", "end_reason", "end_cause", "end_detail", *session.forget_qr()])
     if session.admitted_at is not None:  # else nothing was ever ordered
         delay = SOFT_STOP_AFTER if why in SCANNABLE_ENDS else 0
         outbox.order(session, outbox.Kind.STOP, delay=delay, logout=why in UNLINKING_ENDS)
@@ -64,8 +68,8 @@ def reopen(session: LinkSession, *, account: Account, trigger: str) -> None:
     newer = account.current_session
     if newer is not None and newer.is_open:
         end(newer, EndReason.SUPERSEDED, account=account, trigger=trigger)
-    session.ended_at, session.end_reason, session.end_detail = None, "", ""
-    session.save(update_fields=["ended_at", "end_reason", "end_detail"])
+    session.ended_at, session.end_reason, session.end_cause, session.end_detail = None, "", "", ""
+    session.save(update_fields=["ended_at", "end_reason", "end_cause", "end_detail"])
     account.current_session = session
     account.touch("current_session")
     if Status(account.status) == Status.QR_SCANNING:

@@ -35,7 +35,8 @@ def adopt(stray_id: int, *, workspace_id: int, actor: User) -> LinkSession:
     account = _account_for(stray, workspace)
     session = _session_for(stray, account, actor=actor)
     account.current_session = session
-    account.touch("current_session")
+    account.first_linked_at = account.first_linked_at or session.connected_at  # also where it is down at the moment
+    account.touch("current_session", "first_linked_at")
     reason = f"Adopted: bridge {stray.bridge} runs it, and nobody here knew it."
     account.note(trigger="adopted", session=session, actor=actor, reason=reason)
     StraySession.objects.filter(pk=stray.pk).update(outcome=Outcome.ADOPTED, settled_at=timezone.now())

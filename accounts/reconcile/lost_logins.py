@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.bridges import incidents, ownership
 from accounts.bridges.client import ListedAs, Running
 from accounts.bridges.incidents import Kind
-from accounts.lifecycle import EndReason, Status
+from accounts.lifecycle import EndCause
 from accounts.models import Bridge, BridgeOrder, LinkSession
 
 # Rule 12, as for the stops of a reconcile (unwanted.py): more of a bridge's links than both, and none is ended.
@@ -24,7 +24,7 @@ SHARE = 0.05
 WITHIN = timedelta(minutes=15)  # found one after the other: recovery comes round in 11
 PAUSE = 600  # seconds; one more client without a login only shows one more code
 
-SHOWED_CODE = "It showed a QR code."  # the detail of such an end
+SHOWED_CODE = "It showed a QR code."  # for people: code reads EndCause
 MANY = "The bridge asks for a new code, and so it does for many links: perhaps it has lost their logins. Not ended."
 NOT_YET = "The bridge asks for a new code, but it does not run all of its links: they may be coming up. Not ended."
 OBSERVED = "The bridge asks for a new code. This desk only observes: not ended."
@@ -78,8 +78,7 @@ def why_elsewhere(session: LinkSession) -> str:
     for reason, at in ((RUNS_ELSEWHERE, session.rival_seen_at), (MOVED, moved_at)):
         if at is None or at < lately:
             continue
-        back = session.transitions.filter(new=Status.CONNECTED, created_at__gt=at).exclude(old=Status.CONNECTED)
-        if not back.exists():
+        if session.last_connected_at is None or session.last_connected_at <= at:
             return reason
     return ""
 
@@ -101,7 +100,7 @@ def _count(bridge: Bridge, listed: Mapping[str, Running]) -> Logins:
     links = set(ownership.resumable(bridge.pk).values_list("session_id", flat=True))
     waiting = {name for name in links if name in listed and listed[name].status == ListedAs.QR_SCANNING}
     asked = BridgeOrder.objects.filter(bridge=bridge, why=BridgeOrder.Why.LATE_QR, created_at__gt=since)
-    ended = LinkSession.objects.filter(bridge=bridge, end_reason=EndReason.LOGGED_OUT, end_detail=SHOWED_CODE)
+    ended = LinkSession.objects.filter(bridge=bridge, end_cause=EndCause.SHOWED_CODE)
     return Logins(
         links=len(links),
         absent=len(links - listed.keys()),

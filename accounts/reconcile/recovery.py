@@ -16,7 +16,7 @@ from accounts.db.locking import atomically
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import RECOVER_AFTER, Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.orders import outbox
 from accounts.pairing.bridge_events import lock_session
 from accounts.reconcile import opening
@@ -112,19 +112,17 @@ def _lost(bridge_id: int, *, only: int | None = None) -> list[Lost]:
         return []
     unanswered = Q(kind=outbox.Kind.CHECK, state__in=[outbox.State.FAILED, outbox.State.CANCELLED])
     tried = BridgeOrder.objects.filter(~unanswered, session=OuterRef("pk"), why=BridgeOrder.Why.RECOVERY)
-    losses = Transition.objects.filter(account=OuterRef("account"), new=Status.DISCONNECTED)
     links = ownership.resumable(bridge_id).filter(
         account__status=Status.DISCONNECTED, account__current_session=F("pk"), **({"pk": only} if only else {})
     )
     rows = links.annotate(
         lost_at=F("account__status_changed_at"),
         tried_at=Subquery(tried.order_by("-pk").values("created_at")[:1]),
-        said=Subquery(losses.exclude(old=Status.DISCONNECTED).order_by("-pk").values("reason")[:1]),
-    ).values_list("pk", "lost_at", "tried_at", "said")[:LOOKED_AT]
+    ).values_list("pk", "lost_at", "tried_at", "lost_reason")[:LOOKED_AT]
     return [
         Lost(pk, _due_at(pk, since=max(lost_at, bridge.heard_since or lost_at), tried_at=tried_at))
         for pk, lost_at, tried_at, said in rows
-        if failures.of(said or "").retry
+        if failures.of(said).retry
     ]
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import phones
 from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
 from accounts.db.locking import atomically
-from accounts.lifecycle import EndReason, Status
+from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen, ready
 from accounts.pairing.session_end import end
@@ -108,7 +108,8 @@ def found_logged_out(session_pk: int, *, asked_at: datetime, trigger: str, kept:
         return Outcome.APPLIED
     if kept := kept or lost_logins.why_elsewhere(session):
         return _keep(account, session, trigger=trigger, reason=kept)
-    end(session, EndReason.LOGGED_OUT, account=account, trigger=trigger, detail=lost_logins.SHOWED_CODE)
+    why, cause = EndReason.LOGGED_OUT, EndCause.SHOWED_CODE
+    end(session, why, account=account, trigger=trigger, cause=cause, detail=lost_logins.SHOWED_CODE)
     return Outcome.APPLIED
 
 

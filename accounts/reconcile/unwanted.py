@@ -18,11 +18,11 @@ from accounts.bridges.incidents import Kind
 from accounts.db.locking import atomically
 from accounts.jobs.each_row import safely
 from accounts.jobs.queue import enqueue
-from accounts.lifecycle import UNLINKING_ENDS, EndReason, Status
+from accounts.lifecycle import UNLINKING_ENDS, EndCause, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.orders import outbox
 from accounts.pairing.bridge_events import lock_session
-from accounts.reconcile import findings, lost_logins
+from accounts.reconcile import findings
 from accounts.reconcile.diff import Differences, Row, ago
 
 AT_ONCE = 20  # sessions in a run, which a heartbeat waits for; each costs 15 queries
@@ -194,5 +194,4 @@ def _why_not(account: Account, session: LinkSession, said: Running) -> str:
         seen = session.last_seen_at
         owner_lists_it = seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0
         return "" if owner_lists_it else NOT_LISTED
-    is_guessed = session.end_reason == EndReason.LOGGED_OUT and session.end_detail == lost_logins.SHOWED_CODE
-    return GUESSED if is_guessed and said.status == ListedAs.CONNECTED else ""
+    return GUESSED if session.end_cause == EndCause.SHOWED_CODE and said.status == ListedAs.CONNECTED else ""

@@ -13,7 +13,7 @@ from accounts.bridges import incidents
 from accounts.bridges.library_versions import Level, advisory
 from accounts.failures import FAILURES, Advice, Failure
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, Incident, LinkSession, Transition
+from accounts.models import Account, Incident, LinkSession
 from accounts.pairing import cooldown
 from accounts.reconcile import recovery, run
 from accounts.snapshots import Snapshot
@@ -64,8 +64,8 @@ class Diagnosis:
 def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
     session, status = account.current_session, snapshot["status"]
     said = explain(status, snapshot["reason"], session.end_detail if session else "")
-    if status == Status.DISCONNECTED and (why := _why_lost(account)):
-        said = failures.of(why)
+    if status == Status.DISCONNECTED and (why := _why_lost(session)):
+        said = why
     if status == Status.CONNECTED and bridge_display.unreachable(account):
         said = OUT_OF_SIGHT
     return Diagnosis(
@@ -83,10 +83,9 @@ def explain(status: Status, reason: str, detail: str = "") -> Advice:
     return failures.of_end(EndReason(reason), detail)
 
 
-def _why_lost(account: Account) -> str:
-    lost = Transition.objects.filter(account=account, new=Status.DISCONNECTED).exclude(old=Status.DISCONNECTED)
-    reason: str = lost.values_list("reason", flat=True).first() or ""
-    return reason if failures.of(reason) is not failures.UNKNOWN else ""
+def _why_lost(session: LinkSession | None) -> Failure | None:
+    told = failures.of(session.lost_reason if session else "")
+    return None if told is failures.UNKNOWN else told
 
 
 def _about_the_bridge(session: LinkSession) -> list[str]:

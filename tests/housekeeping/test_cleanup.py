@@ -102,6 +102,16 @@ class TestOnDemand:
         assert list(account.transitions.order_by("pk").values_list("pk", "new"))[:-1] == history
         assert clean(account, ["disconnected"]) == 0
 
+    def test_nor_is_one_deleted_of_whose_link_no_session_and_no_history_tells_any_more(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        lost(portal, session, ago=2 * HOUR)
+        account.transitions.all().delete()
+        LinkSession.objects.update(connected_at=None)
+        assert clean(account, ["disconnected"]) == 1
+        assert status_of(account) == Status.INACTIVE
+        assert not is_deleted(account)
+
     @pytest.mark.parametrize("attempt", [Status.QR_EXPIRED, Status.FAILED])
     def test_nor_is_one_deleted_whose_later_attempt_failed(
         self, portal: Portal, account: Account, session: LinkSession, attempt: str

@@ -12,7 +12,7 @@ from accounts.models import Account, LinkSession, Transition
 from accounts.pairing import attempts
 from accounts.snapshots import View
 from tests.support import ROOT
-from tests.support.links import QR, status_of
+from tests.support.links import QR, READY, link, status_of
 from tests.support.portal import Portal
 from tests.support.states import Reach, reach
 
@@ -110,6 +110,33 @@ class TestOneWriter:
     )
     def test_the_scan_sees_every_way_to_write_one(self, code: str) -> None:
         assert list(self.writers(ast.parse(code)))
+
+
+class TestMoments:
+    def test_the_first_link_is_kept_of_an_account_and_the_last_of_a_session(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        assert not account.was_linked()
+        link(portal, session)
+        account.refresh_from_db()
+        session.refresh_from_db()
+        first = account.status_changed_at
+        assert account.first_linked_at == session.last_connected_at == first
+        portal.post("session_disconnected", session, reason="CONFLICT")
+        portal.post("session_ready", session, **READY)
+        account.refresh_from_db()
+        session.refresh_from_db()
+        assert (account.first_linked_at, session.last_connected_at) == (first, account.status_changed_at)
+        assert account.status_changed_at > first
+        assert session.lost_reason == "CONFLICT"
+
+    def test_a_bridges_reason_is_cut_to_its_column(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        link(portal, session)
+        portal.post("session_disconnected", session, reason="x" * 500)
+        session.refresh_from_db()
+        assert (status_of(account), session.lost_reason) == (Status.DISCONNECTED, "x" * 191)
 
 
 class TestHistory:

@@ -34,6 +34,20 @@ class TestPhoneIdentity:
         assert account.version > before
         assert Message.objects.get().session.account == account
 
+    def test_of_two_accounts_that_are_one_the_earlier_link_counts(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        link(portal, session)
+        attempts.force_reset(account.pk)
+        Account.objects.update(phone_number=None)  # by staff: it is a placeholder again
+        account.refresh_from_db()
+        known, _ = self.pair_another(account, phone_number=PHONE)
+        link(portal, attempts.start(account.pk, trigger="test"))
+        known.refresh_from_db()
+        assert account.first_linked_at is not None
+        assert known.first_linked_at == account.first_linked_at < known.status_changed_at
+        assert known.was_linked()
+
     def test_of_two_scanned_sessions_the_later_started_stays(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:

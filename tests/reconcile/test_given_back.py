@@ -78,5 +78,5 @@ def test_later_it_does(given_back: LinkSession, node: MisbehavingBridge, portal:
         pass_time(86400)
     else:
         portal.post("session_ready", given_back, **READY)
-        given_back.account.transitions.update(created_at=timezone.now() + timedelta(seconds=1))
+        LinkSession.objects.update(last_connected_at=timezone.now() + timedelta(seconds=1))
     assert shows_a_code(given_back, node, portal) == EndReason.LOGGED_OUT

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.bridges.client import Running
-from accounts.lifecycle import EndReason, Status
+from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from accounts.pairing import attempts
 from accounts.reconcile import heartbeat, opening, polling, recovery, relocation, run, session_list, unwanted
@@ -238,7 +238,7 @@ class TestACodeAtItsOwner:
 class TestOneThatHasEnded:
     @pytest.fixture
     def guessed(self, linked: LinkSession) -> LinkSession:
-        guess = {"end_reason": EndReason.LOGGED_OUT, "end_detail": SHOWED_CODE}
+        guess = {"end_reason": EndReason.LOGGED_OUT, "end_cause": EndCause.SHOWED_CODE, "end_detail": SHOWED_CODE}
         LinkSession.objects.update(ended_at=timezone.now() - timedelta(minutes=5), **guess)
         Account.objects.update(status=Status.LOGGED_OUT)
         return linked
@@ -258,7 +258,7 @@ class TestOneThatHasEnded:
     def test_is_stopped_where_that_was_no_guess(
         self, guessed: LinkSession, beta: Bridge, ended: dict[str, str]
     ) -> None:
-        LinkSession.objects.update(**ended)
+        LinkSession.objects.update(end_cause="", **ended)
         assert beta_lists(guessed).json()["stop"] == [guessed.session_id]
         assert self.stops(beta) == 1
 

@@ -164,6 +164,13 @@ class TestAdopt:
         run_due_tasks()  # it lists it as connected meanwhile
         assert Account.objects.get().status == Status.CONNECTED
 
+    def test_one_that_is_down_was_linked_all_the_same(
+        self, stray: StraySession, workspace: Workspace, staff: User
+    ) -> None:
+        StraySession.objects.update(status="disconnected")
+        adopt(stray, workspace, staff)
+        assert Account.objects.get().first_linked_at == stray.first_seen_at
+
     @pytest.mark.parametrize(
         "change",
         [

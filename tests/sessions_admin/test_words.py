@@ -12,7 +12,7 @@ from django.utils.translation import override
 from accounts.failures import BRIDGE_REASONS
 from accounts.jobs import schedules
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
-from accounts.models import Account, Incident, LinkSession, Transition
+from accounts.models import Account, Incident, LinkSession
 from accounts.orders.turns import FAILING
 from sessions_admin import labels
 from tests.support import ROOT
@@ -50,7 +50,7 @@ def test_the_timeline_says_what_moved_the_account(as_alice: Client, session: Lin
 @pytest.mark.parametrize("reason", ["CONFLICT", "KeepAliveTimeout", "503"])
 def test_a_lost_link_says_whose_fault_it_is(as_alice: Client, session: LinkSession, reason: str) -> None:
     Account.objects.filter(pk=session.account_id).update(status=Status.DISCONNECTED)
-    Transition.objects.create(account=session.account, old="connected", new="disconnected", trigger="x", reason=reason)
+    LinkSession.objects.filter(pk=session.pk).update(lost_reason=reason)
 
     desk = as_alice.get(f"/admin/accounts/account/{session.account_id}/change/").context["desk"]
 

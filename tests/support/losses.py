@@ -40,6 +40,7 @@ def pass_time(seconds: float) -> None:
     Account.objects.update(status_changed_at=F("status_changed_at") - shift)
     BridgeOrder.objects.update(created_at=F("created_at") - shift, due_at=F("due_at") - shift)
     Transition.objects.update(created_at=F("created_at") - shift)
+    LinkSession.objects.update(last_connected_at=F("last_connected_at") - shift)
     Lease.objects.update(until=F("until") - shift)
     Bridge.objects.update(last_heard_at=timezone.now())
 
