@@ -58,7 +58,10 @@ class LinkMove(models.Model):
         return f"move {self.pk}"
 
     def advance(self, new: State) -> bool:
-        """From the state that was read to `new`. False: somebody else was faster, and does what follows."""
+        """From the state that was read to `new`: the only writer of the state.
+
+        False: it is in another state by now, and what would follow from `new` must not be done.
+        """
         now = timezone.now()
         if not LinkMove.objects.filter(pk=self.pk, state=self.state).update(state=new, state_changed_at=now):
             return False

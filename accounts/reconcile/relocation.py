@@ -181,9 +181,9 @@ def _go_back(account: Account, session: LinkSession, moved: LinkMove, *, words: 
 
 
 def _let_lapse(moves: QuerySet[LinkMove]) -> None:
-    """Nobody waits for their stops any more. One that was just started, or given up, stays as it is."""
-    waiting = moves.filter(state=LinkMove.State.WAITS_FOR_STOP)
-    waiting.update(state=LinkMove.State.LAPSED, state_changed_at=timezone.now())
+    """Nobody waits for their stops any more. Each by its key: an update along an index could deadlock with `go_on`."""
+    for overdue in moves.filter(state=LinkMove.State.WAITS_FOR_STOP):
+        overdue.advance(LinkMove.State.LAPSED)
 
 
 def _belong_to(session: LinkSession, bridge: Bridge) -> None:
