@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts import failures, phones
 from accounts.lifecycle import EndReason, Status
-from accounts.models import BridgeOrder, StraySession
+from accounts.models import BridgeOrder, LinkMove, StraySession
 from accounts.pairing import link_probe
 from webhooks.models import WebhookEvent
 
@@ -34,6 +34,13 @@ ORDER_TONES: dict[str, str] = {
     BridgeOrder.State.CONFIRMED: "good",
     BridgeOrder.State.FAILED: "bad",
     BridgeOrder.State.CANCELLED: "muted",
+}
+MOVE_TONES: dict[str, str] = {
+    LinkMove.State.WAITS_FOR_STOP: "accent",
+    LinkMove.State.STARTED: "good",
+    LinkMove.State.GIVEN_UP: "bad",
+    LinkMove.State.GIVEN_BACK: "bad",
+    LinkMove.State.LAPSED: "muted",
 }
 EVENT_TONES: dict[str, str] = {
     WebhookEvent.State.RECEIVED: "accent",

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.bridges.presence import UP_WITHIN
 from accounts.lifecycle import Status
-from accounts.models import Bridge, BridgeOrder, LinkSession
+from accounts.models import Bridge, LinkMove, LinkSession
 
 # Then nobody waits for a stop any more: it is given up by then (delivery/retries.py), and its rows are all still kept.
 STOP_AWAITED = timedelta(days=1)
@@ -32,14 +32,16 @@ def resumable(bridge_id: int) -> QuerySet[LinkSession]:
     )
 
 
+def awaited_moves() -> QuerySet[LinkMove]:
+    """The moves whose old bridge has not stopped the session yet, and whose new one was not told to start it."""
+    lately = timezone.now() - STOP_AWAITED
+    return LinkMove.objects.filter(state=LinkMove.State.WAITS_FOR_STOP, started_at__gt=lately)
+
+
 def waits_for_stop() -> Exists:
     """Of a session: it was moved to its bridge, and must not run there before its former one has stopped it
     (accounts/reconcile/relocation.py). Until then it was not started here."""
-    opened = BridgeOrder.objects.filter(kind=BridgeOrder.Kind.START, session=OuterRef("session"))
-    opened = opened.filter(bridge=OuterRef("session__bridge"), pk__gt=OuterRef("pk"))
-    stops = BridgeOrder.objects.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF, session=OuterRef("pk"))
-    stops = stops.filter(created_at__gt=timezone.now() - STOP_AWAITED)
-    return Exists(stops.filter(~Exists(opened)).exclude(bridge=OuterRef("bridge")))
+    return Exists(awaited_moves().filter(session=OuterRef("pk")))
 
 
 def runs_elsewhere() -> Q:

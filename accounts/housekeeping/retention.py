@@ -11,16 +11,16 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.utils import timezone
 from django_q.models import Failure
 
 from accounts.db.locking import atomically
-from accounts.models import BridgeOrder, Incident, Message, ReconcileRun, StraySession
+from accounts.models import BridgeOrder, Incident, LinkMove, Message, ReconcileRun, StraySession
 
 BATCH = 1_000  # rows a statement: locks are held for milliseconds
 MOST = 100_000  # rows a run, of one kind; the next run goes on
-PATIENCE = 6  # seconds a run, of one kind, of six: the queue kills a task at 45
+PATIENCE = 6  # seconds a run, of one kind, of seven: the queue kills a task at 45
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is as old
 CLOSED = [BridgeOrder.State.CONFIRMED, BridgeOrder.State.FAILED, BridgeOrder.State.CANCELLED]
@@ -31,6 +31,7 @@ def run() -> dict[str, int]:
     return {
         "messages": _messages(),
         "orders": _orders(),
+        "moves": _moves(),
         "failures": _failures(),
         "runs": _runs(),
         "strays": _strays(),
@@ -94,6 +95,13 @@ def _orders() -> int:
     old = older_than(BridgeOrder, "created_at", before).filter(state__in=CLOSED, closed_at__lt=before)
     # Nothing else says that a device was unlinked: without them it would be asked for on the phone again.
     return prune(old.exclude(kind=BridgeOrder.Kind.STOP, logout=True, state=BridgeOrder.State.CONFIRMED))
+
+
+def _moves() -> int:
+    """Moves of links to other bridges, each not before the stop that it waited for: as long, and no longer, are the
+    messages of a former owner kept (webhooks/events/messages.py). Those of a session that is deleted go with it."""
+    old = older_than(LinkMove, "started_at", limit(settings.LINKDESK_KEEP_ORDERS_DAYS))
+    return prune(old.filter(~Exists(BridgeOrder.objects.filter(pk=OuterRef("stop_id")))))
 
 
 def _failures() -> int:

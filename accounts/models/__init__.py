@@ -6,6 +6,7 @@ from accounts.models.fleet import Incident, ReconcileRun, StraySession
 from accounts.models.history import Transition
 from accounts.models.invitation import LinkInvitation
 from accounts.models.lease import Lease, Pulse
+from accounts.models.link_move import LinkMove
 from accounts.models.message import Message
 from accounts.models.order import BridgeOrder
 from accounts.models.session import LinkSession
@@ -20,6 +21,7 @@ __all__ = [
     "Incident",
     "Lease",
     "LinkInvitation",
+    "LinkMove",
     "LinkSession",
     "Message",
     "Pulse",

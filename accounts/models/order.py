@@ -27,6 +27,7 @@ class BridgeOrder(models.Model):
         RECOVERY = "recovery", _("the connection was lost")
         RECONCILE = "reconcile", _("the bridge's sessions differ from the record")
         STAFF = "staff", _("asked for by staff")
+        MOVE = "move", _("move to another bridge")
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")

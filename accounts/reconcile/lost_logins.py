@@ -73,8 +73,7 @@ def why_elsewhere(session: LinkSession) -> str:
     The caller holds its lock: a move, and a list that names a rival, are before this or wait.
     """
     lately = timezone.now() - ownership.STOP_AWAITED
-    stops = session.orders.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF)
-    moved_at = stops.order_by("-pk").values_list("created_at", flat=True).first()
+    moved_at = session.moves.order_by("-pk").values_list("started_at", flat=True).first()
     for reason, at in ((RUNS_ELSEWHERE, session.rival_seen_at), (MOVED, moved_at)):
         if at is None or at < lately:
             continue

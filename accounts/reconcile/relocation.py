@@ -1,12 +1,14 @@
 """Moving a link to another bridge: to one that holds its session directory, or else by a new pairing there.
 
 Two clients of one login get it logged out, so the new bridge starts it only after the old one has stopped it, or is
-down. Each step is one transaction, and the rows say which one comes next: a crash loses nothing but a hint, and
-`sweep` goes on. From the first step on the session is the new bridge's, and what the old one says moves nothing.
+down. Each step is one transaction under the session's lock, and the row of the move (`LinkMove`) says which one comes
+next: a crash loses nothing but a hint, and `sweep` goes on. From the first step on the session is the new bridge's, and
+what the old one says moves nothing.
 """
 
 from datetime import timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,7 +16,7 @@ from accounts.bridges import ownership, presence
 from accounts.db.locking import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import RECOVER_AFTER, Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
+from accounts.models import Account, Bridge, BridgeOrder, LinkMove, LinkSession, User, Workspace
 from accounts.orders import outbox
 from accounts.pairing import attempts
 from accounts.pairing.bridge_events import lock_session
@@ -60,17 +62,17 @@ def move(account_id: int, bridge_id: int, *, actor: User | None, reason: str, ha
 def go_on(session_pk: int) -> None:
     """The second step, once the old bridge has stopped it: start it at the new one, or give the move up."""
     account, session = lock_session(session_pk)
-    if not session.is_open or not LinkSession.objects.filter(ownership.waits_for_stop(), pk=session.pk).exists():
+    awaited = ownership.awaited_moves().filter(session=session.pk)
+    moving = awaited.select_related("from_bridge", "stop").first()
+    if moving is None or not session.is_open:
         return
-    stop = session.orders.filter(kind=Kind.STOP, why=Why.STAFF).exclude(bridge=session.bridge_id).latest("pk")
-    if stop.state == State.CONFIRMED:
-        _start(account, session, stop, seen=f"{stop.bridge.name} has stopped it.")
-    elif not presence.is_up(stop.bridge):  # it is told when it comes back
-        _start(account, session, stop, seen=f"{stop.bridge.name} is down.")
-    elif stop.state not in BridgeOrder.UNDER_WAY or timezone.now() - stop.created_at > STOPPED_WITHIN:
-        words = f"{stop.bridge.name} is up and did not say that it has stopped it. It stays there."
-        _go_back(account, session, stop, words=words)
-        outbox.ask(session, Why.RECOVERY)  # what it has done meanwhile; its answer restores the link (rule 10)
+    old, stopped = moving.from_bridge, moving.stop.state if moving.stop else State.CANCELLED
+    if stopped == State.CONFIRMED:
+        _start(account, session, moving, seen=f"{old.name} has stopped it.")
+    elif not presence.is_up(old):  # it is told when it comes back
+        _start(account, session, moving, seen=f"{old.name} is down.")
+    elif stopped not in BridgeOrder.UNDER_WAY or timezone.now() - moving.started_at > STOPPED_WITHIN:
+        _give_up(account, session, moving)
     else:
         enqueue("continue_move", session.pk, delay=LOOK_AGAIN)
 
@@ -80,23 +82,25 @@ def gives_back(account: Account, session: LinkSession) -> bool:
 
     False: it did not come by a move, or was connected there, so that its login is gone. The caller holds the locks.
     """
-    start = session.orders.filter(kind=Kind.START, why=Why.STAFF).order_by("-pk").first()
-    if start is None or start.bridge_id != session.bridge_id:
+    started = session.moves.filter(state=LinkMove.State.STARTED).select_related("from_bridge").order_by("-pk").first()
+    if started is None or started.to_bridge_id != session.bridge_id:
         return False
-    stops = session.orders.filter(kind=Kind.STOP, why=Why.STAFF, pk__lt=start.pk).exclude(bridge=start.bridge_id)
-    stop = stops.order_by("-pk").first()
-    if stop is None or account.status != Status.DISCONNECTED or account.status_changed_at > start.created_at:
+    if account.status != Status.DISCONNECTED or account.status_changed_at > started.state_changed_at:
         return False
-    words = f"it asks for a scan there, so the login is not there. {stop.bridge.name} has it again."
-    _go_back(account, session, stop, words=words)
+    if not started.advance(LinkMove.State.GIVEN_BACK):
+        return False
+    words = f"it asks for a scan there, so the login is not there. {started.from_bridge.name} has it again."
+    _go_back(account, session, started, words=words)
     # Not by a stop that anybody waits for: without a login nothing runs there that could be a second client.
-    outbox.order(session, Kind.STOP, why=Why.RECONCILE, bridge_id=start.bridge_id)
+    outbox.order(session, Kind.STOP, why=Why.RECONCILE, bridge_id=started.to_bridge_id)
     enqueue("recover_bridge", session.bridge_id, delay=LOOK_AGAIN)  # not asked yet: the question to the other is open
     return True
 
 
 def sweep() -> int:
     """Go on with the moves whose own task was lost. Gives how many there are."""
+    overdue = timezone.now() - ownership.STOP_AWAITED
+    _let_lapse(LinkMove.objects.filter(started_at__lte=overdue))
     lost = LinkSession.objects.filter(ended_at__isnull=True, account__status=Status.DISCONNECTED)
     moving = list(lost.filter(ownership.waits_for_stop()).order_by("pk").values_list("pk", flat=True)[:200])
     for pk in moving:
@@ -114,7 +118,7 @@ def _linked_session(account: Account) -> LinkSession:
 
 def _check(target: Bridge, *, account: Account, session: LinkSession) -> None:
     running = target.sessions.filter(ended_at__isnull=True).count()
-    is_moving = LinkSession.objects.filter(ownership.waits_for_stop(), pk=session.pk).exists()
+    is_moving = ownership.awaited_moves().filter(session=session.pk).exists()
     refusals = (
         (target.pk == session.bridge_id, "SAME_BRIDGE", _("It is on this bridge already.")),
         (is_moving, "MOVE_IN_PROGRESS", _("It is being moved at the moment. Wait a minute.")),
@@ -136,7 +140,9 @@ def _hand_over(account: Account, session: LinkSession, target: Bridge, *, actor:
     """The first step: the session is the new bridge's, and the old one is told to stop it."""
     old = session.bridge
     _belong_to(session, target)
-    outbox.order(session, Kind.STOP, bridge_id=old.pk, why=Why.STAFF, actor=actor)
+    stop = outbox.order(session, Kind.STOP, bridge_id=old.pk, why=Why.MOVE, actor=actor)
+    _let_lapse(session.moves.all())  # one of more than a day ago, where no sweep has come by since
+    session.moves.create(from_bridge=old, to_bridge=target, stop=stop, actor=actor, reason=reason[:500])
     enqueue("continue_move", session.pk)
     words = f"It moves from {old.name} to {target.name}: first {old.name} must stop it. {reason}".strip()[:500]
     if account.status == Status.CONNECTED:
@@ -146,20 +152,38 @@ def _hand_over(account: Account, session: LinkSession, target: Bridge, *, actor:
         account.touch()
 
 
-def _start(account: Account, session: LinkSession, stop: BridgeOrder, *, seen: str) -> None:
-    outbox.order(session, Kind.START, why=Why.STAFF, actor=stop.actor)
+def _start(account: Account, session: LinkSession, moving: LinkMove, *, seen: str) -> None:
+    if not moving.advance(LinkMove.State.STARTED):
+        return
+    outbox.order(session, Kind.START, why=Why.MOVE, actor=moving.actor)
     enqueue("recover_bridge", session.bridge_id, delay=RECOVER_AFTER + 1)
     account.note(trigger="move", session=session, reason=f"{seen} {session.bridge.name} is told to start it.")
     account.touch()
 
 
-def _go_back(account: Account, session: LinkSession, stop: BridgeOrder, *, words: str) -> None:
+def _give_up(account: Account, session: LinkSession, moving: LinkMove) -> None:
+    if not moving.advance(LinkMove.State.GIVEN_UP):
+        return
+    words = f"{moving.from_bridge.name} is up and did not say that it has stopped it. It stays there."
+    _go_back(account, session, moving, words=words)
+    outbox.ask(session, Why.RECOVERY)  # what it has done meanwhile; its answer restores the link (rule 10)
+
+
+def _go_back(account: Account, session: LinkSession, moved: LinkMove, *, words: str) -> None:
     """As it was."""
-    target, old = session.bridge, stop.bridge
-    _belong_to(session, old)
-    session.orders.filter(pk=stop.pk, state=State.PENDING).update(state=State.CANCELLED, closed_at=timezone.now())
+    target = session.bridge
+    _belong_to(session, moved.from_bridge)
+    if moved.stop_id is not None:
+        stop = session.orders.filter(pk=moved.stop_id, state=State.PENDING)
+        stop.update(state=State.CANCELLED, closed_at=timezone.now())
     account.note(trigger="move", session=session, reason=f"Not moved to {target.name}: {words}")
     account.touch()
+
+
+def _let_lapse(moves: QuerySet[LinkMove]) -> None:
+    """Nobody waits for their stops any more. Each by its key: an update along an index could deadlock with `go_on`."""
+    for overdue in moves.filter(state=LinkMove.State.WAITS_FOR_STOP):
+        overdue.advance(LinkMove.State.LAPSED)
 
 
 def _belong_to(session: LinkSession, bridge: Bridge) -> None:

@@ -1,4 +1,4 @@
-"""Link sessions, the history of accounts, and invitations."""
+"""Link sessions, their moves to other bridges, the history of accounts, and invitations."""
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import LinkInvitation, LinkSession, Transition
+from accounts.models import LinkInvitation, LinkMove, LinkSession, Transition
 from sessions_admin import display, labels
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
 from sessions_admin.visibility import page_of_row
@@ -54,6 +54,24 @@ class LinkSessionAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("end reason"), ordering="end_reason")
     def why(self, session: LinkSession) -> str:
         return display.reason(session.end_reason) or "–"
+
+
+@admin.register(LinkMove)
+class LinkMoveAdmin(ReadOnlyAdmin):
+    list_display = ["session", "from_bridge", "to_bridge", "status", "actor", "started"]
+    list_select_related = ["session", "from_bridge", "to_bridge", "actor"]
+    list_filter = ["state"]
+    search_fields = ["session__session_id", "session__account__label", "session__account__phone_number", "reason"]
+    search_help_text = gettext_lazy("Session id, account, phone number or reason")
+    phone_lookup = "session__account__phone_number"
+    ordering = ["-pk"]
+    fields = ["session", "from_bridge", "to_bridge", "state", "state_changed_at", "started_at", "actor", "reason"]
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def status(self, move: LinkMove) -> SafeString:
+        return display.dot(display.MOVE_TONES[move.state], move.get_state_display())
+
+    started = age_of("started_at", gettext_lazy("started"))
 
 
 @admin.register(Transition)

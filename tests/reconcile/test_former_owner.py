@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.housekeeping import retention
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Message
+from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkMove, LinkSession, Message
 from accounts.pairing import attempts
 from tests.support.chats import PRIVATE, SENT, media, receive, stored_files
 from tests.support.links import QR, READY, status_of, stops_of
@@ -118,6 +118,7 @@ class TestMessages:
     def test_after_its_order_is_deleted_it_is_a_stranger(self, portal: Portal, moved: LinkSession) -> None:
         long_ago = timezone.now() - timedelta(days=91)
         moved.orders.update(created_at=long_ago, closed_at=long_ago, state=State.CONFIRMED)
+        moved.moves.update(started_at=long_ago)
         retention.run()
         assert_only_counted(portal, moved)
 
@@ -217,12 +218,12 @@ class TestStrangers:
     def test_one_that_another_session_was_moved_away_from(self, gamma: Portal, moved: LinkSession) -> None:
         other = Account.objects.create(workspace=moved.account.workspace)
         mine = LinkSession.objects.create(session_id="webjs_1_1_other", account=other, bridge=moved.bridge)
-        mine.orders.create(bridge=Bridge.objects.get(name="gamma"), kind=Kind.STOP, why=Why.STAFF)
+        mine.moves.create(from_bridge=Bridge.objects.get(name="gamma"), to_bridge=moved.bridge)
         assert_only_counted(gamma, moved)
 
     def test_nobody_else_is_looked_up(self, portal: Portal, gamma: Portal, moved: LinkSession) -> None:
         """Messages are most of the traffic: its owner's, and those of nobody's, cost no query more."""
-        owner, table = Portal("beta-hmac"), BridgeOrder._meta.db_table
+        owner, table = Portal("beta-hmac"), LinkMove._meta.db_table
         with CaptureQueriesContext(connection) as asked:
             receive(owner, moved, PRIVATE)
             receive(owner, "webjs_1_1_nobody00", PRIVATE)

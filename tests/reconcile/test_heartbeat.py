@@ -10,9 +10,8 @@ from django.utils import timezone
 
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Transition, Workspace
-from accounts.orders import outbox
 from accounts.pairing import attempts
-from accounts.reconcile import diff, run
+from accounts.reconcile import diff, relocation, run
 from tests.support.links import move_back, status_of
 from tests.support.lists import SAID, advice, beat, crowd, linked, missing_twice
 from tests.support.portal import PHONE, Portal, make_bridge
@@ -99,8 +98,10 @@ class TestStop:
 
     def test_what_was_moved_away_from_it_while_it_was_silent(self, linked: LinkSession, bridge: Bridge) -> None:
         """Its stop waits: for ten minutes, after long refusals."""
-        stop = outbox.order(linked, BridgeOrder.Kind.STOP, delay=540, why=BridgeOrder.Why.STAFF)
-        LinkSession.objects.update(bridge=make_bridge("beta"))
+        beta = make_bridge("beta", last_heard_at=timezone.now())
+        relocation.move(linked.account_id, beta.pk, actor=None, reason="", has_login=True)
+        stop = linked.orders.get(kind=BridgeOrder.Kind.STOP)
+        BridgeOrder.objects.filter(pk=stop.pk).update(due_at=timezone.now() + timedelta(seconds=540))
         assert advice(linked.session_id) == ([linked.session_id], [])
         stop.refresh_from_db()
         assert stop.due_at <= timezone.now()

@@ -14,6 +14,7 @@ from accounts.models import (
     Incident,
     Lease,
     LinkInvitation,
+    LinkMove,
     LinkSession,
     Message,
     Pulse,
@@ -81,6 +82,7 @@ def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridg
     Incident.objects.create(bridge=bridge, kind="down", open_key="down-1")
     ReconcileRun.objects.create(bridge=bridge, expected=2, running=1, absent=1)
     StraySession.objects.create(bridge=bridge, session_id="webjs_1_1_stray", phone_number="6281116801642")
+    LinkMove.objects.create(session=session, from_bridge=bridge, to_bridge=bridge, actor=alice, state="given_up")
     Lease.objects.create(name="sweep", until=timezone.now(), taken_at=timezone.now(), result="nothing to do")
     Pulse.objects.create(lane="orders", asked_at=timezone.now())
     attempts.force_reset(linked.pk, actor=alice, reason="first reset")

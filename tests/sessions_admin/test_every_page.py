@@ -19,6 +19,7 @@ READ_ONLY = [
     "accounts.Incident",
     "accounts.Lease",
     "accounts.LinkInvitation",
+    "accounts.LinkMove",
     "accounts.LinkSession",
     "accounts.Message",
     "accounts.Pulse",

@@ -7,7 +7,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Transition, Workspace
+from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkMove, LinkSession, Transition, Workspace
 from accounts.models.session import new_session_id
 from accounts.reconcile import recovery
 from tests.support.links import link, move_back
@@ -39,6 +39,7 @@ def pass_time(seconds: float) -> None:
     shift = timedelta(seconds=seconds)
     Account.objects.update(status_changed_at=F("status_changed_at") - shift)
     BridgeOrder.objects.update(created_at=F("created_at") - shift, due_at=F("due_at") - shift)
+    LinkMove.objects.update(started_at=F("started_at") - shift, state_changed_at=F("state_changed_at") - shift)
     Transition.objects.update(created_at=F("created_at") - shift)
     LinkSession.objects.update(last_connected_at=F("last_connected_at") - shift)
     Lease.objects.update(until=F("until") - shift)

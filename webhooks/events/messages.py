@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from accounts.db.locking import atomically
-from accounts.models import BridgeOrder, Message
+from accounts.models import LinkMove, Message
 from accounts.pairing.bridge_events import Outcome
 from api.http.errors import ApiError
 
@@ -24,11 +24,10 @@ READ, PLAYED = 3, 4
 def comes_from_former_owner(bridge_id: int, session_pk: int) -> bool:
     """Whether the session was moved away from this bridge (accounts/reconcile/relocation.py).
 
-    What it received until its stop was done may wait in its outbox for 24 h (contract, 5.1). The order that tells is
-    kept for LINKDESK_KEEP_ORDERS_DAYS, and in any case until it is closed.
+    What it received until its stop was done may wait in its outbox for 24 h (contract, 5.1). The move is kept for
+    LINKDESK_KEEP_ORDERS_DAYS, and in any case as long as the order of that stop.
     """
-    stops = BridgeOrder.objects.filter(kind=BridgeOrder.Kind.STOP, why=BridgeOrder.Why.STAFF)
-    return stops.filter(session=session_pk, bridge=bridge_id).exists()
+    return LinkMove.objects.filter(session=session_pk, from_bridge=bridge_id).exists()
 
 
 def received(session_pk: int, data: dict[str, Any]) -> Outcome:
