@@ -82,7 +82,7 @@ def _order_again(move, orders):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0007_rival_seen_at"),
+        ("accounts", "0010_reasons_in_columns"),
     ]
 
     operations = [
