@@ -15,6 +15,7 @@ class BridgeProcess(models.Model):
     bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="processes", verbose_name=_("bridge"))
     boot = ExactCharField(_("process"), max_length=64)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
+    # In a heartbeat or a poll; an event only makes the row.
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     # When it last took the place of another one, and when another one took its place. One that is back long after it
     # was replaced counts as new, so all of these may be set; what it said before stays older than its successor.

@@ -156,6 +156,21 @@ class TestAtOnce:
         assert at_once([tell] * 6) == [None] * 6
         assert BridgeProcess.objects.get().told_of.get() == linked
 
+    def test_a_new_process_that_tells_of_all_its_sessions(self, portal: Portal, linked: LinkSession) -> None:
+        ids = [linked.session_id, *crowd(linked, 11)]
+        beat(*ids, boot="A")
+        bodies = [{"event": "session_authenticated", "data": {"session_id": name}} for name in ids]
+        numbers = {"X-Bridge-Boot": "B", "X-Bridge-Sequence": "1"}
+        events = [
+            partial(until_taken, partial(portal.send, body, **numbers | {"X-Event-Id": name}))
+            for name, body in zip(ids, bodies, strict=True)
+        ]
+        answers = at_once([*events, *[partial(until_taken, partial(beat, *ids, boot="B"))] * 2])
+        assert {answer.status_code for answer in answers} == {200}
+        assert BridgeProcess.objects.get(boot="B").told_of.count() == len(ids)
+        assert set(LinkSession.objects.values_list("applied_boot", flat=True)) == {"B"}
+        assert processes.was_replaced(linked.bridge_id, "A", by="B")
+
 
 class TestRetention:
     def test_those_that_are_long_gone_but_not_the_newest(self, bridge: Bridge, linked: LinkSession) -> None:
