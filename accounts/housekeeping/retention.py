@@ -11,16 +11,17 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 from django_q.models import Failure
 
 from accounts.db.locking import atomically
-from accounts.models import BridgeOrder, Incident, LinkMove, Message, ReconcileRun, StraySession
+from accounts.models import BridgeOrder, BridgeProcess, Incident, LinkMove, Message, ReconcileRun, StraySession
 
 BATCH = 1_000  # rows a statement: locks are held for milliseconds
 MOST = 100_000  # rows a run, of one kind; the next run goes on
-PATIENCE = 6  # seconds a run, of one kind, of seven: the queue kills a task at 45
+PATIENCE = 4  # seconds a run, of one kind, of nine: the queue kills a task at 45
+PROCESS_DAYS = 180  # as dead letters by default: until then an event of a process that is gone may be replayed
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is as old
 CLOSED = [BridgeOrder.State.CONFIRMED, BridgeOrder.State.FAILED, BridgeOrder.State.CANCELLED]
@@ -36,6 +37,7 @@ def run() -> dict[str, int]:
         "runs": _runs(),
         "strays": _strays(),
         "incidents": _incidents(),
+        "processes": _processes(),
     }
 
 
@@ -119,3 +121,14 @@ def _strays() -> int:
 
 def _incidents() -> int:
     return prune(Incident.objects.filter(closed_at__lt=limit(settings.LINKDESK_KEEP_INCIDENTS_DAYS)))
+
+
+def _processes() -> int:
+    """Those that are long gone, but for the newest of each bridge. What they told of goes first, in batches as well."""
+    before = limit(PROCESS_DAYS)
+    newest = BridgeProcess.objects.values("bridge").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    gone = BridgeProcess.objects.filter(last_seen_at__lt=before).exclude(pk__in=list(newest))
+    gone = gone.exclude(replaced_at__gte=before)
+    told = BridgeProcess.told_of.through.objects.filter(bridgeprocess__in=gone)
+    prune(told)
+    return prune(gone)

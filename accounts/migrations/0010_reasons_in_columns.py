@@ -54,7 +54,7 @@ def _of_all(rows, key, aggregate):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0007_rival_seen_at"),
+        ("accounts", "0009_bridge_processes"),
     ]
 
     operations = [

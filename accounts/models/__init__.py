@@ -2,7 +2,7 @@
 
 from accounts.models.account import Account
 from accounts.models.bridge import Bridge, BridgeSecret
-from accounts.models.fleet import Incident, ReconcileRun, StraySession
+from accounts.models.fleet import BridgeProcess, Incident, ReconcileRun, StraySession
 from accounts.models.history import Transition
 from accounts.models.invitation import LinkInvitation
 from accounts.models.lease import Lease, Pulse
@@ -17,6 +17,7 @@ __all__ = [
     "Account",
     "Bridge",
     "BridgeOrder",
+    "BridgeProcess",
     "BridgeSecret",
     "Incident",
     "Lease",

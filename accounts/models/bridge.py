@@ -37,6 +37,7 @@ class Bridge(models.Model):
     draining = models.BooleanField(_("draining"), default=False, help_text=_("Takes nothing new; keeps what it runs."))
     # Its own word, with each heartbeat: it is shutting down, and refuses new sessions.
     says_draining = models.BooleanField(default=False, editable=False)
+    says_draining_since = models.DateTimeField(null=True, editable=False)
     workspaces = models.ManyToManyField(
         "accounts.Workspace",
         blank=True,

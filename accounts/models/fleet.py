@@ -1,4 +1,4 @@
-"""What the desk saw and did about its bridges: incidents, sessions it does not know, and each reconcile's summary."""
+"""What the desk saw and did about its bridges: processes, incidents, unknown sessions, each reconcile's summary."""
 
 from typing import Any
 
@@ -7,6 +7,31 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import ExactCharField
+
+
+class BridgeProcess(models.Model):
+    """One run of a bridge, by the id that the bridge gives it in heartbeats (`boot`) and with its events."""
+
+    bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="processes", verbose_name=_("bridge"))
+    boot = ExactCharField(_("process"), max_length=64)
+    first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
+    # In a heartbeat or a poll; an event only makes the row.
+    last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
+    # When it last took the place of another one, and when another one took its place. One that is back long after it
+    # was replaced counts as new, so all of these may be set; what it said before stays older than its successor.
+    took_over_at = models.DateTimeField(_("took over"), null=True)
+    first_replaced_at = models.DateTimeField(_("first replaced"), null=True)
+    replaced_at = models.DateTimeField(_("replaced"), null=True)
+    # The order in which processes first told of a session is that of these rows' ids.
+    told_of = models.ManyToManyField("accounts.LinkSession", related_name="+", editable=False)
+
+    class Meta:
+        verbose_name = _("bridge process")
+        verbose_name_plural = _("bridge processes")
+        constraints = [models.UniqueConstraint(fields=["bridge", "boot"], name="one_process_per_boot")]
+
+    def __str__(self) -> str:
+        return str(self.boot)
 
 
 class Incident(models.Model):
@@ -71,6 +96,12 @@ class StraySession(models.Model):
 class ReconcileRun(models.Model):
     """What one comparison of a bridge with the record saw and did. Never edited."""
 
+    class Sign(models.TextChoices):
+        """Of several processes behind one address. `note` says it to people; the code reads this."""
+
+        SEVERAL = "several", "several"
+        CAME_BACK = "came_back", "came back"
+
     bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="reconciles", verbose_name=_("bridge"))
     at = models.DateTimeField(_("when"), default=timezone.now)
     observing = models.BooleanField(_("only observed"), default=False)
@@ -81,6 +112,7 @@ class ReconcileRun(models.Model):
     stopped = models.PositiveIntegerField(_("stopped"), default=0)
     unknown = models.PositiveIntegerField(_("unknown"), default=0)
     note = models.CharField(_("note"), max_length=300, blank=True, default="")
+    sign = models.CharField(max_length=10, choices=Sign.choices, blank=True, default="", editable=False)
 
     class Meta:
         verbose_name = _("reconcile")

@@ -48,7 +48,7 @@ def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.Advice:
         ReconcileRun.objects.create(bridge=bridge, running=len(said.listed), note=f"{LEAVING} {process.note}".strip())
     spoke_at = max(filter(None, [bridge.last_heartbeat_at, bridge.last_polled_at]), default=bridge.created_at)
     _note(bridge, said, process=process, heartbeat=heartbeat, was_up=presence.is_up(bridge), spoke_at=spoke_at)
-    if said.draining and _is_leaving(bridge):
+    if _is_leaving(bridge):
         return run.Advice()
     return run.run(
         bridge,
@@ -61,14 +61,15 @@ def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.Advice:
 
 
 def _is_leaving(bridge: Bridge) -> bool:
-    lately = ReconcileRun.objects.filter(bridge=bridge, at__gt=timezone.now() - LEAVES_WITHIN)
-    return lately.filter(note__startswith=LEAVING).exists()
+    since = bridge.says_draining_since
+    return bridge.says_draining and since is not None and since > timezone.now() - LEAVES_WITHIN
 
 
 @atomically
 def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_up: bool, spoke_at: datetime) -> None:
     """`was_up`, `spoke_at`: of the bridge before this; in a second try of the transaction its row would say now."""
     now = timezone.now()
+    since = (bridge.says_draining and bridge.says_draining_since) or now
     told: dict[str, Any] = {"library": said.library, "version": said.version, "boot": said.boot}
     told |= {"booted_at": said.booted_at or (now if process.is_new else None)}
     told = {name: value for name, value in told.items() if value}
@@ -80,9 +81,12 @@ def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_
         last_heard_at=now,
         sessions_reported=len(said.listed),
         says_draining=said.draining,
+        says_draining_since=since if said.draining else None,
         **{"last_heartbeat_at" if heartbeat else "last_polled_at": now},
         **told,
     )
+    if said.boot:
+        processes.seen(bridge.pk, said.boot, replaces=process.replaces)
     bridge.refresh_from_db()
     if process.is_new:  # what it did not name before says nothing about the new one
         LinkSession.objects.filter(bridge=bridge, ended_at=None, absent_polls__gt=0).update(absent_polls=0)

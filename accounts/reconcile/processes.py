@@ -8,17 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Max, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.bridges import incidents
 from accounts.bridges.incidents import Kind
-from accounts.models import Bridge, BridgeOrder, ReconcileRun
+from accounts.db.locking import atomically
+from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
 from accounts.reconcile.diff import Differences
 
 CLOCKS = 10  # seconds by which an uptime may be off: the time an answer takes, and a clock that is set
 KNOWN_FOR = timedelta(hours=1)  # then a process that was replaced counts as a new one
-CAME_BACK = "Sessions came back that nobody had started."
-SEVERAL = "Different processes answer."
+SAYS = {
+    ReconcileRun.Sign.CAME_BACK: "Sessions came back that nobody had started.",
+    ReconcileRun.Sign.SEVERAL: "Different processes answer.",
+}
 NO_PROOF = "An absence proves nothing at the moment."
 OPENED_LATELY = 120  # seconds; who was told to open explains itself
 CALM_AFTER = timedelta(minutes=15)  # without another sign; of two that answer in turn none stays hidden so long
@@ -26,21 +31,65 @@ CALM_AFTER = timedelta(minutes=15)  # without another sign; of two that answer i
 
 @dataclass(frozen=True)
 class Process:
-    """`several`: neither the one that answered before nor a new one. `note`: what is to be remembered of it."""
+    """`several`: neither the one that answered before nor a new one. `replaces`: the `boot` whose place it takes.
+
+    `note` tells people of it.
+    """
 
     is_new: bool = False
     several: bool = False
+    replaces: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why an absence proves nothing, in words; without them it counts. `sign`: what this list itself has shown."""
+
+    sign: str = ""
     note: str = ""
 
 
 SAME = Process()
 
 
+def seen(bridge_id: int, boot: str, *, replaces: str = "") -> None:
+    """Note that process `boot` speaks, and whose place it took. In a transaction that has locked the bridge.
+
+    A twin notes the same, a moment later.
+    """
+    now = timezone.now()
+    known = BridgeProcess.objects.filter(bridge=bridge_id)
+    if not known.filter(boot=boot).update(last_seen_at=now):
+        BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=boot)
+    if replaces:
+        BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=replaces)
+        # The order counts, also where the clock was set back since the last time.
+        at = max(filter(None, [now, known.aggregate(last=Max("took_over_at"))["last"]]))
+        first = Coalesce("first_replaced_at", Value(at))
+        known.filter(boot=replaces).update(first_replaced_at=first, replaced_at=at)
+        known.filter(boot=boot).update(took_over_at=at)
+
+
+@atomically
+def tells_of(session_pk: int, *, bridge_id: int, boot: str) -> None:
+    """Note that process `boot` speaks of a session; only its first time counts, whichever twin notes it."""
+    process, _is_new = BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=boot)
+    process.told_of.add(session_pk)
+
+
+def told_before(session_pk: int, *, bridge_id: int, boot: str, other: str) -> bool:
+    """Whether process `boot` of the bridge first spoke of the session before its process `other` did."""
+    first_words = BridgeProcess.told_of.through.objects.filter(linksession=session_pk, bridgeprocess__bridge=bridge_id)
+    began = first_words.filter(bridgeprocess__boot=other).values("pk")
+    return first_words.filter(bridgeprocess__boot=boot, pk__lt=Subquery(began)).exists()
+
+
 def was_replaced(bridge_id: int, boot: str, *, by: str) -> bool:
-    """Whether the bridge has told of process `by` after it had told that `boot` was replaced."""
-    known = ReconcileRun.objects.filter(bridge=bridge_id)
-    gone = known.filter(note__contains=f"process {boot} was replaced by ").order_by("pk").first()
-    return gone is not None and known.filter(pk__gte=gone.pk, note__contains=f"was replaced by {by}.").exists()
+    """Whether process `by` took over when `boot` was replaced, or later."""
+    known = BridgeProcess.objects.filter(bridge=bridge_id)
+    gone = known.filter(boot=boot).values("first_replaced_at")
+    return known.filter(boot=by, took_over_at__gte=Subquery(gone)).exists()
 
 
 def identify(bridge: Bridge, *, boot: str, booted_at: datetime | None) -> Process:
@@ -63,12 +112,14 @@ def _process_by_boot(bridge: Bridge, boot: str) -> Process:
     """A process that was replaced never comes back, unless in a heartbeat that comes late; if it does, both live."""
     if boot == bridge.boot:
         return SAME
-    known = ReconcileRun.objects.filter(bridge=bridge, at__gt=timezone.now() - KNOWN_FOR)
-    if known.filter(note__contains=f"process {boot} was replaced").exists():
+    lately = timezone.now() - KNOWN_FOR
+    known = BridgeProcess.objects.filter(bridge=bridge, boot=boot)
+    if known.filter(replaced_at__gt=lately).exists():
         return Process(several=True)
-    if known.filter(note__contains=f"was replaced by {boot}.").exists():
+    if known.filter(took_over_at__gt=lately).exists():
         return SAME  # which another one had interrupted
-    return Process(is_new=True, note=f"Started anew: process {bridge.boot} was replaced by {boot}.")
+    note = f"Started anew: process {bridge.boot} was replaced by {boot}."
+    return Process(is_new=True, replaces=bridge.boot, note=note)
 
 
 def look(
@@ -78,20 +129,28 @@ def look(
     *,
     several: bool,
     is_open: Mapping[str, datetime],
-) -> str:
-    """Why an absence proves nothing at the moment; empty: it counts. `runs` are those of the last minutes.
+) -> Doubt:
+    """Whether an absence proves something at the moment. `runs` are those of the last minutes.
 
     One sign may be chance: the desk's clock was set, or the last words of a killed process came late.
     """
-    sign = SEVERAL if several else CAME_BACK if _flips(bridge, found) else ""
-    signs = [known for run in runs for known in (SEVERAL, CAME_BACK) if known in run.note]
+    sign = _sign(bridge, found, several=several)
+    signs = {run.sign for run in runs if run.sign}
     if sign and (signs or Kind.ALTERNATING in is_open):
-        incidents.report(bridge.pk, Kind.ALTERNATING, summary=sign)
+        incidents.report(bridge.pk, Kind.ALTERNATING, summary=SAYS[sign])
     elif Kind.ALTERNATING in is_open:
         if timezone.now() - is_open[Kind.ALTERNATING] <= CALM_AFTER:
-            return NO_PROOF
+            return Doubt(note=NO_PROOF)
         incidents.close(bridge.pk, Kind.ALTERNATING)
-    return sign or (NO_PROOF if CAME_BACK in signs else "")
+    if sign:
+        return Doubt(sign, SAYS[sign])
+    return Doubt(note=NO_PROOF if ReconcileRun.Sign.CAME_BACK in signs else "")
+
+
+def _sign(bridge: Bridge, found: Differences, *, several: bool) -> ReconcileRun.Sign | None:
+    if several:
+        return ReconcileRun.Sign.SEVERAL
+    return ReconcileRun.Sign.CAME_BACK if _flips(bridge, found) else None
 
 
 def _flips(bridge: Bridge, found: Differences) -> bool:

@@ -58,6 +58,7 @@ class Done:
     tried: int = 0
     moved: int = 0
     notes: list[str] = field(default_factory=list)
+    sign: str = ""
     has_more: bool = False
 
 
@@ -106,7 +107,8 @@ def _reconcile(
     done = Done(notes=[note] if note else [])
     is_open = incidents.open_of(bridge.pk)
     doubt = processes.look(bridge, found, runs, several=several, is_open=is_open)
-    done.notes += [doubt] if doubt else []
+    done.sign = doubt.sign
+    done.notes += [doubt.note] if doubt.note else []
     lost_logins.look(bridge, listed, is_open=is_open)
     _remember(bridge, found)
     unknown.record(bridge.pk, found.unknown, listed=listed, heartbeat=heartbeat)
@@ -114,7 +116,7 @@ def _reconcile(
     _move(found, done)
     done.stops = unwanted.stop(bridge, found, listed=listed, is_open=is_open, observing=is_observing())
     done.notes += done.stops.notes
-    if not doubt and not _is_restoring(bridge, found):
+    if not doubt.note and not _is_restoring(bridge, found):
         _restore(bridge, found, done)
     _sum_up(bridge, found, done, running=len(listed), runs=runs)
     if (done.has_more or done.stops.has_more) and not is_observing():
@@ -223,6 +225,7 @@ def _sum_up(bridge: Bridge, found: Differences, done: Done, *, running: int, run
         "restored": len(done.restored),
         "stopped": len(done.stops.ordered),
         "note": " ".join(done.notes)[:300],
+        "sign": done.sign,
     }
     as_before = runs and all(getattr(runs[0], name) == value for name, value in summary.items())
     if as_before and (is_observing() or not done.moved):

@@ -1,4 +1,4 @@
-"""What the desk saw of its bridges: incidents, and what each comparison with the record found and did."""
+"""What the desk saw of its bridges: incidents, their processes, and what each comparison found and did."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import Incident, ReconcileRun
+from accounts.models import BridgeProcess, Incident, ReconcileRun
 from sessions_admin import display
 from sessions_admin.admin.base import ReadOnlyAdmin, age_of
 from sessions_admin.admin.filters import ClosedFilter
@@ -51,6 +51,23 @@ class IncidentAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("what to do"))
     def todo(self, incident: Incident) -> str:
         return str(INCIDENTS[incident.kind].todo)
+
+
+@admin.register(BridgeProcess)
+class BridgeProcessAdmin(ReadOnlyAdmin):
+    list_display = ["boot", "bridge", "first", "last", "replaced"]
+    list_select_related = ["bridge"]
+    list_filter = ["bridge"]
+    search_fields = ["bridge__name", "boot"]
+    search_help_text = gettext_lazy("Bridge or process")
+    ordering = ["-pk"]
+    fields = ["boot", "bridge", "first_seen_at", "last_seen_at", "took_over_at", "first_replaced_at", "replaced_at"]
+
+    first = age_of("-first_seen_at", gettext_lazy("first seen"))
+
+    last = age_of("-last_seen_at", gettext_lazy("last seen"))
+
+    replaced = age_of("-replaced_at", gettext_lazy("replaced"))
 
 
 def _figure(field: str, title: Any) -> Any:

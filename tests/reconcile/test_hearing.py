@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.bridges import choosing, incidents, presence, watch
 from accounts.bridges.incidents import Kind
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, Incident, Lease, LinkSession, ReconcileRun, Workspace
+from accounts.models import Account, Bridge, Incident, Lease, LinkSession, Workspace
 from accounts.reconcile import heartbeat, polling
 from tests.support.links import status_of
 from tests.support.lists import beat, bridge, crowd, linked, open_kinds, row, shows
@@ -191,7 +191,7 @@ class TestLeaving:
         beat(draining=True)
         LinkSession.objects.update(absent_polls=2)
         assert beat(draining=True).json()["restore"] == []
-        ReconcileRun.objects.update(at=timezone.now() - heartbeat.LEAVES_WITHIN)
+        Bridge.objects.update(says_draining_since=timezone.now() - heartbeat.LEAVES_WITHIN)
         assert len(beat(draining=True).json()["restore"]) == 1
 
 

@@ -11,6 +11,7 @@ from django_q.models import OrmQ, Task
 from accounts.models import (
     Account,
     Bridge,
+    BridgeProcess,
     Incident,
     Lease,
     LinkInvitation,
@@ -81,6 +82,7 @@ def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridg
     Group.objects.create(name="Support")
     Incident.objects.create(bridge=bridge, kind="down", open_key="down-1")
     ReconcileRun.objects.create(bridge=bridge, expected=2, running=1, absent=1)
+    BridgeProcess.objects.create(bridge=bridge, boot="b1", replaced_at=timezone.now())
     StraySession.objects.create(bridge=bridge, session_id="webjs_1_1_stray", phone_number="6281116801642")
     LinkMove.objects.create(session=session, from_bridge=bridge, to_bridge=bridge, actor=alice, state="given_up")
     Lease.objects.create(name="sweep", until=timezone.now(), taken_at=timezone.now(), result="nothing to do")

@@ -15,6 +15,7 @@ from tests.sessions_admin.pages import MODELS, first, url
 
 READ_ONLY = [
     "accounts.BridgeOrder",
+    "accounts.BridgeProcess",
     "accounts.BridgeSecret",
     "accounts.Incident",
     "accounts.Lease",

@@ -42,10 +42,9 @@ def _is_of_an_earlier_run(event: WebhookEvent, applied: str) -> bool:
 
     Only where that is known: of two runs the record may as well have the older one.
     """
-    told = WebhookEvent.objects.filter(session=event.session_id, bridge=event.bridge_id)
-    began = told.filter(boot=applied).order_by("pk").values_list("pk", flat=True).first()
-    talked_before = began is not None and told.filter(boot=event.boot, pk__lt=began).exists()
-    return talked_before or processes.was_replaced(event.bridge_id, event.boot, by=applied)
+    bridge_id, boot = event.bridge_id, event.boot
+    talked_before = processes.told_before(event.session_id, bridge_id=bridge_id, boot=boot, other=applied)
+    return talked_before or processes.was_replaced(bridge_id, boot, by=applied)
 
 
 @atomically

@@ -15,6 +15,7 @@ from accounts.db.locking import atomically
 from accounts.lifecycle import SOFT_ENDS
 from accounts.models import LinkSession
 from accounts.orders.outbox import stop_resurrected
+from accounts.reconcile import processes
 from webhooks import rate_limits
 from webhooks.bridge_api.reports import flag_rival
 from webhooks.events.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING
@@ -55,6 +56,8 @@ def receive(delivery: Delivery, *, charge: bool = True) -> str:
         if not session.is_open and session.bridge_id == delivery.bridge_id:
             _stop_if_it_runs(delivery)
         return outcome or "applied"
+    if delivery.boot not in {"", session.applied_boot}:
+        processes.tells_of(session.pk, bridge_id=delivery.bridge_id, boot=delivery.boot)
     event_pk = store.store(delivery, session.pk, fields=fields)
     if event_pk is None:
         return _take_over(delivery, fields=fields)
