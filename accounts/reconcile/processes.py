@@ -83,8 +83,8 @@ def look(
 
     One sign may be chance: the desk's clock was set, or the last words of a killed process came late.
     """
-    sign = SEVERAL if several else CAME_BACK if _flips(bridge, found) else ""
-    signs = [known for run in runs for known in (SEVERAL, CAME_BACK) if known in run.note]
+    sign = SEVERAL if several else _sign_of_another(bridge, found)
+    signs = _signs_in(runs)
     if sign and (signs or Kind.ALTERNATING in is_open):
         incidents.report(bridge.pk, Kind.ALTERNATING, summary=sign)
     elif Kind.ALTERNATING in is_open:
@@ -94,13 +94,17 @@ def look(
     return sign or (NO_PROOF if CAME_BACK in signs else "")
 
 
-def _flips(bridge: Bridge, found: Differences) -> bool:
-    """Whether a session is back that this process had named before, without having been told to open it."""
+def _signs_in(runs: Sequence[ReconcileRun]) -> list[str]:
+    return [known for run in runs for known in (SEVERAL, CAME_BACK) if known in run.note]
+
+
+def _sign_of_another(bridge: Bridge, found: Differences) -> str:
+    """A session is back that this process had named before, without having been told to open it."""
     since = bridge.booted_at
     back = [row.pk for row in found.back if row.last_seen_at and (since is None or row.last_seen_at > since)]
     if not back:
-        return False
+        return ""
     lately = timezone.now() - timedelta(seconds=OPENED_LATELY)
     told = BridgeOrder.objects.filter(session__in=back, created_at__gt=lately)
     opened = told.filter(kind__in=BridgeOrder.OPENING)
-    return not set(back) <= set(opened.values_list("session_id", flat=True))
+    return "" if set(back) <= set(opened.values_list("session_id", flat=True)) else CAME_BACK

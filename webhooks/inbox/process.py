@@ -16,7 +16,7 @@ from accounts.db.locking import atomically
 from accounts.logs.format import about
 from accounts.pairing.bridge_events import Outcome
 from api.serializers import checked
-from webhooks.events.handlers import LIFECYCLE, MESSAGES, REOPENING
+from webhooks.events.handlers import HANDLED, LIFECYCLE, REOPENING
 from webhooks.events.ordering import Overtaken, advance, doubt, set_aside, verify
 from webhooks.models import WebhookEvent
 
@@ -103,9 +103,7 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
             advance(event)
         if not outcome:
             verify(event)
-    event.state = State.IGNORED if outcome else State.APPLIED
-    event.reason, event.error, event.finished_at = outcome, "", timezone.now()
-    event.save(update_fields=["state", "reason", "error", "finished_at"])
+    event.finish(outcome)
     return outcome or "applied"
 
 
@@ -130,5 +128,4 @@ def _storable(text: str) -> str:
 
 def fields_of(event: str, data: dict[str, Any]) -> dict[str, Any]:
     """What the event's shape makes of its data. Raises ValidationError, a 400."""
-    handler = LIFECYCLE.get(event) or MESSAGES[event]
-    return checked(handler.shape, data)
+    return checked(HANDLED[event].shape, data)
