@@ -31,19 +31,19 @@ class PairingRefused(Exception):
 
 
 class May(Flag):
-    """What stands in the way of a new attempt, and who asks for one may pass. Without any of these it is refused."""
+    """What whoever asks for an attempt may pass, where it stands in the way; else the attempt is refused."""
 
     NOTHING = 0
     RENEW = auto()  # end an attempt that waits for its scan
     INTERRUPT = auto()  # end any attempt, also a scanned one and in its quiet time (rule 7); for staff
-    LEAVE_LINE = auto()  # give a place in line up, and go to its end
+    LEAVE_LINE = auto()  # give up a place in line, and begin at its end
     SKIP_COOLDOWN = auto()  # rule 8
     OVERRIDE = INTERRUPT | LEAVE_LINE | SKIP_COOLDOWN
 
 
 @dataclass(frozen=True)
 class Request:
-    """Who asks for an attempt, why, and what they may pass. Raises ValueError where nobody takes a risk that it has."""
+    """Who asks for an attempt, and why. Raises ValueError for one that overrides without an actor or a reason."""
 
     trigger: str
     actor: User | None = None
@@ -51,8 +51,8 @@ class Request:
     may: May = May.NOTHING
 
     def __post_init__(self) -> None:
-        is_risky = bool(self.may & (May.LEAVE_LINE | May.SKIP_COOLDOWN))
-        if is_risky and (self.actor is None or not self.reason.strip()):
+        overrides = bool(self.may & (May.LEAVE_LINE | May.SKIP_COOLDOWN))
+        if overrides and (self.actor is None or not self.reason.strip()):
             raise ValueError("An override says who takes the risk, and why.")
 
 
@@ -69,8 +69,8 @@ def start(
     """Begin an attempt to link, or let it wait in its bridge's line (`waits_in_line`).
 
     On `bridge`, which the caller has checked, or the best one; the order to it is committed with the attempt and goes
-    out afterwards. What it `may` pass of a place in line or the cooldown is the risk of `actor`, for `reason`
-    (cooldown.risk_of). Raises ValueError without both, and PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN,
+    out afterwards. Whoever `may` leave the line or skip the cooldown takes a risk (cooldown.risk_of) as `actor`, for
+    `reason`. Raises ValueError without both, and PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN,
     ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE, ACCOUNT_INACTIVE.
     """
     request = Request(trigger, actor, reason, may)

@@ -270,6 +270,17 @@ class TestOverride:
         with pytest.raises(ValueError, match="why"):
             pairing.start(account.pk, trigger="admin", actor=bob, reason=reason, may=May.SKIP_COOLDOWN)
 
+    @pytest.mark.parametrize("may", [May.LEAVE_LINE, May.SKIP_COOLDOWN, May.OVERRIDE])
+    def test_whatever_is_a_risk_needs_a_reason(self, account: Account, bob: User, may: May) -> None:
+        with pytest.raises(ValueError, match="why"):
+            pairing.start(account.pk, trigger="admin", actor=bob, may=may)
+
+    @pytest.mark.parametrize("may", [May.RENEW, May.INTERRUPT])
+    def test_a_new_code_needs_none_and_passes_no_cooldown(self, portal: Portal, account: Account, may: May) -> None:
+        for _ in range(5):
+            fail(portal, account, ago=300)
+        assert refusal_of(account, may=may).code == "PAIRING_COOLDOWN"
+
     def test_nobody_overrides_without_a_name(self, account: Account) -> None:
         with pytest.raises(ValueError, match="who"):
             pairing.start(account.pk, trigger="admin", reason="because", may=May.SKIP_COOLDOWN)
