@@ -16,7 +16,7 @@ from accounts.db.locking import atomically
 from accounts.logs.format import about
 from accounts.pairing.bridge_events import Outcome
 from api.serializers import checked
-from webhooks.events.handlers import HANDLED, LIFECYCLE, REOPENING
+from webhooks.events.handlers import LIFECYCLE, MESSAGES, REOPENING
 from webhooks.events.ordering import Overtaken, advance, doubt, set_aside, verify
 from webhooks.models import WebhookEvent
 
@@ -128,4 +128,5 @@ def _storable(text: str) -> str:
 
 def fields_of(event: str, data: dict[str, Any]) -> dict[str, Any]:
     """What the event's shape makes of its data. Raises ValidationError, a 400."""
-    return checked(HANDLED[event].shape, data)
+    handler = LIFECYCLE.get(event) or MESSAGES[event]
+    return checked(handler.shape, data)
