@@ -7,17 +7,28 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 E164 = re.compile(r"[1-9][0-9]{6,14}")
+PUNCTUATION = re.compile(r"[\s().+-]")
+SHORTEST_SEARCH = 4  # digits; fewer are more likely part of something else
 
 
 def normalise(text: str) -> str:
     """'+62 811-1680-1641' -> '6281116801641'. Raises ValidationError when that leaves no E.164 number."""
-    digits = re.sub(r"[\s().+-]", "", text)
+    digits = PUNCTUATION.sub("", text)
     if not E164.fullmatch(digits):
         raise ValidationError(
             _("Write the number with its country code and digits only, such as 6281234567890."),
             code="invalid_phone",
         )
     return digits
+
+
+def searched(text: str) -> str:
+    """The digits as they are stored, of "+62 811-1680-1641", "0811 1680 1641" or "1641"; empty for what is no (part of
+    a) phone number."""
+    digits = PUNCTUATION.sub("", text)
+    if not re.fullmatch(rf"[0-9]{{{SHORTEST_SEARCH},}}", digits):
+        return ""
+    return digits.lstrip("0")  # the national trunk zero, or 00 for +
 
 
 def validate(digits: str) -> None:

@@ -30,27 +30,39 @@ class View(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class Snapshot(TypedDict):
+class Code(TypedDict):
+    """What there is to scan, or to type."""
+
+    qr_svg: str
+    qr_png: bool  # there is a QR code, but only as an image
+    qr_expires_in: float | None  # seconds until the code shown now is no longer good; None: none is shown
+    pairing_code: str
+    can_ask_code: bool  # a code to type instead of the QR code
+
+
+class Attempt(Code):
+    """What is shown of the account's session."""
+
+    said: str  # by the bridge, where that tells more: a key of failures.BRIDGE_REASONS
+    session_id: str
+    place: int  # in the line before the bridge; 1: next, 0: not in line
+    qr_count: int
+    action_message: str
+
+
+class Snapshot(Attempt):
     version: int
     account: str  # uuid
     status: Status
     view: View
     reason: str  # EndReason of what went wrong, or empty
-    said: str  # by the bridge, where that tells more: a key of failures.BRIDGE_REASONS
-    session_id: str
-    place: int  # in the line before the bridge; 1: next, 0: not in line
     expires_in: float | None  # seconds until the attempt lapses
-    qr_svg: str
-    qr_png: bool  # there is a QR code, but only as an image
-    qr_expires_in: float | None  # seconds until the code shown now is no longer good
-    qr_count: int
-    pairing_code: str
-    can_ask_code: bool  # a code to type instead of the QR code
-    action_message: str
     phone: str  # masked
     devices_left: int
 
 
+NO_CODE = Code(qr_svg="", qr_png=False, qr_expires_in=None, pairing_code="", can_ask_code=False)
+NO_ATTEMPT = Attempt(**NO_CODE, said="", session_id="", place=0, qr_count=0, action_message="")
 _VIEWS = {
     Status.INACTIVE: View.IDLE,
     Status.ACTION_REQUIRED: View.ACTION,
@@ -60,6 +72,8 @@ _VIEWS = {
     Status.QR_EXPIRED: View.EXPIRED,
     Status.LOGGED_OUT: View.REMOVED,
 }
+# A device of ours may be left on the phone, and nobody is just linking another one.
+_MAY_LEAVE_DEVICES = frozenset({Status.FAILED, Status.INACTIVE, Status.LOGGED_OUT})
 _FAILED_VIEWS = {
     EndReason.BRIDGE_UNAVAILABLE: View.UNAVAILABLE,
     EndReason.WRONG_NUMBER: View.WRONG_NUMBER,
@@ -76,31 +90,43 @@ def take(account_id: int) -> Snapshot:
     session = account.current_session
     now = timezone.now()
     status, reason, expires_in = _derive(account, session, now)
-    shows_qr = session is not None and status == Status.QR_SCANNING and _is_fresh(session.qr_expires_at, now)
-    shows_code = (
-        session is not None and status == Status.QR_SCANNING and _is_fresh(session.pairing_code_expires_at, now)
-    )
-    place = waiting_line.place_of(session) if session is not None and status == Status.QR_SCANNING else 0
+    shown = _attempt(session, status, reason, now) if session else NO_ATTEMPT
     return Snapshot(
+        **shown,
         version=account.version,
         account=str(account.uuid),
         status=status,
-        view=_view(status, reason, shows_qr=shows_qr, waits=place > 0),
+        view=_view(status, reason, shown),
         reason=reason,
-        said=failures.word_for(EndReason(reason), session.end_detail) if session and reason else "",
-        session_id=session.session_id if session else "",
-        place=place,
         expires_in=expires_in,
-        qr_svg=session.qr_svg if session and shows_qr else "",
-        qr_png=bool(session and shows_qr and session.qr_png),
-        qr_expires_in=_seconds_until(session.qr_expires_at, now) if session and shows_qr else None,
-        qr_count=session.qr_count if session else 0,
-        pairing_code=session.pairing_code if session and shows_code else "",
-        can_ask_code=session is not None and shows_qr and not shows_code and session.bridge.offers_codes,
-        action_message=session.action_message if session and status == Status.ACTION_REQUIRED else "",
         phone=phones.mask(account.phone_number),
-        devices_left=account.devices_left() if status in {Status.FAILED, Status.INACTIVE, Status.LOGGED_OUT} else 0,
+        devices_left=account.devices_left() if status in _MAY_LEAVE_DEVICES else 0,
     )
+
+
+def _attempt(session: LinkSession, status: Status, reason: str, now: datetime) -> Attempt:
+    scans = status == Status.QR_SCANNING
+    code = _code(session, now) if scans else NO_CODE
+    return Attempt(
+        **code,
+        said=failures.word_for(EndReason(reason), session.end_detail) if reason else "",
+        session_id=session.session_id,
+        place=waiting_line.place_of(session) if scans else 0,
+        qr_count=session.qr_count,
+        action_message=session.action_message if status == Status.ACTION_REQUIRED else "",
+    )
+
+
+def _code(session: LinkSession, now: datetime) -> Code:
+    """A code that has expired is not shown."""
+    code, left = NO_CODE.copy(), _seconds_left(session.qr_expires_at, now)
+    is_typed = _seconds_left(session.pairing_code_expires_at, now) is not None
+    if is_typed:
+        code["pairing_code"] = session.pairing_code
+    if left is not None:
+        code["qr_svg"], code["qr_png"], code["qr_expires_in"] = session.qr_svg, bool(session.qr_png), left
+        code["can_ask_code"] = not is_typed and session.bridge.offers_codes
+    return code
 
 
 def _derive(account: Account, session: LinkSession | None, now: datetime) -> tuple[Status, str, float | None]:
@@ -117,19 +143,15 @@ def _derive(account: Account, session: LinkSession | None, now: datetime) -> tup
     return status, "", round(left, 1)
 
 
-def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
-    return round((moment - now).total_seconds(), 1) if moment else None
+def _seconds_left(until: datetime | None, now: datetime) -> float | None:
+    return round((until - now).total_seconds(), 1) if until and until > now else None
 
 
-def _is_fresh(until: datetime | None, now: datetime) -> bool:
-    return until is not None and until > now
-
-
-def _view(status: Status, reason: str, *, shows_qr: bool, waits: bool) -> View:
-    if status == Status.QR_SCANNING and waits:
+def _view(status: Status, reason: str, shown: Attempt) -> View:
+    if shown["place"]:
         return View.WAITING
     if status == Status.QR_SCANNING:
-        return View.SCAN if shows_qr else View.PREPARING
+        return View.PREPARING if shown["qr_expires_in"] is None else View.SCAN
     if status == Status.FAILED:
         return _FAILED_VIEWS.get(EndReason(reason), View.FAILED) if reason else View.FAILED
     return _VIEWS[status]

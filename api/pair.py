@@ -7,6 +7,7 @@ from accounts.db.locking import atomically
 from accounts.lifecycle import PAIRING
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
 from accounts.pairing import attempts, waiting_line
+from accounts.pairing.attempts import May
 from api.authentication import Asker, nothing_here
 from api.http.errors import ApiError
 from api.models import Scope
@@ -81,10 +82,16 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
         trigger="api",
         actor=asker.actor,
         reason=asker.name,
-        force=force,
-        may_interrupt=Scope.MANAGE in asker.scopes,
+        may=_may(asker, force=force),
     )
     return _answer(session, asker)
+
+
+def _may(asker: Asker, *, force: bool) -> May:
+    """`force` replaces a code that waits for its scan; with the scope `manage` also what was scanned."""
+    if not force:
+        return May.NOTHING
+    return May.INTERRUPT if Scope.MANAGE in asker.scopes else May.RENEW
 
 
 def _connected(asker: Asker, *, account: UUID | None, phone: str) -> int:

@@ -50,6 +50,12 @@ class WebhookEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.event} {self.pk}"
 
+    def finish(self, why_ignored: str) -> None:
+        """Empty: it was applied. The caller holds the row's lock."""
+        self.state = self.State.IGNORED if why_ignored else self.State.APPLIED
+        self.reason, self.error, self.finished_at = why_ignored, "", timezone.now()
+        self.save(update_fields=["state", "reason", "error", "finished_at"])
+
     @property
     def is_in_work(self) -> bool:
         """Whether a request or the sweep may still be at it."""

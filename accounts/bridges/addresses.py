@@ -23,6 +23,7 @@ METADATA = frozenset(
     )
 )
 THIS_NETWORK = ip_network("0.0.0.0/8")  # some systems take it for the machine itself
+ODD = ("is_link_local", "is_multicast", "is_unspecified", "is_reserved", "is_site_local")  # the last: IPv6 only
 NAT64 = ip_network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
@@ -53,9 +54,8 @@ def is_allowed(text: str) -> bool:
         return any(address in ip_network(network) for network in settings.LINKDESK_BRIDGE_NETWORKS)
     if address.is_loopback:  # ::1 counts as reserved too
         return True
-    odd = address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved
-    old = address in THIS_NETWORK or (isinstance(address, IPv6Address) and address.is_site_local)
-    return not (odd or old or address in METADATA)
+    is_odd = any(getattr(address, name, False) for name in ODD)
+    return not (is_odd or address in THIS_NETWORK or address in METADATA)
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -80,6 +80,18 @@ class Running:
     phone_number: str = ""
     workspace_id: str = ""
 
+    @property
+    def has_phone(self) -> bool:
+        return self.status in SCANNED
+
+    @property
+    def is_connected(self) -> bool:
+        return self.status == ListedAs.CONNECTED
+
+    @property
+    def names_its_owner(self) -> bool:
+        return bool(self.phone_number and self.workspace_id)
+
     @classmethod
     def read(cls, row: dict[str, Any]) -> "Running":
         told = {name: row.get(name) for name in ("status", "phone_number", "workspace_id")}

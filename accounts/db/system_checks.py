@@ -3,7 +3,7 @@
 The portal that Linkdesk replaces had a unique index in its database and in no migration: every second QR was a 500.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,21 +63,21 @@ def _drift_of(model: type[Model], connection: BaseDatabaseWrapper) -> list[Check
     with connection.cursor() as cursor:
         constraints = connection.introspection.get_constraints(cursor, table)
     unique = {tuple(found["columns"]): name for name, found in constraints.items() if found["unique"]}
-    plain = {
-        tuple(found["columns"]): name
-        for name, found in constraints.items()
-        if found["index"] and not found["unique"] and not found["foreign_key"]
-    }
+    plain = {tuple(found["columns"]): name for name, found in constraints.items() if _is_plain_index(found)}
     wanted_unique, wanted_plain = _unique_of(model), _indexed_by(model)
+    missing = wanted_unique - unique.keys() - {_primary_key(model)}
     return [
-        *(_extra_unique(table, columns, name) for columns, name in unique.items() if columns not in wanted_unique),
-        *(_missing(table, columns) for columns in wanted_unique - unique.keys() - {_primary_key(model)}),
+        *(_extra_unique(table, columns, unique[columns]) for columns in sorted(unique.keys() - wanted_unique)),
+        *(_missing(table, columns) for columns in sorted(missing)),
         *(
-            _extra_index(table, columns, name)
-            for columns, name in plain.items()
-            if columns not in wanted_plain | wanted_unique
+            _extra_index(table, columns, plain[columns])
+            for columns in sorted(plain.keys() - wanted_plain - wanted_unique)
         ),
     ]
+
+
+def _is_plain_index(found: Mapping[str, object]) -> bool:
+    return bool(found["index"] and not found["unique"] and not found["foreign_key"])
 
 
 def _extra_unique(table: str, columns: Columns, name: str) -> CheckMessage:

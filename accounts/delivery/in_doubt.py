@@ -44,7 +44,7 @@ def look_for_evidence(order: BridgeOrder) -> None:
         outbox.close(order, State.CONFIRMED)
     elif order.kind == Kind.STOP and timezone.now() - order.created_at > STOPS_KEPT:
         outbox.close(order, State.FAILED, error=order.error)
-    elif runs and order.kind == Kind.STOP:  # stopping twice harms nobody
+    elif runs:  # a stop, then; stopping twice harms nobody
         again_at = timezone.now() + timedelta(seconds=order.pause)
         BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR).update(state=State.PENDING, due_at=again_at)
         enqueue("deliver_order", order.pk, delay=order.pause)

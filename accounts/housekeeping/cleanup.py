@@ -9,15 +9,16 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.bridges import ownership, presence
 from accounts.db.locking import atomically
 from accounts.jobs.each_row import safely
 from accounts.lifecycle import UNSCANNED, EndReason, Status
-from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession
+from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Transition
 from accounts.models.account import AccountQuerySet
 from accounts.pairing.attempts import lapse
 from accounts.pairing.session_end import end
@@ -33,6 +34,10 @@ AT_ONCE = 200  # accounts for each call: a bridge waits 10 s for the answer
 SETTLED_AFTER = timedelta(hours=24)
 LOST_AFTER = timedelta(days=7)
 BRIDGE_STEADY = timedelta(hours=1)  # up for so long, it has delivered what it had kept
+
+# What a bridge asks for before and after it tidies up by itself.
+STALE_AFTER = timedelta(hours=24)  # a Node bridge forgets what failed for longer than a day
+LISTED = 50
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,35 @@ def end_lapsed(account_id: int, *, bridge_id: int) -> bool:
     of_bridge(bridge_id).get(pk=account_id)  # the session may have moved while we waited for the lock
     session = account.current_session
     return session is not None and session.authenticated_at is None and lapse(account, session)
+
+
+def for_cleanup(bridge_id: int) -> QuerySet[LinkSession]:
+    """The last sessions of accounts without an open one, ended over a day ago; the latest first.
+
+    None while we only observe (LINKDESK_RECONCILE): what it is given it forgets, and a restored backup may be wrong.
+    """
+    if run.is_observing():
+        return LinkSession.objects.none()
+    running = LinkSession.objects.filter(account=OuterRef("account"), ended_at__isnull=True)
+    last = ownership.sessions_of(bridge_id).filter(account__deleted_at__isnull=True, pk=F("account__current_session"))
+    ended = last.filter(~Exists(running), ended_at__lt=timezone.now() - STALE_AFTER)
+    return ended.select_related("account").order_by("-ended_at")[:LISTED]
+
+
+def stats_of(bridge_id: int) -> dict[str, Any]:
+    """Of what the bridge owns: six numbers from two queries, however many accounts there are."""
+    stale = Q(status_changed_at__lt=timezone.now() - STALE_AFTER)
+    gone, failed = Q(status__in=[Status.DISCONNECTED, Status.LOGGED_OUT]), Q(status=Status.FAILED)
+    week = Q(created_at__gte=timezone.now() - timedelta(days=7))
+    cleanups = Transition.objects.filter(trigger=TRIGGER, session__in=ownership.sessions_of(bridge_id))
+    return cleanups.aggregate(
+        cleanups_last_7_days=Count("pk", filter=week), last_cleanup_at=Max("created_at")
+    ) | of_bridge(bridge_id).aggregate(
+        stale_disconnected_count=Count("pk", filter=stale & gone),
+        stale_failed_count=Count("pk", filter=stale & failed),
+        healthy_accounts=Count("pk", filter=Q(status=Status.CONNECTED)),
+        low_health_accounts=Count("pk", filter=Q(status=Status.DISCONNECTED)),
+    )
 
 
 def _attempts(accounts: AccountQuerySet) -> AccountQuerySet:

@@ -52,7 +52,6 @@ class Account(models.Model):
     # Counts everything a watcher sees: status, QR code, deadline, place in line.
     version = models.PositiveBigIntegerField(default=1, editable=False)
     provider_type = models.CharField(_("provider"), max_length=10, choices=Provider.choices, default=Provider.WEBJS)
-    is_primary = models.BooleanField(_("primary"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     # The latest session, open or ended. Not OneToOne: that deadlocks.
     current_session = models.ForeignKey(

@@ -123,6 +123,11 @@ class LinkSession(models.Model):
         return self.is_open and self.admitted_at is None
 
     @property
+    def shows_codes(self) -> bool:
+        """Its bridge has had room for it, and has shown a QR code."""
+        return self.is_open and self.admitted_at is not None and self.first_qr_at is not None
+
+    @property
     def ended_softly(self) -> bool:
         return self.ended_at is not None and self.end_reason in SOFT_ENDS
 
@@ -179,6 +184,15 @@ class LinkSession(models.Model):
         if self.admitted_at:
             return self.admitted_at + timedelta(seconds=FIRST_QR_WITHIN), EndReason.BRIDGE_UNAVAILABLE
         return self.started_at + timedelta(seconds=LINE_WITHIN), EndReason.BRIDGE_UNAVAILABLE
+
+    def mark_scanned(self) -> None:
+        """Not saved. The first time counts."""
+        self.authenticated_at = self.authenticated_at or timezone.now()
+
+    def mark_linked(self, *, platform: str) -> None:
+        """Not saved. The first time counts, and the last platform that was told."""
+        self.connected_at = self.connected_at or timezone.now()
+        self.platform = platform or self.platform
 
     def forget_qr(self) -> list[str]:
         """Drop what is secret and no longer needed; gives the names of the fields to save."""

@@ -1,6 +1,8 @@
 """What people start: a pairing, a new QR code, a reset; and the moment when an attempt lapses."""
 
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import Flag, auto
 from math import ceil
 
 from django.conf import settings
@@ -28,6 +30,32 @@ class PairingRefused(Exception):
         self.retry_after = retry_after
 
 
+class May(Flag):
+    """What whoever asks for an attempt may pass, where it stands in the way; else the attempt is refused."""
+
+    NOTHING = 0
+    RENEW = auto()  # end an attempt that waits for its scan
+    INTERRUPT = auto()  # end any attempt, also a scanned one and in its quiet time (rule 7); for staff
+    LEAVE_LINE = auto()  # give up a place in line, and begin at its end
+    SKIP_COOLDOWN = auto()  # rule 8
+    OVERRIDE = INTERRUPT | LEAVE_LINE | SKIP_COOLDOWN
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for an attempt, and why. Raises ValueError for one that overrides without an actor or a reason."""
+
+    trigger: str
+    actor: User | None = None
+    reason: str = ""
+    may: May = May.NOTHING
+
+    def __post_init__(self) -> None:
+        overrides = bool(self.may & (May.LEAVE_LINE | May.SKIP_COOLDOWN))
+        if overrides and (self.actor is None or not self.reason.strip()):
+            raise ValueError("An override says who takes the risk, and why.")
+
+
 @atomically
 def start(
     account_id: int,
@@ -35,29 +63,22 @@ def start(
     trigger: str,
     actor: User | None = None,
     reason: str = "",
-    force: bool = False,
-    may_interrupt: bool = False,
-    override: bool = False,
+    may: May = May.NOTHING,
     bridge: Bridge | None = None,
 ) -> LinkSession:
     """Begin an attempt to link, or let it wait in its bridge's line (`waits_in_line`).
 
     On `bridge`, which the caller has checked, or the best one; the order to it is committed with the attempt and goes
-    out afterwards. `force` replaces an attempt that waits for its scan; `may_interrupt` (staff) also one that has been
-    scanned. `override`: `actor` takes the risk, for `reason` (admission.risk_of), of passing the cooldown, and with
-    `force` the quiet time; with `force` it also leaves a place in line. Raises ValueError without both, and
-    PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN, ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE,
-    ACCOUNT_INACTIVE.
+    out afterwards. Whoever `may` leave the line or skip the cooldown takes a risk (cooldown.risk_of) as `actor`, for
+    `reason`. Raises ValueError without both, and PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN,
+    ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE, ACCOUNT_INACTIVE.
     """
-    if override and (actor is None or not reason.strip()):
-        raise ValueError("An override says who takes the risk, and why.")
+    request = Request(trigger, actor, reason, may)
     # Under the workspace's lock the count of placeholders holds against other accounts' starts.
     workspace, account = _lock_with_workspace(account_id)
-    replaced = _make_room(
-        account, trigger, actor=actor, reason=reason, force=force, may_interrupt=may_interrupt, override=override
-    )
+    replaced = _make_room(account, request)
     _check_placeholders(account)
-    _check_cooldown(account, trigger, actor=actor, reason=reason, override=override)
+    _check_cooldown(account, request)
     bridge = waiting_line.lock(bridge.pk) if bridge else _choose_and_lock(workspace)
     session = LinkSession.objects.create(
         session_id=new_session_id(workspace.pk),
@@ -122,16 +143,7 @@ def lapse(account: Account, session: LinkSession) -> bool:
     return True
 
 
-def _make_room(
-    account: Account,
-    trigger: str,
-    *,
-    actor: User | None,
-    reason: str,
-    force: bool,
-    may_interrupt: bool,
-    override: bool,
-) -> LinkSession | None:
+def _make_room(account: Account, request: Request) -> LinkSession | None:
     """End what stands in the way of a new attempt, or refuse (the table in docs/rules.md).
 
     Gives what was ended.
@@ -145,29 +157,29 @@ def _make_room(
     if lapse(account, session):
         return session
     status = Status(account.status)
-    if not (force and override):
-        _check_line(account, session)
-    if not (force and (may_interrupt or override)):
-        _check_quiet(account, session, force=force)
+    _check_line(account, session, request)
+    _check_quiet(account, session, request)
     if status == Status.CONNECTED:
         raise PairingRefused("ALREADY_CONNECTED", _("This account is connected. Reset it first to link another phone."))
     why = EndReason.SUPERSEDED if status == Status.DISCONNECTED else EndReason.RENEWED
-    end(session, why, account=account, trigger=trigger, actor=actor, reason=reason)
+    end(session, why, account=account, trigger=request.trigger, actor=request.actor, reason=request.reason)
     return session
 
 
-def _check_line(account: Account, session: LinkSession) -> None:
+def _check_line(account: Account, session: LinkSession, request: Request) -> None:
     """There is no code yet that a new one could replace, and whoever began anew would go to the end of the line."""
-    if session.waits_in_line:
+    if session.waits_in_line and May.LEAVE_LINE not in request.may:
         text = waiting_line.place_in_words(session)
         raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=seconds_left(account, session))
 
 
-def _check_quiet(account: Account, session: LinkSession, *, force: bool) -> None:
+def _check_quiet(account: Account, session: LinkSession, request: Request) -> None:
     """Refuse while an attempt runs, or was scanned just now (rules 5 and 7), and say until when."""
+    if May.INTERRUPT in request.may:
+        return
     status = Status(account.status)
     waits: int | None = None
-    if status == Status.AUTHENTICATED or (status in UNSCANNED and not force):
+    if status == Status.AUTHENTICATED or (status in UNSCANNED and May.RENEW not in request.may):
         waits = seconds_left(account, session)
     elif session.is_quiet:
         lapses = session.deadline(status, account.status_changed_at) is not None
@@ -178,10 +190,10 @@ def _check_quiet(account: Account, session: LinkSession, *, force: bool) -> None
         raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=waits)
 
 
-def _check_cooldown(account: Account, trigger: str, *, actor: User | None, reason: str, override: bool) -> None:
+def _check_cooldown(account: Account, request: Request) -> None:
     waits = cooldown.cooldown_left(account)
-    if waits and override:
-        account.note(trigger="cooldown_overridden", actor=actor, reason=reason)
+    if waits and May.SKIP_COOLDOWN in request.may:
+        account.note(trigger="cooldown_overridden", actor=request.actor, reason=request.reason)
     elif waits:
         text = ngettext(
             "Too many attempts have failed. Try again in a minute.",

@@ -92,7 +92,7 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
             return _still_talks(session)
         reopen(session, account=account, trigger=trigger)
     phone_owner.flag_second_device(session, account=account, device_jid=device_jid)
-    session.authenticated_at = session.authenticated_at or timezone.now()
+    session.mark_scanned()
     note_seen(session, "authenticated_at", "device_jid", "device_conflict_at", *session.forget_qr())
     # A link that was there before is back only when it is ready: until then it stays disconnected.
     if session.ever_linked or account.status == Status.AUTHENTICATED:
@@ -114,15 +114,14 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
         if not may_reopen(session, account=account):
             return _still_talks(session)
         reopen(session, account=account, trigger=trigger)
-    session.authenticated_at = session.authenticated_at or timezone.now()
+    session.mark_scanned()
     keeper = phone_owner.adopt(session, account=account, rival=rival, phone=phone, trigger=trigger)
     if keeper is None:
         return Outcome.APPLIED
     phone_owner.flag_second_device(session, account=keeper, device_jid=device_jid)
     if not session.ever_linked:
         enqueue("advance_line", session.bridge_id)  # its place is free
-    session.connected_at = session.connected_at or timezone.now()
-    session.platform = platform or session.platform
+    session.mark_linked(platform=platform)
     facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at")
     note_seen(session, "account", *facts, *session.forget_qr())
     if keeper.status == Status.CONNECTED:

@@ -27,9 +27,8 @@ def ask_pairing_code(account_id: int, *, phone_number: str, actor: User | None =
         raise PairingRefused("INVALID_NUMBER", error.messages[0]) from error
     account = Account.objects.lock(account_id)
     session = account.current_session
-    waits = session is not None and session.is_open and account.status == Status.QR_SCANNING
     # A bridge makes a code only where it would show a QR code.
-    if session is None or not waits or session.first_qr_at is None or session.admitted_at is None:
+    if session is None or account.status != Status.QR_SCANNING or not session.shows_codes:
         raise PairingRefused("NOT_PAIRING", _("There is no QR code at the moment. Get a new one first."))
     if not session.bridge.offers_codes:
         raise PairingRefused("NO_PAIRING_CODES", _("This pairing works with the QR code only."))

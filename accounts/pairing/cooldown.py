@@ -51,7 +51,7 @@ def whatsapp_is_down() -> bool:
         LinkSession.objects.filter(lately, tried, authenticated_at__isnull=False).order_by("ended_at")[:AT_ONCE]
     )
     in_vain = [session for session in scanned if _counts(session)]
-    linked = any(session.connected_at for session in scanned if not _counts(session))
+    linked = any(session.connected_at for session in set(scanned) - set(in_vain))
     everywhere = {session.bridge_id for session in scanned} == {session.bridge_id for session in in_vain}
     return everywhere and not linked and len({session.account_id for session in in_vain}) >= OUTAGE_ACCOUNTS
 

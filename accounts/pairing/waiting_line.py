@@ -53,14 +53,8 @@ def place_in_words(session: LinkSession) -> str:
 
 
 def admit_now(bridge: Bridge, *, instead_of: LinkSession | None) -> datetime | None:
-    """When an attempt is admitted that starts now: at once, or it waits in line. The caller has locked the bridge.
-
-    A new QR code keeps the place of the one that it replaces, and runs beside it until that is stopped. But one only:
-    whoever renews again and again would have as many clients there.
-    """
-    had_a_place = instead_of is not None and instead_of.admitted_at is not None and instead_of.bridge_id == bridge.pk
-    renews = had_a_place and instead_of is not None and instead_of.end_reason == EndReason.RENEWED
-    if renews and instead_of is not None and not _leaves_more(bridge, instead_of):
+    """When an attempt is admitted that starts now: at once, or it waits in line. The caller has locked the bridge."""
+    if instead_of is not None and _leaves_its_place(instead_of, bridge):
         return timezone.now()
     if not has_room(bridge):
         return None
@@ -78,6 +72,14 @@ def _taken(bridge: Bridge) -> int:
     """Places: of those that pair, and of those that ended softly and live there until they are stopped (rule 6)."""
     pairing = LinkSession.objects.filter(bridge=bridge, ended_at__isnull=True, account__status__in=PAIRING)
     return pairing.filter(admitted_at__isnull=False).count() + choosing.leaving().filter(bridge=bridge).count()
+
+
+def _leaves_its_place(ended: LinkSession, bridge: Bridge) -> bool:
+    """A new QR code keeps the place of the one that it replaces, and runs beside it until that is stopped. But one
+    only: whoever renews again and again would have as many clients there.
+    """
+    had_a_place = ended.admitted_at is not None and ended.bridge_id == bridge.pk
+    return had_a_place and ended.end_reason == EndReason.RENEWED and not _leaves_more(bridge, ended)
 
 
 def _leaves_more(bridge: Bridge, ended: LinkSession) -> bool:

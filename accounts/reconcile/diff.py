@@ -1,6 +1,6 @@
 """What a bridge runs against what the desk believes. Reads only, with two queries however many sessions there are."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.bridges import ownership
-from accounts.bridges.client import DOWN, SCANNED, ListedAs, Running
+from accounts.bridges.client import DOWN, ListedAs, Running
 from accounts.lifecycle import PAIRING, PROVEN_AFTER, SOFT_ENDS, Status
 from accounts.models import Bridge, LinkSession
 
@@ -39,16 +39,52 @@ class Row(NamedTuple):
     status_changed_at: datetime
 
     @property
+    def is_open(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def ended_softly(self) -> bool:
+        return not self.is_open and self.end_reason in SOFT_ENDS
+
+    @property
+    def is_proven(self) -> bool:
+        return self.authenticated_at is not None and self.authenticated_at < ago(PROVEN_AFTER)
+
+    def was_seen_since(self, moment: datetime) -> bool:
+        return self.last_seen_at is not None and self.last_seen_at > moment
+
+    def is_unseen(self, seconds: float) -> bool:
+        return self.last_seen_at is None or self.last_seen_at < ago(seconds)
+
+    @property
     def may_be_taken_back(self) -> bool:
         """Ended softly a moment ago: a scan may be under way (rule 6)."""
         settled = self.ended_at is not None and self.ended_at < ago(SOFT_END_SETTLED)
-        return self.end_reason in SOFT_ENDS and not settled
+        return self.ended_softly and not settled
 
     def is_calm(self, seconds: float) -> bool:
         return self.status_changed_at < ago(seconds)
 
 
 COLUMNS = (*Row._fields[:10], "account__workspace_id", "account__status", "account__status_changed_at")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The bridge whose list it is. `served`: its workspaces; none means all. `down_as`: how it lists what is down."""
+
+    pk: int
+    served: Collection[int]
+    down_as: Collection[str]
+
+    @classmethod
+    def of(cls, bridge: Bridge) -> "Asked":
+        # A client that is being restored stands in the list as qr_scanning; later on its login is gone.
+        down_as = DOWN if is_fresh(bridge) else DOWN | {ListedAs.QR_SCANNING}
+        return cls(bridge.pk, set(bridge.workspaces.values_list("pk", flat=True)), down_as)
+
+    def serves(self, row: Row) -> bool:
+        return not self.served or row.workspace_id in self.served
 
 
 @dataclass
@@ -76,20 +112,13 @@ class Differences:
 
 def compare(bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime) -> Differences:
     """`bridge` as its row is now, and its list, complete, for which it was asked at this time."""
-    known = {row.session_id: row for row in _rows(LinkSession.objects.filter(session_id__in=listed))}
+    known = _rows(LinkSession.objects.filter(session_id__in=listed))
     expected = _rows(ownership.resumable(bridge.pk))
-    served = set(bridge.workspaces.values_list("pk", flat=True))
-    found, fresh = Differences(asked_at, expected=len(expected)), is_fresh(bridge)
+    asked, found = Asked.of(bridge), Differences(asked_at, expected=len(expected))
     found.unknown = [running for session_id, running in listed.items() if session_id not in known]
-    for row in known.values():
-        is_served, said = not served or row.workspace_id in served, listed[row.session_id]
-        if row.bridge_id != bridge.pk:
-            found.foreign.append(row)
-            if is_served and row.ended_at is None and said.status in SCANNED:
-                found.rivalled.append(row)
-        elif is_served:
-            _place(found, row, said, fresh=fresh)
-    found.absent = [row for row in expected if row.session_id not in listed]
+    for session_id, row in known.items():
+        _place(found, row, listed[session_id], asked)
+    found.absent = [row for session_id, row in expected.items() if session_id not in listed]
     found.lost = [row for row in found.absent if _is_lost(row, bridge)]
     return found
 
@@ -99,22 +128,33 @@ def is_fresh(bridge: Bridge) -> bool:
     return bridge.booted_at is not None and bridge.booted_at > ago(600)
 
 
-def _place(found: Differences, row: Row, said: Running, *, fresh: bool) -> None:
-    if row.ended_at is not None:
-        if row.end_reason in SOFT_ENDS and said.status in SCANNED:
-            found.scanned.append((row, said))
-        elif not row.may_be_taken_back:
-            found.ended.append(row)
-        return
+def _place(found: Differences, row: Row, said: Running, asked: Asked) -> None:
+    if row.bridge_id != asked.pk:
+        found.foreign.append(row)
+        if asked.serves(row) and row.is_open and said.has_phone:
+            found.rivalled.append(row)
+    elif asked.serves(row) and row.is_open:
+        _place_open(found, row, said, asked)
+    elif asked.serves(row):
+        _place_ended(found, row, said)
+
+
+def _place_ended(found: Differences, row: Row, said: Running) -> None:
+    if row.ended_softly and said.has_phone:
+        found.scanned.append((row, said))
+    elif not row.may_be_taken_back:
+        found.ended.append(row)
+
+
+def _place_open(found: Differences, row: Row, said: Running, asked: Asked) -> None:
     found.seen.append(row)
     if row.absent_polls:
         found.back.append(row)
     if not row.is_calm(SETTLED):
         return  # an event may have overtaken the list
-    if said.status == ListedAs.CONNECTED and _is_news(row, said):
+    if said.is_connected and _is_news(row, said):
         found.up.append((row, said.phone_number))
-    # A client that is being restored stands in the list as qr_scanning; later on its login is gone.
-    if said.status in (DOWN if fresh else DOWN | {ListedAs.QR_SCANNING}) and row.status == Status.CONNECTED:
+    if said.status in asked.down_as and row.status == Status.CONNECTED:
         found.down.append(row)
 
 
@@ -128,18 +168,17 @@ def _is_news(row: Row, said: Running) -> bool:
 def _is_lost(row: Row, bridge: Bridge) -> bool:
     """`absent_polls` does not count this list yet."""
     lists = row.absent_polls + 1
-    if is_fresh(bridge) and bridge.booted_at is not None:
-        seen_since = row.last_seen_at is not None and row.last_seen_at > bridge.booted_at
-        if lists >= ABSENT_AFTER_START and not seen_since:
-            return True
+    booted_at = bridge.booted_at if is_fresh(bridge) else None
+    if booted_at is not None and lists >= ABSENT_AFTER_START and not row.was_seen_since(booted_at):
+        return True
     # Rule 7: no second socket in the quiet time beside one that perhaps we only do not see.
-    is_proven = row.authenticated_at is not None and row.authenticated_at < ago(PROVEN_AFTER)
-    is_unseen = row.last_seen_at is None or row.last_seen_at < ago(ABSENT_FOR)
-    return lists >= ABSENT_LISTS and is_unseen and is_proven and row.is_calm(ABSENT_FOR)
+    return lists >= ABSENT_LISTS and row.is_unseen(ABSENT_FOR) and row.is_proven and row.is_calm(ABSENT_FOR)
 
 
-def _rows(sessions: QuerySet[LinkSession]) -> list[Row]:
-    return [Row(*values) for values in sessions.order_by("pk").values_list(*COLUMNS)]
+def _rows(sessions: QuerySet[LinkSession]) -> dict[str, Row]:
+    """By session id."""
+    rows = (Row(*values) for values in sessions.order_by("pk").values_list(*COLUMNS))
+    return {row.session_id: row for row in rows}
 
 
 def ago(seconds: float) -> datetime:

@@ -36,6 +36,13 @@ class Said:
     booted_at: datetime | None = None
     draining: bool = False
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it does say, by the names of the bridge's columns."""
+        names = ("library", "version", "boot", "booted_at", "capacity", "capabilities")
+        told = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in told.items() if value not in ("", None)}
+
 
 def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.Advice:
     """Note what the bridge says, and compare its list with the record at once.
@@ -70,10 +77,9 @@ def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_
     """`was_up`, `spoke_at`: of the bridge before this; in a second try of the transaction its row would say now."""
     now = timezone.now()
     since = (bridge.says_draining and bridge.says_draining_since) or now
-    told: dict[str, Any] = {"library": said.library, "version": said.version, "boot": said.boot}
-    told |= {"booted_at": said.booted_at or (now if process.is_new else None)}
-    told = {name: value for name, value in told.items() if value}
-    told |= {name: value for name in ("capacity", "capabilities") if (value := getattr(said, name)) is not None}
+    told = said.facts
+    if process.is_new:
+        told.setdefault("booted_at", now)
     if bridge.failing_since is None:
         told["last_error"] = ""
     Bridge.objects.filter(pk=bridge.pk).update(

@@ -25,6 +25,8 @@ Why, Kind, State = BridgeOrder.Why, BridgeOrder.Kind, BridgeOrder.State
 UNCLEAR_FOR = 120
 # Seconds; a client that was told to open stands in the list as qr_scanning until its login is read.
 OPENS_WITHIN = 60
+# What was lost may be back before its bridge was asked about it: now one absence is no proof (rule 12).
+OPENED_FROM: dict[BridgeOrder.Why, list[Status]] = {Why.RECOVERY: [Status.DISCONNECTED]}
 
 
 @atomically
@@ -37,10 +39,8 @@ def found_missing(
     the quiet time (rule 7). `reason` goes into the history.
     """
     account, session = lock_session(session_pk)
-    if not session.is_open or session.authenticated_at is None or account.status not in RESUMABLE:
+    if not session.is_open or session.authenticated_at is None or account.status not in OPENED_FROM.get(why, RESUMABLE):
         return Outcome.NO_CHANGE
-    if why == Why.RECOVERY and account.status != Status.DISCONNECTED:
-        return Outcome.NO_CHANGE  # back before it was asked about: now one absence is no proof (rule 12)
     if findings.is_overtaken(account, session, asked_at):
         return Outcome.STALE
     if (session.is_quiet and not certain) or not may_open(session):

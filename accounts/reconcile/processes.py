@@ -135,7 +135,7 @@ def look(
     One sign may be chance: the desk's clock was set, or the last words of a killed process came late.
     """
     sign = _sign(bridge, found, several=several)
-    signs = {run.sign for run in runs if run.sign}
+    signs = _signs_in(runs)
     if sign and (signs or Kind.ALTERNATING in is_open):
         incidents.report(bridge.pk, Kind.ALTERNATING, summary=SAYS[sign])
     elif Kind.ALTERNATING in is_open:
@@ -151,6 +151,10 @@ def _sign(bridge: Bridge, found: Differences, *, several: bool) -> ReconcileRun.
     if several:
         return ReconcileRun.Sign.SEVERAL
     return ReconcileRun.Sign.CAME_BACK if _flips(bridge, found) else None
+
+
+def _signs_in(runs: Sequence[ReconcileRun]) -> set[str]:
+    return {run.sign for run in runs if run.sign}
 
 
 def _flips(bridge: Bridge, found: Differences) -> bool:

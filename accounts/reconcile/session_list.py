@@ -31,28 +31,31 @@ def look(order: BridgeOrder) -> Outcome:
 def weigh(order: BridgeOrder, listed: Mapping[str, Running], *, asked_at: datetime) -> Outcome:
     """Apply the list that the bridge was asked for at this time."""
     session, running = order.session, listed.get(order.session.session_id)
-    found = running.status if running else None
     if not LinkSession.objects.filter(pk=session.pk, bridge=order.bridge_id).exists():
         return Outcome.NO_CHANGE  # it was moved to another bridge while this one answered
-    if running and found == ListedAs.CONNECTED:
+    if running is None:
+        return _weigh_absence(order, asked_at=asked_at)
+    if running.is_connected:
         return found_connected(session.pk, asked_at=asked_at, trigger="check", phone=running.phone_number)
-    if order.why == Why.RECOVERY and found is not None:
-        return opening.found_down(session.pk, asked_at=asked_at, found=found)
-    if found is None:
-        # Only of one that is lost, or where somebody waits for it: elsewhere one absence is no proof (rule 12).
-        if order.why not in {Why.PAIR, Why.RECOVERY}:
-            return Outcome.NO_CHANGE
-        why, certain = Why(order.why), order.why == Why.RECOVERY
-        return opening.found_missing(
-            session.pk, asked_at=asked_at, trigger="check", why=why, reason=MISSING, certain=certain
-        )
-    if found in DOWN:
+    if order.why == Why.RECOVERY:
+        return opening.found_down(session.pk, asked_at=asked_at, found=running.status)
+    if running.status in DOWN:
         return found_lost(session.pk, asked_at=asked_at, trigger="check", reason="")
-    if found == ListedAs.QR_SCANNING and order.why == Why.LATE_QR:
+    if running.status == ListedAs.QR_SCANNING and order.why == Why.LATE_QR:
         return found_logged_out(
             session.pk, asked_at=asked_at, trigger="check", kept=lost_logins.why_kept(order.bridge, listed)
         )
     return Outcome.NO_CHANGE
+
+
+def _weigh_absence(order: BridgeOrder, *, asked_at: datetime) -> Outcome:
+    """It counts only for one that is lost, or where somebody waits for it: elsewhere one is no proof (rule 12)."""
+    if order.why not in {Why.PAIR, Why.RECOVERY}:
+        return Outcome.NO_CHANGE
+    why, certain = Why(order.why), order.why == Why.RECOVERY
+    return opening.found_missing(
+        order.session_id, asked_at=asked_at, trigger="check", why=why, reason=MISSING, certain=certain
+    )
 
 
 def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone: str = "") -> Outcome:
@@ -67,7 +70,7 @@ def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone:
 def found_scanned(session_pk: int, running: Running) -> Outcome:
     """The bridge lists as scanned what is about to be stopped after a soft end: the events of the scan were lost, and
     nobody who scanned is thrown away (rule 6)."""
-    if running.status == ListedAs.CONNECTED and phones.E164.fullmatch(running.phone_number):
+    if running.is_connected and phones.E164.fullmatch(running.phone_number):
         return ready(session_pk, phone=running.phone_number, device_jid="", platform="", trigger="check")
     return authenticated(session_pk, device_jid="", trigger="check")
 

@@ -5,6 +5,7 @@ Who else could be there: the next list, a second member of staff, the person who
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Q
@@ -33,37 +34,68 @@ class NotPossible(Exception):
     """The text is for staff."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The rows of a bridge, locked, beside what it runs and nobody here knows."""
+
+    rows: list[StraySession]
+    running: dict[str, Running]
+
+    @property
+    def seen(self) -> list[StraySession]:
+        return [row for row in self.rows if row.session_id in self.running]
+
+    @property
+    def gone(self) -> list[StraySession]:
+        return [row for row in self.rows if row.session_id not in self.running]
+
+    @property
+    def new(self) -> list[Running]:
+        """As many as there is room for."""
+        kept = {row.session_id for row in self.seen}
+        room = max(0, MOST_OPEN - sum(row.settled_at is None for row in self.seen))
+        return [each for name, each in self.running.items() if name not in kept][:room]
+
+
 @atomically
 def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str], heartbeat: bool) -> None:
     """Keep what the bridge runs and nobody here knows; settle what is gone. So many queries, however many there are.
 
     A `heartbeat` says less of them than the list that a bridge is asked for.
     """
-    running = {each.session_id: each for each in unknown}
+    compared = _compare(bridge_id, unknown)
+    seen = compared.seen
     mine = StraySession.objects.filter(bridge=bridge_id)
-    rows = list(mine.select_for_update().filter(Q(settled_at__isnull=True) | Q(session_id__in=running)).order_by("pk"))
-    # Under their lock, which `adopt` takes too: what was adopted since this list was compared is unknown no more.
-    adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
-    for known in LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True):
-        running.pop(known, None)
-    seen = [row for row in rows if row.session_id in running]
     mine.filter(pk__in=[row.pk for row in seen]).update(last_seen_at=timezone.now())
-    changed = [row for row in seen if _take_over(row, running[row.session_id])]
+    changed = [row for row in seen if _take_over(row, compared.running[row.session_id])]
     mine.bulk_update(changed, [*FACTS, "outcome", "settled_at"])
-    _settle([row for row in rows if row.session_id not in running], listed=listed)
-    kept = {row.session_id for row in seen}
-    room = max(0, MOST_OPEN - sum(row.settled_at is None for row in seen))
-    new = [each for name, each in running.items() if name not in kept][:room]
-    mine.bulk_create(StraySession(bridge_id=bridge_id, session_id=each.session_id, **_facts(each)) for each in new)
-    if new:
-        _forget(bridge_id)
+    _settle(compared.gone, listed=listed)
+    new = compared.new
+    _keep(bridge_id, new)
     # Whose it is stands in its list, if anywhere. Not again because of a list: a bridge that makes up other names each
     # time would be asked without end.
-    if heartbeat and not all(each.phone_number and each.workspace_id for each in new):
+    if heartbeat and not all(each.names_its_owner for each in new):
         enqueue("poll_bridge", bridge_id)
     for row in seen:
         if row.outcome == Outcome.STOPPED:
             enqueue("stop_stray", row.pk)
+
+
+def _compare(bridge_id: int, unknown: Iterable[Running]) -> Compared:
+    running = {each.session_id: each for each in unknown}
+    mine = StraySession.objects.select_for_update().filter(bridge=bridge_id)
+    rows = list(mine.filter(Q(settled_at__isnull=True) | Q(session_id__in=running)).order_by("pk"))
+    # Under their lock, which `adopt` takes too: what was adopted since this list was compared is unknown no more.
+    adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
+    known = set(LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True))
+    return Compared(rows, {name: each for name, each in running.items() if name not in known})
+
+
+def _keep(bridge_id: int, new: list[Running]) -> None:
+    rows = [StraySession(bridge_id=bridge_id, session_id=each.session_id, **_facts(each)) for each in new]
+    StraySession.objects.bulk_create(rows)
+    if rows:
+        _forget(bridge_id)
 
 
 @atomically

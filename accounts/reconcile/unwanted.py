@@ -5,7 +5,7 @@ Who else could be there: whoever ordered such a stop before, a scan that takes a
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from accounts.bridges import incidents
-from accounts.bridges.client import ListedAs, Running
+from accounts.bridges.client import Running
 from accounts.bridges.incidents import Kind
 from accounts.db.locking import atomically
 from accounts.jobs.each_row import safely
@@ -52,6 +52,22 @@ class Stops:
     has_more: bool = False
 
 
+@dataclass(frozen=True)
+class Case:
+    """A bridge, its list (`listed`) and how that differs from the record, with its open incidents."""
+
+    bridge: Bridge
+    found: Differences
+    listed: Mapping[str, Running]
+    is_open: Mapping[str, datetime]
+    observing: bool
+
+    @property
+    def at_most(self) -> float:
+        """How many may be stopped by one run."""
+        return max(STOPS_AT_ONCE, STOPS_SHARE * len(self.listed))
+
+
 def stop(
     bridge: Bridge,
     found: Differences,
@@ -61,30 +77,36 @@ def stop(
     observing: bool,
 ) -> Stops:
     """`listed`: all that the bridge runs. `is_open`: its incidents."""
-    stops = Stops()
+    case, stops = Case(bridge, found, listed, is_open, observing), Stops()
     if found.rivalled:
         _note_rival(bridge, found)
     under_way = _under_way(bridge, [*found.ended, *found.foreign])
     stops.waiting = [order.session.session_id for order in under_way]
     if not observing:
         _hurry(under_way)
-    waiting = {order.session_id for order in under_way}
-    at_most = max(STOPS_AT_ONCE, STOPS_SHARE * len(listed))
-    ended = _brake(bridge, found.ended, stops, at_most=at_most, is_open=is_open)
-    ended = [row for row in ended if row.pk not in waiting]
+    _stop_ended(case, stops, waiting={order.session_id for order in under_way})
+    _part_contested(case, stops)
+    return stops
+
+
+def _stop_ended(case: Case, stops: Stops, *, waiting: Collection[int]) -> None:
+    ended = [row for row in _brake(case, stops) if row.pk not in waiting]
     if len(ended) > AT_ONCE:
-        told = _last_told(bridge, ended)  # one that stops nothing keeps nobody else waiting, and is no reason to hurry
+        # One that stops nothing keeps nobody else waiting, and is no reason to hurry.
+        told = _last_told(case.bridge, ended)
         ended.sort(key=lambda row: (row.pk in told, told.get(row.pk, row.started_at)))
         stops.has_more = any(row.pk not in told for row in ended[AT_ONCE:])
     for row in ended[:AT_ONCE]:
-        if observing or safely(_stop_one, row.pk):
+        if case.observing or safely(_stop_one, row.pk):
             stops.ordered.append(row.session_id)
-    contested = _contested(bridge, found, stops, is_open=is_open)
-    why_not = OBSERVED if observing else TOO_MANY if len(contested) > at_most else ""
+
+
+def _part_contested(case: Case, stops: Stops) -> None:
+    contested = _contested(case, stops)
+    why_not = OBSERVED if case.observing else TOO_MANY if len(contested) > case.at_most else ""
     for row in random.sample(contested, min(len(contested), AT_ONCE)):  # those that stay keep no others waiting
-        if safely(_part, row.pk, bridge, said=listed[row.session_id], why_not=why_not):
+        if safely(_part, row.pk, case.bridge, said=case.listed[row.session_id], why_not=why_not):
             stops.ordered.append(row.session_id)
-    return stops
 
 
 @atomically
@@ -123,18 +145,18 @@ def _hurry(under_way: list[BridgeOrder]) -> None:
         enqueue("deliver_order", order.pk)
 
 
-def _brake(
-    bridge: Bridge, ended: list[Row], stops: Stops, *, at_most: float, is_open: Mapping[str, datetime]
-) -> list[Row]:
-    """Those that may be stopped. What was told to stop lately does not count: that it runs still is our own doing."""
+def _brake(case: Case, stops: Stops) -> list[Row]:
+    """Those that may be stopped of what has ended. What was told to stop lately does not count: that it runs still is
+    our own doing."""
+    bridge, ended = case.bridge, case.found.ended
     told = outbox.being_stopped(bridge.pk, [row.pk for row in ended])
     count = len(ended) - len(told)
-    if count > at_most:
+    if count > case.at_most:
         summary = f"It runs {count} sessions that have ended here: too many to stop, none was."
         incidents.report(bridge.pk, Kind.BRAKE, summary=summary)
         stops.notes.append(summary)
         return [row for row in ended if row.pk in told]
-    if Kind.BRAKE in is_open:
+    if Kind.BRAKE in case.is_open:
         incidents.close(bridge.pk, Kind.BRAKE)
     return ended
 
@@ -149,8 +171,9 @@ def _stop_one(session_pk: int) -> bool:
     return True
 
 
-def _contested(bridge: Bridge, found: Differences, stops: Stops, *, is_open: Mapping[str, datetime]) -> list[Row]:
+def _contested(case: Case, stops: Stops) -> list[Row]:
     """What is another bridge's, and was not told to stop lately."""
+    bridge, found, is_open = case.bridge, case.found, case.is_open
     told = outbox.being_stopped(bridge.pk, [row.pk for row in found.foreign])
     contested = [row for row in found.foreign if row.pk not in told]
     if contested:
@@ -189,9 +212,12 @@ def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bo
 def _why_not(account: Account, session: LinkSession, said: Running) -> str:
     """Empty: it is stopped. A code at its owner was no word of WhatsApp's: connected here, it is linked."""
     if session.is_open:
-        if said.status == ListedAs.CONNECTED and account.status == Status.DISCONNECTED:
+        if said.is_connected and account.status == Status.DISCONNECTED:
             return NOT_CONNECTED
-        seen = session.last_seen_at
-        owner_lists_it = seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0
-        return "" if owner_lists_it else NOT_LISTED
-    return GUESSED if session.end_cause == EndCause.SHOWED_CODE and said.status == ListedAs.CONNECTED else ""
+        return "" if _its_owner_lists(session) else NOT_LISTED
+    return GUESSED if session.end_cause == EndCause.SHOWED_CODE and said.is_connected else ""
+
+
+def _its_owner_lists(session: LinkSession) -> bool:
+    seen = session.last_seen_at
+    return seen is not None and seen > ago(OWNER_LISTS_IT) and session.absent_polls == 0

@@ -15,6 +15,7 @@ from accounts.db.locking import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, LinkInvitation, Workspace
 from accounts.pairing import attempts, link_probe, waiting_line
+from accounts.pairing.attempts import May
 from accounts.reconcile import relocation
 from sessions_admin import bridge_display, display
 from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
@@ -219,8 +220,7 @@ class AccountAdmin(ModelAdmin):
                 trigger="admin",
                 actor=actor_of(request),
                 reason=form.cleaned_data["reason"],
-                force=True,
-                override=form.cleaned_data.get("risk", False),
+                may=May.OVERRIDE if form.cleaned_data.get("risk") else May.RENEW,
             )
             comes = _("A new QR code is on its way to the linking page.")
             said = waiting_line.place_in_words(session) if session.waits_in_line else comes

@@ -37,9 +37,9 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from accounts import phones
 from accounts.models import User
 from sessions_admin import display
-from sessions_admin.phone_search import digits_of
 
 __all__ = [
     "ActionVariant",
@@ -118,7 +118,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        digits = digits_of(search_term)
+        digits = phones.searched(search_term)
         if digits and self.phone_lookup:
             found |= queryset.filter(**{f"{self.phone_lookup}__contains": digits})
         return found, may_repeat

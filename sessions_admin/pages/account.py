@@ -99,9 +99,9 @@ def page_of(account: Account) -> AccountPage:
         devices_left=snapshot["devices_left"] if snapshot else 0,
         facts=_facts(account),
         links=_links(account),
-        timeline=[_entry(row) for row in account.transitions.select_related("actor")[:NEWEST]],
-        sessions=[_session_line(row) for row in _sessions(account)],
-        orders=[_order_line(row) for row in _orders(account)],
+        timeline=list(map(_entry, account.transitions.select_related("actor")[:NEWEST])),
+        sessions=list(map(_session_line, _sessions(account))),
+        orders=list(map(_order_line, _orders(account))),
     )
 
 

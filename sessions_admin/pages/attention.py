@@ -1,7 +1,9 @@
 """What needs somebody: one line each, however many sessions it touches. A constant number of queries."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest
@@ -37,23 +39,25 @@ class Notice:
 def notices(request: HttpRequest) -> list[Notice]:
     """The worst first."""
     incidents = list(_open_incidents(request))
-    # Silent bridges are told of by their incident, once there is one.
+    # Silent bridges are told of by their incident, once there is one; of retired ones nobody is told.
     told = {row.bridge_id for row in incidents if row.kind == Incident.Kind.DOWN}
+    told |= set(watch.retired().values_list("pk", flat=True))
     bridges = list(seen(request, Bridge).annotate(gave_no_code=choosing.gave_no_code()).order_by("name"))
-    retired = set(watch.retired().values_list("pk", flat=True))
     found = [
         *_workers(request),
         *_observing(request),
         *(_incident(row) for row in incidents),
-        *(_down(bridge) for bridge in bridges if bridge_display.is_down(bridge) and bridge.pk not in told | retired),
-        *(_refusing(bridge) for bridge in bridges if bridge.failing_since and presence.is_up(bridge)),
-        *(_without_codes(bridge) for bridge in bridges if bridge.gave_no_code and not bridge.failing_since),
-        *(notice for bridge in bridges if (notice := _library(bridge))),
+        *(_down(bridge) for bridge in bridges if bridge_display.is_down(bridge) and bridge.pk not in told),
+        *_of_each(bridges, _refusing, _without_codes, _library),
         *_dead_events(request),
         *_strays(request),
         *_failed_orders(request),
     ]
     return sorted(found, key=lambda notice: notice.tone != "bad")
+
+
+def _of_each(bridges: Iterable[Bridge], *tell: Callable[[Any], Notice | None]) -> list[Notice]:
+    return [notice for of in tell for bridge in bridges if (notice := of(bridge)) is not None]
 
 
 def _workers(request: HttpRequest) -> list[Notice]:
@@ -104,13 +108,18 @@ def _down(bridge: Bridge) -> Notice:
     )
 
 
-def _refusing(bridge: Bridge) -> Notice:
+def _refusing(bridge: Bridge) -> Notice | None:
+    if bridge.failing_since is None or not presence.is_up(bridge):
+        return None
     title = _("%(bridge)s: refuses orders") % {"bridge": bridge}
     text = bridge.last_error or _("It gives no good answer to what we want of it. Orders wait, and are tried again.")
     return Notice("wait", title, text, page_of_row(bridge), display.age(bridge.failing_since))
 
 
-def _without_codes(bridge: Bridge) -> Notice:
+def _without_codes(bridge: Any) -> Notice | None:
+    """Of a bridge that is annotated with `gave_no_code`."""
+    if bridge.failing_since or not bridge.gave_no_code:
+        return None
     title = _("%(bridge)s: gave no QR code") % {"bridge": bridge}
     text = _(
         "An attempt there ended without a code, and none was shown since. For ten minutes new ones go to other bridges "

@@ -30,13 +30,13 @@ PROGRAM = """
 import sys, django
 django.setup()
 from django.utils.module_loading import import_string
-from accounts import jobs, schedules
+from accounts.jobs import running, schedules
 by_name = {job.name: job for job in schedules.JOBS}
 print("ready", flush=True)
 for line in sys.stdin:
     due, _, name = line.strip().partition(" ")
     try:
-        print(jobs.run(name, due) if due != "bare" else import_string(by_name[name].function)(), flush=True)
+        print(running.run(name, due) if due != "bare" else import_string(by_name[name].function)(), flush=True)
     except Exception as error:
         print("failed:", type(error).__name__, error, flush=True)
 """

@@ -20,6 +20,7 @@ from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.orders import outbox
 from accounts.pairing import attempts, link_probe
+from accounts.pairing.attempts import May
 from tests.support import ROOT
 from tests.support.links import move_back
 from tests.support.portal import make_bridge
@@ -115,7 +116,7 @@ def reset(session: LinkSession) -> None:
 
 
 def renew(session: LinkSession) -> None:
-    attempts.start(session.account_id, trigger="test", force=True)
+    attempts.start(session.account_id, trigger="test", may=May.RENEW)
 
 
 def test_a_reset_and_a_new_code_before_and_after_the_start_went_out(workspace: Workspace, tmp_path: Path) -> None:

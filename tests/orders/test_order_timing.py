@@ -15,6 +15,7 @@ from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.orders import outbox, turns
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from tests.support import misbehaving
 from tests.support.links import QR, move_back
 from tests.support.misbehaving import (
@@ -94,7 +95,7 @@ def reset(scene: Scene) -> None:
 
 
 def renew(scene: Scene) -> None:
-    attempts.start(scene.account.pk, trigger="test", force=True)
+    attempts.start(scene.account.pk, trigger="test", may=May.RENEW)
 
 
 def scan(scene: Scene) -> None:

@@ -11,6 +11,7 @@ from accounts.delivery import in_doubt
 from accounts.housekeeping import retention
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from tests.support import misbehaving
 from tests.support.links import link
 from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge
@@ -120,7 +121,7 @@ class TestWarning:
     ) -> None:
         run_due_tasks()
         node.plays(warns)
-        attempts.start(session.account_id, trigger="test", force=True)
+        attempts.start(session.account_id, trigger="test", may=May.RENEW)
         wait(stop_of(session), 20)
         assert stop_of(session).state == State.CONFIRMED
 

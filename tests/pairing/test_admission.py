@@ -11,7 +11,7 @@ from accounts.models import Account, Bridge, LinkSession, User, Workspace
 from accounts.models.session import new_session_id
 from accounts.pairing import attempts as pairing
 from accounts.pairing import cooldown
-from accounts.pairing.attempts import PairingRefused
+from accounts.pairing.attempts import May, PairingRefused
 from tests.api.conftest import Program, assert_refused, program
 from tests.support.links import QR, link, move_back, status_of
 from tests.support.portal import Portal, make_bridge
@@ -60,12 +60,12 @@ class TestQuietTime:
         return session
 
     @pytest.mark.parametrize("status", [Status.CONNECTED, Status.DISCONNECTED])
-    @pytest.mark.parametrize("force", [False, True])
+    @pytest.mark.parametrize("may", [May.NOTHING, May.RENEW])
     def test_a_link_of_just_now_is_left_alone_for_what_is_left_of_120_s(
-        self, account: Account, linked: LinkSession, status: Status, force: bool
+        self, account: Account, linked: LinkSession, status: Status, may: May
     ) -> None:
         Account.objects.update(status=status)
-        refusal = refusal_of(account, force=force)
+        refusal = refusal_of(account, may=may)
         assert refusal.code == "PAIRING_IN_PROGRESS"
         assert 60 <= waits(refusal) <= 70
         linked.refresh_from_db()
@@ -80,12 +80,12 @@ class TestQuietTime:
 
     def test_staff_may_force_a_lost_one(self, account: Account, linked: LinkSession) -> None:
         Account.objects.update(status=Status.DISCONNECTED)
-        pairing.start(account.pk, trigger="test", force=True, may_interrupt=True)
+        pairing.start(account.pk, trigger="test", may=May.INTERRUPT)
         linked.refresh_from_db()
         assert linked.end_reason == EndReason.SUPERSEDED
 
     def test_nobody_forces_away_a_connected_one(self, account: Account, linked: LinkSession) -> None:
-        assert refusal_of(account, force=True, may_interrupt=True).code == "ALREADY_CONNECTED"
+        assert refusal_of(account, may=May.INTERRUPT).code == "ALREADY_CONNECTED"
 
     def test_a_scan_whose_phone_asks_for_more_is_not_forced_away(
         self, account: Account, session: LinkSession, portal: Portal
@@ -93,9 +93,9 @@ class TestQuietTime:
         portal.post("session_authenticated", session)
         portal.post("session_action_required", session, kind="passkey")
         assert 290 <= waits(refusal_of(account)) <= 300
-        assert 110 <= waits(refusal_of(account, force=True)) <= 120
+        assert 110 <= waits(refusal_of(account, may=May.RENEW)) <= 120
         move_back(session, 121)
-        assert pairing.start(account.pk, trigger="test", force=True) != session
+        assert pairing.start(account.pk, trigger="test", may=May.RENEW) != session
 
     def test_a_scan_that_was_lost_before_it_was_ready_lapses_first(
         self, account: Account, session: LinkSession, portal: Portal
@@ -136,7 +136,7 @@ class TestCooldown:
     def test_a_sixth_lengthens_it(self, account: Account, portal: Portal, bob: User) -> None:
         for ago in (2000, 1500, 900, 400, 100):
             fail(portal, account, ago=ago)
-        session = pairing.start(account.pk, trigger="test", actor=bob, reason="asked", override=True)
+        session = pairing.start(account.pk, trigger="test", actor=bob, reason="asked", may=May.SKIP_COOLDOWN)
         portal.post("session_authenticated", session)
         portal.post("session_disconnected", session, reason="LOGOUT")
         assert HOUR - 1510 <= waits(refusal_of(account)) <= HOUR - 1500
@@ -248,7 +248,7 @@ class TestOverride:
     ) -> None:
         for ago in (500, 400, 300, 200, 100):
             fail(portal, account, ago=ago)
-        session = pairing.start(account.pk, trigger="admin", actor=bob, reason="new phone", override=True)
+        session = pairing.start(account.pk, trigger="admin", actor=bob, reason="new phone", may=May.SKIP_COOLDOWN)
         assert session.is_open
         rows = account.transitions.order_by("-pk").values_list("trigger", "new", "actor", "reason")[:2]
         assert list(rows) == [
@@ -260,19 +260,30 @@ class TestOverride:
         self, account: Account, session: LinkSession, portal: Portal, bob: User
     ) -> None:
         portal.post("session_authenticated", session)
-        assert refusal_of(account, actor=bob, reason="stuck", override=True).code == "PAIRING_IN_PROGRESS"
-        pairing.start(account.pk, trigger="admin", actor=bob, reason="stuck", override=True, force=True)
+        assert refusal_of(account, actor=bob, reason="stuck", may=May.SKIP_COOLDOWN).code == "PAIRING_IN_PROGRESS"
+        pairing.start(account.pk, trigger="admin", actor=bob, reason="stuck", may=May.OVERRIDE)
         session.refresh_from_db()
         assert session.end_reason == EndReason.RENEWED
 
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_nobody_overrides_without_a_reason(self, account: Account, bob: User, reason: str) -> None:
         with pytest.raises(ValueError, match="why"):
-            pairing.start(account.pk, trigger="admin", actor=bob, reason=reason, override=True)
+            pairing.start(account.pk, trigger="admin", actor=bob, reason=reason, may=May.SKIP_COOLDOWN)
+
+    @pytest.mark.parametrize("may", [May.LEAVE_LINE, May.SKIP_COOLDOWN, May.OVERRIDE])
+    def test_whatever_is_a_risk_needs_a_reason(self, account: Account, bob: User, may: May) -> None:
+        with pytest.raises(ValueError, match="why"):
+            pairing.start(account.pk, trigger="admin", actor=bob, may=may)
+
+    @pytest.mark.parametrize("may", [May.RENEW, May.INTERRUPT])
+    def test_a_new_code_needs_none_and_passes_no_cooldown(self, portal: Portal, account: Account, may: May) -> None:
+        for _ in range(5):
+            fail(portal, account, ago=300)
+        assert refusal_of(account, may=may).code == "PAIRING_COOLDOWN"
 
     def test_nobody_overrides_without_a_name(self, account: Account) -> None:
         with pytest.raises(ValueError, match="who"):
-            pairing.start(account.pk, trigger="admin", reason="because", override=True)
+            pairing.start(account.pk, trigger="admin", reason="because", may=May.SKIP_COOLDOWN)
 
     def test_the_risk_is_told(self) -> None:
         assert "block the number" in cooldown.risk_of("PAIRING_COOLDOWN")

@@ -14,7 +14,7 @@ from accounts.jobs import leases
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.pairing import attempts
-from accounts.pairing.attempts import PairingRefused
+from accounts.pairing.attempts import May, PairingRefused
 from accounts.snapshots import View
 from tests.support.line import START, STOP, bridge, line, places, run_line_tasks, seen
 from tests.support.links import QR, move_back
@@ -128,7 +128,7 @@ class TestSoftEnds:
 
     def test_two_who_renew_on_a_full_bridge_both_keep_their_places(self, line: list[LinkSession]) -> None:
         run_due_tasks()
-        renewed = [attempts.start(each.account_id, trigger="test", force=True) for each in line[:2]]
+        renewed = [attempts.start(each.account_id, trigger="test", may=May.RENEW) for each in line[:2]]
         assert [session.waits_in_line for session in renewed] == [False, False]
 
     def test_whoever_renews_again_and_again_waits_when_the_bridge_is_full_of_them(
@@ -136,7 +136,7 @@ class TestSoftEnds:
     ) -> None:
         for _ in range(10):
             with suppress(PairingRefused):
-                attempts.start(account.pk, trigger="test", force=True)
+                attempts.start(account.pk, trigger="test", may=May.RENEW)
             run_due_tasks()
         assert len(node.running) == bridge.pairings_at_once
         account.refresh_from_db()

@@ -9,7 +9,7 @@ from django_q.models import OrmQ
 from accounts import tasks
 from accounts.models import Account, Bridge, LinkSession, Transition, Workspace
 from accounts.pairing import attempts, bridge_events
-from accounts.pairing.attempts import PairingRefused
+from accounts.pairing.attempts import May, PairingRefused
 from tests.support.line import bridge, places, starts
 from tests.support.portal import make_bridge
 from tests.support.races import at_once
@@ -90,7 +90,7 @@ class TestRaces:
 
         def renew(session: LinkSession) -> Any:
             try:
-                return attempts.start(session.account_id, trigger="test", force=True)
+                return attempts.start(session.account_id, trigger="test", may=May.RENEW)
             except PairingRefused as refusal:
                 return refusal.code
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.lifecycle import PAIRING, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkInvitation, LinkSession, Workspace
 from accounts.pairing import attempts
-from accounts.pairing.attempts import PairingRefused
+from accounts.pairing.attempts import May, PairingRefused
 from tests.support.links import READY, link, move_back, status_of, stops_of
 from tests.support.portal import Portal
 from tests.support.states import Reach, in_peace, reach
@@ -47,11 +47,11 @@ class TestStart:
         assert at_most - 5 <= (refusal.value.retry_after or 0) <= at_most
         assert account.sessions.count() == 1
 
-    @pytest.mark.parametrize("force", [False, True])
-    def test_a_connected_account_is_left_alone(self, reach: Reach, force: bool) -> None:
+    @pytest.mark.parametrize("may", [May.NOTHING, May.INTERRUPT])
+    def test_a_connected_account_is_left_alone(self, reach: Reach, may: May) -> None:
         account = in_peace(reach(Status.CONNECTED))
         with pytest.raises(PairingRefused) as refusal:
-            attempts.start(account.pk, trigger="test", force=force, may_interrupt=force)
+            attempts.start(account.pk, trigger="test", may=may)
         assert refusal.value.code == "ALREADY_CONNECTED"
         assert status_of(account) == Status.CONNECTED
 
@@ -60,7 +60,7 @@ class TestStart:
         account = reach(status)
         old = account.current_session
         assert old is not None
-        new = attempts.start(account.pk, trigger="test", force=True)
+        new = attempts.start(account.pk, trigger="test", may=May.RENEW)
         old.refresh_from_db()
         assert new.session_id != old.session_id
         assert old.end_reason == EndReason.RENEWED
@@ -69,13 +69,13 @@ class TestStart:
     def test_a_new_code_does_not_interrupt_one_that_was_scanned(self, reach: Reach) -> None:
         account = reach(Status.AUTHENTICATED)
         with pytest.raises(PairingRefused) as refusal:
-            attempts.start(account.pk, trigger="test", force=True)
+            attempts.start(account.pk, trigger="test", may=May.RENEW)
         assert refusal.value.code == "PAIRING_IN_PROGRESS"
         assert status_of(account) == Status.AUTHENTICATED
 
     def test_staff_may_interrupt_it(self, reach: Reach) -> None:
         account = reach(Status.AUTHENTICATED)
-        attempts.start(account.pk, trigger="test", force=True, may_interrupt=True)
+        attempts.start(account.pk, trigger="test", may=May.INTERRUPT)
         assert status_of(account) == Status.QR_SCANNING
 
     @pytest.mark.parametrize("status", sorted(PAIRING))

@@ -10,7 +10,7 @@ from accounts import tasks
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.pairing import attempts, waiting_line
-from accounts.pairing.attempts import PairingRefused
+from accounts.pairing.attempts import May, PairingRefused
 from accounts.snapshots import View
 from tests.api.conftest import program
 from tests.support.line import START, STOP, bridge, line, places, run_line_tasks, seen, starts
@@ -98,22 +98,20 @@ class TestPlaces:
         assert starts() == 2
 
     def test_a_new_code_keeps_the_place_of_the_old_one(self, line: list[LinkSession], bridge: Bridge) -> None:
-        renewed = attempts.start(line[1].account_id, trigger="test", force=True)
+        renewed = attempts.start(line[1].account_id, trigger="test", may=May.RENEW)
         assert renewed.admitted_at is not None
         assert places(line[2:]) == [1, 2, 3]
 
     def test_who_waits_has_no_code_to_renew_and_keeps_the_place(self, line: list[LinkSession]) -> None:
-        for how in ({}, {"force": True}, {"force": True, "may_interrupt": True}):
+        for may in (May.NOTHING, May.RENEW, May.INTERRUPT):
             with pytest.raises(PairingRefused, match="place 2 in line") as refused:
-                attempts.start(line[3].account_id, trigger="test", **how)
+                attempts.start(line[3].account_id, trigger="test", may=may)
             assert (refused.value.code, refused.value.retry_after) == ("PAIRING_IN_PROGRESS", 600)
         assert places(line) == [0, 0, 1, 2, 3]
 
     def test_staff_who_override_leave_the_place(self, line: list[LinkSession]) -> None:
         bob = User.objects.create(username="bob", is_staff=True)
-        again = attempts.start(
-            line[3].account_id, trigger="admin", actor=bob, reason="stuck", force=True, override=True
-        )
+        again = attempts.start(line[3].account_id, trigger="admin", actor=bob, reason="stuck", may=May.OVERRIDE)
         assert places([line[2], line[4], again]) == [1, 2, 3]
 
     def test_one_that_lapsed_goes_to_the_end_of_the_line(self, line: list[LinkSession], bridge: Bridge) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Transition, Workspace
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from accounts.reconcile import diff, relocation, run
 from tests.support.links import move_back, status_of
 from tests.support.lists import SAID, advice, beat, crowd, linked, missing_twice
@@ -113,7 +114,7 @@ class TestStop:
         assert advice(linked.session_id) == ([], [])
 
     def test_a_soft_end_may_still_be_taken_back(self, session: LinkSession) -> None:
-        attempts.start(session.account_id, trigger="test", force=True)
+        attempts.start(session.account_id, trigger="test", may=May.RENEW)
         unscanned = [{"session_id": session.session_id, "status": "qr_scanning"}]
         assert advice(sessions=unscanned)[0] == []
         move_back(session, diff.SOFT_END_SETTLED + 1)

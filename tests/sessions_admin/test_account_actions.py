@@ -12,6 +12,7 @@ from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, User
 from accounts.models.invitation import hash_token
 from accounts.pairing import attempts, cooldown
+from accounts.pairing.attempts import May
 from tests.sessions_admin.forms import act, said
 
 
@@ -155,7 +156,7 @@ def test_a_refusal_is_said_in_words(as_alice: Client, session: LinkSession) -> N
 def test_no_bridge_is_said_in_words(as_alice: Client, account: Account) -> None:
     Bridge.objects.update(draining=True)
     with pytest.raises(attempts.PairingRefused) as refusal:
-        attempts.start(account.pk, trigger="test", force=True)
+        attempts.start(account.pk, trigger="test", may=May.RENEW)
 
     assert said(act(as_alice, account, "renew_qr", reason="Again")) == str(refusal.value)
 

@@ -19,6 +19,7 @@ from accounts.jobs.schedules import JOBS
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition, Workspace
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from api.http import rate_limit
 from tests.support.misbehaving import misbehaving_bridge
 from tests.support.portal import Portal, make_bridge
@@ -81,8 +82,9 @@ class Clockwork(RuleBasedStateMachine):
 
     def _pair(self, which: int, *, force: bool, staff: bool) -> None:
         before = self._account(which).current_session
+        may = May.NOTHING if not force else May.INTERRUPT if staff else May.RENEW
         with suppress(attempts.PairingRefused):
-            attempts.start(self.accounts[which].pk, trigger="test", force=force, may_interrupt=staff)
+            attempts.start(self.accounts[which].pk, trigger="test", may=may)
             if force and staff and before is not None:
                 self.interrupted.add(before.session_id)
 

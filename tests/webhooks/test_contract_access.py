@@ -8,6 +8,7 @@ from django.test import Client
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Bridge, LinkSession, Transition, Workspace
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from tests.support.links import linked, long_over
 from tests.support.portal import PHONE, make_bridge
 from tests.support.recorded import NAMES, send
@@ -107,7 +108,7 @@ class TestWhoMayAsk:
         assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
 
     def test_an_ended_session_tells_why(self, session: LinkSession) -> None:
-        attempts.start(session.account_id, trigger="test", force=True)
+        attempts.start(session.account_id, trigger="test", may=May.RENEW)
         session.refresh_from_db()
         assert session.end_reason == EndReason.RENEWED
         assert send("account_by_session", session).json()["data"]["status"] == Status.INACTIVE

@@ -29,7 +29,8 @@ django.setup()
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from webhooks import handlers, inbox
+from webhooks.events import handlers
+from webhooks.inbox import process
 from webhooks.models import WebhookEvent
 
 database, tries, url, headers, body = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
@@ -47,7 +48,7 @@ def receive():
 
 def sweep():
     WebhookEvent.objects.filter(state="received").update(due_at=timezone.now())
-    inbox.sweep()
+    process.sweep()
 
 for attempt in range(tries):
     child = os.fork()

@@ -12,6 +12,7 @@ from django.test import Client
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession, Workspace
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from api.http import rate_limit
 from api.http.errors import ApiError
 from api.http.rate_limit import Budget, spend
@@ -102,7 +103,7 @@ class TestEvents:
         zombies = []
         for _ in range(20):
             zombies.append(session)
-            session = attempts.start(account.pk, trigger="test", force=True)
+            session = attempts.start(account.pk, trigger="test", may=May.RENEW)
             attempts.force_reset(account.pk)
             session = attempts.start(account.pk, trigger="test")
         answers = [portal.post("qr_code_generated", zombie, **QR).status_code for zombie in zombies * 5]

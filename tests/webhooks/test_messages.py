@@ -10,6 +10,7 @@ from django.conf import settings
 
 from accounts.models import Account, LinkSession, Message
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from tests.support.chats import GROUP, PRIVATE, SENT, media, receive, stored_files
 from tests.support.links import READY
 from tests.support.portal import Portal
@@ -74,7 +75,7 @@ class TestText:
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
         receive(portal, session, PRIVATE)
-        receive(portal, attempts.start(account.pk, trigger="test", force=True), PRIVATE)
+        receive(portal, attempts.start(account.pk, trigger="test", may=May.RENEW), PRIVATE)
         assert Message.objects.count() == 2
 
     @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from django.utils import timezone
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkSession, Transition
 from accounts.pairing import attempts
+from accounts.pairing.attempts import May
 from tests.support.links import QR, READY, link, move_back, status_of, stops_of
 from tests.support.portal import PHONE, Portal
 from webhooks.models import UnmatchedTraffic, WebhookEvent
@@ -199,7 +200,7 @@ class TestEnds:
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
         portal.post("qr_code_generated", session, **QR)
-        newer = attempts.start(account.pk, trigger="test", force=True)
+        newer = attempts.start(account.pk, trigger="test", may=May.RENEW)
         portal.post("session_authenticated", session)
         account.refresh_from_db()
         newer.refresh_from_db()
@@ -209,7 +210,7 @@ class TestEnds:
     def test_a_late_scan_of_a_replaced_code_loses_to_a_scanned_new_one(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
-        newer = attempts.start(account.pk, trigger="test", force=True)
+        newer = attempts.start(account.pk, trigger="test", may=May.RENEW)
         portal.post("session_authenticated", newer)
         portal.post("session_ready", session, **READY)
         account.refresh_from_db()

@@ -90,6 +90,7 @@ MESSAGES: dict[str, Handler] = {
     "message_delivered": Handler(serializers.MessageAck, messages.delivered),
     "message_read": Handler(serializers.MessageAck, messages.read),
 }
+HANDLED = frozenset([*LIFECYCLE, *MESSAGES])
 # Known, and of no use afterwards.
 DROPPED = frozenset({"typing_indicator", "chat_state_updated"})
 

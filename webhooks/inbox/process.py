@@ -103,9 +103,7 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
             advance(event)
         if not outcome:
             verify(event)
-    event.state = State.IGNORED if outcome else State.APPLIED
-    event.reason, event.error, event.finished_at = outcome, "", timezone.now()
-    event.save(update_fields=["state", "reason", "error", "finished_at"])
+    event.finish(outcome)
     return outcome or "applied"
 
 

@@ -12,13 +12,12 @@ from django.utils import timezone
 
 from accounts.db.counters import count, count_known
 from accounts.db.locking import atomically
-from accounts.lifecycle import SOFT_ENDS
 from accounts.models import LinkSession
 from accounts.orders.outbox import stop_resurrected
 from accounts.reconcile import processes
 from webhooks import rate_limits
 from webhooks.bridge_api.reports import flag_rival
-from webhooks.events.handlers import DROPPED, LIFECYCLE, LIVING, MESSAGES, REOPENING
+from webhooks.events.handlers import DROPPED, HANDLED, LIFECYCLE, LIVING, MESSAGES, REOPENING
 from webhooks.events.messages import comes_from_former_owner
 from webhooks.inbox import process, store
 from webhooks.inbox.store import REQUEST_LEASE, Delivery
@@ -39,29 +38,40 @@ def receive(delivery: Delivery, *, charge: bool = True) -> str:
     session = known.filter(session_id=delivery.session_id).first()
     unmatched = _why_unmatched(delivery, session)
     if unmatched is not None:
-        _count_and_charge(delivery, session, unmatched, charge=charge)
-        if unmatched == Reason.ENDED:
-            _stop_if_it_runs(delivery)
-        elif unmatched == Reason.NOT_OWNER and session is not None:
-            flag_rival(delivery.bridge_id, session)
-        # Another bridge's session is answered as none: an answer must not tell that it is there.
-        return str(Reason.UNKNOWN_SESSION if unmatched == Reason.NOT_OWNER else unmatched)
+        return _set_aside(delivery, session, unmatched, charge=charge)
     assert session is not None
     if charge:
         rate_limits.charge(session, delivery.event, sender_id=delivery.bridge_id)
     fields = process.fields_of(delivery.event, delivery.data)
     if delivery.event in MESSAGES:
-        outcome = MESSAGES[delivery.event].apply(session.pk, fields)
-        # Kept, and a sign that the bridge runs on what has ended here. A former owner's may come from its outbox.
-        if not session.is_open and session.bridge_id == delivery.bridge_id:
-            _stop_if_it_runs(delivery)
-        return outcome or "applied"
+        return _keep_message(delivery, session, fields)
     if delivery.boot not in {"", session.applied_boot}:
         processes.tells_of(session.pk, bridge_id=delivery.bridge_id, boot=delivery.boot)
     event_pk = store.store(delivery, session.pk, fields=fields)
     if event_pk is None:
         return _take_over(delivery, fields=fields)
     return process.apply(event_pk, fields, attempt=1)
+
+
+def _set_aside(
+    delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason, *, charge: bool
+) -> str:
+    """Another bridge's session is answered as none: an answer must not tell that it is there."""
+    _count_and_charge(delivery, session, reason, charge=charge)
+    if reason == Reason.ENDED:
+        _stop_if_it_runs(delivery)
+    if reason != Reason.NOT_OWNER or session is None:
+        return str(reason)
+    flag_rival(delivery.bridge_id, session)
+    return str(Reason.UNKNOWN_SESSION)
+
+
+def _keep_message(delivery: Delivery, session: LinkSession, fields: dict[str, Any]) -> str:
+    outcome = MESSAGES[delivery.event].apply(session.pk, fields)
+    # Kept, and a sign that the bridge runs on what has ended here. A former owner's may come from its outbox.
+    if not session.is_open and session.bridge_id == delivery.bridge_id:
+        _stop_if_it_runs(delivery)
+    return outcome or "applied"
 
 
 def _count_and_charge(
@@ -86,17 +96,20 @@ def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> Unmatched
     """Rule 1: events are matched by session id; what the body says about workspaces is only an echo."""
     if delivery.event in DROPPED:
         return Reason.DROPPED
-    if delivery.event not in LIFECYCLE and delivery.event not in MESSAGES:
+    if delivery.event not in HANDLED:
         return Reason.UNKNOWN_EVENT
     if session is None:
         return Reason.UNKNOWN_SESSION
     if session.bridge_id != delivery.bridge_id:
         is_kept = delivery.event in MESSAGES and comes_from_former_owner(delivery.bridge_id, session.pk)
         return None if is_kept else Reason.NOT_OWNER
-    if delivery.event in LIFECYCLE and not session.is_open:
-        reopens = session.end_reason in SOFT_ENDS and delivery.event in REOPENING
-        return None if reopens else Reason.ENDED
-    return None
+    return Reason.ENDED if _comes_too_late(delivery.event, session) else None
+
+
+def _comes_too_late(event: str, session: LinkSession) -> bool:
+    """It would move a session that has ended, and does not take its end back (rule 6)."""
+    reopens = session.ended_softly and event in REOPENING
+    return event in LIFECYCLE and not session.is_open and not reopens
 
 
 @atomically

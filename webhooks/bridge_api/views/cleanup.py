@@ -6,7 +6,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.housekeeping import cleanup
-from accounts.housekeeping.cleanup_lists import for_cleanup, stats_of
 from webhooks import rate_limits
 from webhooks.authentication import bridge_of
 from webhooks.bridge_api import reports
@@ -21,7 +20,7 @@ class AccountsForCleanup(BridgeView):
     """GET accounts-for-cleanup: what a Node bridge may forget. It forgets whatever it is given, connected or not."""
 
     def get(self, request: Request) -> Response:
-        rows = [account_row(session) for session in for_cleanup(bridge_of(request))]
+        rows = [account_row(session) for session in cleanup.for_cleanup(bridge_of(request))]
         return Response({"success": True, "data": rows})
 
 
@@ -39,7 +38,7 @@ class CleanupStats(BridgeView):
     """GET cleanup-stats."""
 
     def get(self, request: Request) -> Response:
-        return Response({"success": True, "data": stats_of(bridge_of(request))})
+        return Response({"success": True, "data": cleanup.stats_of(bridge_of(request))})
 
 
 class CleanUp(BridgeView):
