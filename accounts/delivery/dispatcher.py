@@ -73,7 +73,7 @@ def sweep() -> int:
 def _claim(order_id: int) -> BridgeOrder | None:
     """Take the order, under the session's lock: two orders of one session are never on the wire together.
 
-    With it goes the place in its bridge's line. Whoever must wait comes again, and that is not counted as a try.
+    With it goes its bridge's lane. An order that must wait comes again, and that is not counted as a try.
     """
     session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
     if session_pk is None:
@@ -98,7 +98,7 @@ def _claim(order_id: int) -> BridgeOrder | None:
 
 
 def _must_wait(order: BridgeOrder) -> float:
-    """Seconds; 0: it is its turn, and it stands in its bridge's line."""
+    """Seconds; 0: it is its turn, and it has its bridge's lane."""
     if pause := circuit_breaker.pause(order.bridge):
         return pause
     if turns.session_is_busy(order):
@@ -115,7 +115,7 @@ def _carry_out(order: BridgeOrder) -> None:
     elif not _is_still_wanted(order):
         _drop(order)
     elif not turns.stay(order):
-        retries.stand_in_line_again(order)
+        retries.wait_for_another_turn(order)
     elif _is_still_mine(order):
         _CARRY_OUT[order.kind](order)
         circuit_breaker.answered(order.bridge)

@@ -96,8 +96,8 @@ def _put_back(order: BridgeOrder, error: BridgeError) -> None:
     _wait_again(order, order.pause, setback=Setback.TRY_FAILED, error=str(error), **before)
 
 
-def stand_in_line_again(order: BridgeOrder) -> None:
-    """It lost its place before anything was sent: that is not counted as a try."""
+def wait_for_another_turn(order: BridgeOrder) -> None:
+    """It lost its lane before anything was sent, so this is not counted as a try."""
     _wait_again(order, turns.turn(order), attempts=order.attempts - 1)
 
 

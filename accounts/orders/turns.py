@@ -100,7 +100,7 @@ def clear(bridge_id: int, *, before: datetime) -> None:
 
 
 def turn(order: BridgeOrder) -> float:
-    """Seconds until it asks for its line again: the further back it stands, the more seldom."""
+    """Seconds until it asks for its lane again: the further back it stands, the more seldom."""
     waiting = BridgeOrder.objects.filter(bridge=order.bridge_id, state=State.PENDING, pk__lt=order.pk)
     starts = Q(kind__in=BridgeOrder.OPENING)
     ahead = waiting.filter(starts if order.is_start else ~starts).count()
@@ -108,7 +108,7 @@ def turn(order: BridgeOrder) -> float:
 
 
 def _call_next(order: BridgeOrder) -> None:
-    """The line for starts is free: the first who was told to come again comes now, for somebody waits for a code."""
+    """The lane for starts is free: the first that was told to come again comes now, for somebody waits for a code."""
     starts = BridgeOrder.objects.filter(bridge=order.bridge_id, kind__in=BridgeOrder.OPENING)
     waiting = starts.filter(state=State.PENDING, attempts=0)
     pk = waiting.order_by("pk").values_list("pk", flat=True).first()
