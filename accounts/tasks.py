@@ -5,7 +5,7 @@ import time
 from django.db.models import Q
 
 from accounts.bridges import watch
-from accounts.delivery import dispatcher
+from accounts.delivery import dispatcher, in_doubt
 from accounts.housekeeping import cleanup
 from accounts.jobs.each_row import safely
 from accounts.lifecycle import PAIRING, Status
@@ -21,7 +21,7 @@ def deliver_order(order_id: int) -> None:
 
 
 def settle_order(order_id: int) -> None:
-    dispatcher.settle(order_id)
+    in_doubt.settle(order_id)
 
 
 def order_failed(order_id: int) -> None:

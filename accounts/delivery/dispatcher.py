@@ -1,4 +1,4 @@
-"""Bringing orders about: claimed, carried out, confirmed by evidence.
+"""Posting orders: claimed when their turn has come, looked for where they may run already, and sent to the bridge.
 
 Who else could be there: a second hint for the same order, the sweep, a webhook that confirms the order while its
 POST is still open, staff ending the session in between. Every step is a compare-and-set on the order's state.
@@ -13,14 +13,15 @@ from django.utils import timezone
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import SCANNED, BridgeError, Running
 from accounts.db.locking import atomically
-from accounts.delivery import in_doubt, retries
+from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import FIRST_QR_WITHIN
 from accounts.models import BridgeOrder, LinkSession
-from accounts.orders import outbox, turns
-from accounts.orders.outbox import Kind, State
+from accounts.orders import closing, outbox, turns
 from accounts.pairing import codes, link_probe, waiting_line
 from accounts.reconcile import session_list
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 # Seconds; above what one delivery may take: a look at the list, then the command (bridge_client has both).
 LEASE = 25
@@ -52,19 +53,7 @@ def deliver(order_id: int) -> None:
         log.error("order %s (%s): %s", claimed.pk, claimed.kind, kind)  # its text may hold a number
         retries.not_done(claimed, BridgeError(f"an error of ours ({kind})", unclear=_has_gone_out(claimed)))
     finally:
-        _leave_line(claimed)
-
-
-def settle(order_id: int) -> None:
-    """Bring an order to an end whose delivery was cut short or got no clear answer."""
-    order = BridgeOrder.objects.select_related("session__account", "bridge").filter(pk=order_id).first()
-    if order is None:
-        return
-    if order.state == State.CLAIMED and order.due_at <= timezone.now():
-        retries.release(order)
-    elif order.state == State.UNCLEAR and in_doubt.has_the_next_look(order):
-        in_doubt.look_for_evidence(order)
-        _leave_line(order)
+        turns.leave(claimed)
 
 
 def sweep() -> int:
@@ -84,7 +73,7 @@ def sweep() -> int:
 def _claim(order_id: int) -> BridgeOrder | None:
     """Take the order, under the session's lock: two orders of one session are never on the wire together.
 
-    With it goes the place in its bridge's line. Whoever must wait comes again, and that is not counted as a try.
+    With it goes its bridge's lane. An order that must wait comes again, and that is not counted as a try.
     """
     session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
     if session_pk is None:
@@ -98,8 +87,10 @@ def _claim(order_id: int) -> BridgeOrder | None:
         BridgeOrder.objects.filter(pk=order.pk).update(due_at=now + timedelta(seconds=wait))
         enqueue("deliver_order", order.pk, delay=wait)
         return None
-    order.state, order.attempts, order.due_at = State.CLAIMED, order.attempts + 1, now + timedelta(seconds=LEASE)
-    order.save(update_fields=["state", "attempts", "due_at"])
+    mine = BridgeOrder.objects.filter(pk=order.pk)
+    if not mine.move([State.PENDING], State.CLAIMED, due_in=LEASE, attempts=order.attempts + 1):
+        return None
+    order.refresh_from_db(fields=["state", "attempts", "due_at"])
     enqueue("settle_order", order.pk, delay=LEASE + 1)  # for when this worker dies with it
     if order.kind == Kind.START and order.attempts == 1:
         enqueue("expire_session", order.session_id, delay=FIRST_QR_WITHIN + 1)
@@ -107,46 +98,37 @@ def _claim(order_id: int) -> BridgeOrder | None:
 
 
 def _must_wait(order: BridgeOrder) -> float:
-    """Seconds; 0: it is its turn, and it stands in its bridge's line."""
+    """Seconds; 0: it is its turn, and it has its bridge's lane."""
     if pause := circuit_breaker.pause(order.bridge):
         return pause
-    others = order.session.orders.filter(state=State.CLAIMED, due_at__gt=timezone.now())
-    if others.exists() or (turns.is_start(order) and _is_being_stopped(order)):
+    if turns.session_is_busy(order):
         return 2
     if order.kind == Kind.START and not order.attempts and order.bridge.failing_since is None:
         waiting_line.asks_for_its_turn(order)
-    return 0 if turns.enter(order, turns.name_of(order), seconds=LEASE) else turns.turn(order)
-
-
-def _is_being_stopped(order: BridgeOrder) -> bool:
-    """By a stop that the bridge may carry out yet, after it has listed the session as running."""
-    stops = order.session.orders.filter(kind=Kind.STOP, bridge=order.bridge_id)
-    return stops.filter(state__in=[State.CLAIMED, State.UNCLEAR], posted_at__gt=turns.busy_since()).exists()
-
-
-def _leave_line(order: BridgeOrder) -> None:
-    """The bridge of a start without a clear answer may be busy with it still; the line's time will be over."""
-    state = BridgeOrder.objects.filter(pk=order.pk).values_list("state", flat=True).first()
-    if state == State.UNCLEAR and turns.is_start(order):
-        turns.free_worker(order)
-    elif state != State.CLAIMED:
-        turns.leave(order, turns.name_of(order))
+    return 0 if turns.enter(order, seconds=LEASE) else turns.turn(order)
 
 
 def _carry_out(order: BridgeOrder) -> None:
     _look_for_a_scan(order)
-    if outbox.is_wanted(order) and _runs_already(order):
-        outbox.close(order, State.CONFIRMED)
+    if order.is_wanted and _runs_already(order):
+        closing.confirm(order)
     elif not _is_still_wanted(order):
-        late = turns.is_start(order) and in_doubt.may_have_arrived(order)
-        outbox.close(order, State.UNCLEAR if late else State.CANCELLED, error=order.error)
+        _drop(order)
     elif not turns.stay(order):
-        retries.stand_in_line_again(order)
+        retries.wait_for_another_turn(order)
     elif _is_still_mine(order):
         _CARRY_OUT[order.kind](order)
         circuit_breaker.answered(order.bridge)
-        outbox.close(order, State.CONFIRMED)
+        closing.confirm(order)
         _look_back(order)
+
+
+def _drop(order: BridgeOrder) -> None:
+    """It is not posted. But an earlier try of a start may have arrived."""
+    if order.is_start and turns.may_have_arrived(order):
+        closing.leave_in_doubt(order)
+    else:
+        closing.close(order, State.CANCELLED)
 
 
 def _look_for_a_scan(order: BridgeOrder) -> None:
@@ -162,7 +144,7 @@ def _look_for_a_scan(order: BridgeOrder) -> None:
 def _is_still_wanted(order: BridgeOrder) -> bool:
     """The session as it is now: somebody may have ended it since the claim, or while the list was read."""
     order.session.refresh_from_db(fields=["ended_at", "bridge"])
-    return outbox.is_wanted(order)
+    return order.is_wanted
 
 
 def _is_still_mine(order: BridgeOrder) -> bool:
@@ -181,7 +163,7 @@ def _has_gone_out(order: BridgeOrder) -> bool:
 
 def _look_back(order: BridgeOrder) -> None:
     """And the look after it: what ended while its POST was open runs at the bridge now, whatever was stopped before."""
-    if turns.is_start(order) and not _is_still_wanted(order):
+    if order.is_start and not _is_still_wanted(order):
         outbox.stop_again(order)
 
 
@@ -191,7 +173,7 @@ def _runs_already(order: BridgeOrder) -> bool:
     So does a link, which the bridge restores by itself as well: what told it to start is not kept for ever, and what
     was adopted nobody here has started.
     """
-    if not turns.is_start(order) or not _may_run(order):
+    if not order.is_start or not _may_run(order):
         return False
     running = _list_of(order).get(order.session.session_id)
     return running is not None and (order.kind == Kind.START or running.status in SCANNED)

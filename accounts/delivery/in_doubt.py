@@ -8,15 +8,28 @@ from datetime import timedelta
 from django.utils import timezone
 
 from accounts.bridges import circuit_breaker, client
-from accounts.bridges.client import SCANNED, BridgeError
+from accounts.bridges.client import SCANNED, BridgeError, Running
+from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
-from accounts.models import BridgeOrder
-from accounts.orders import outbox, turns
-from accounts.orders.outbox import LOOK_AGAIN, Kind, State
+from accounts.models import Bridge, BridgeOrder
+from accounts.orders import closing, outbox, turns
+
+Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 LOOK_SELDOM = 300  # seconds at the most: a hung bridge must not keep the workers from the others
 LOOK_WITHIN = 10  # seconds, for one look at the list
-STOPS_KEPT = timedelta(hours=24)  # how long a bridge that is away is told to stop a session
+
+
+def settle(order_id: int) -> None:
+    """Bring an order to an end whose delivery was cut short or got no clear answer."""
+    order = BridgeOrder.objects.select_related("session__account", "bridge").filter(pk=order_id).first()
+    if order is None:
+        return
+    if order.state == State.CLAIMED and order.due_at <= timezone.now():
+        retries.release(order)
+    elif order.state == State.UNCLEAR and has_the_next_look(order):
+        _look_for_evidence(order)
+        turns.leave(order)
 
 
 def has_the_next_look(order: BridgeOrder) -> bool:
@@ -28,28 +41,47 @@ def has_the_next_look(order: BridgeOrder) -> bool:
 
 def _pause(order: BridgeOrder) -> float:
     age = (timezone.now() - (order.posted_at or order.created_at)).total_seconds()
-    return min(max(LOOK_AGAIN, age / 4), LOOK_SELDOM)
+    return min(max(closing.LOOK_AGAIN, age / 4), LOOK_SELDOM)
 
 
-def look_for_evidence(order: BridgeOrder) -> None:
+def _look_for_evidence(order: BridgeOrder) -> None:
     """The session list says whether it runs. A start is never repeated: a slow create would make two clients."""
-    if not outbox.is_wanted(order):
+    if not order.is_wanted:
         _see_to_its_end(order)
-        return
-    # A Node bridge lists a start from its first moment, and what shall reconnect was listed before: while it may be at
-    # it only a scan proves that it is done, and its line stays taken. A code that comes confirms a start at once.
-    # No list shows a device: what is not named any more may still be linked, with its login on the bridge's disk.
-    runs = order.unlinks or _is_listed(order, scanned=turns.is_start(order) and may_have_arrived(order))
-    if runs is not None and runs == (order.kind != Kind.STOP):
-        outbox.close(order, State.CONFIRMED)
-    elif order.kind == Kind.STOP and timezone.now() - order.created_at > STOPS_KEPT:
-        outbox.close(order, State.FAILED, error=order.error)
-    elif runs:  # a stop, then; stopping twice harms nobody
-        again_at = timezone.now() + timedelta(seconds=order.pause)
-        BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR).update(state=State.PENDING, due_at=again_at)
-        enqueue("deliver_order", order.pk, delay=order.pause)
+    elif order.kind == Kind.STOP:
+        _look_for_a_stop(order)
+    elif _is_listed(order, scanned=turns.may_have_arrived(order)):
+        # A Node bridge lists a start from its first moment, and what shall reconnect was listed before: while it may be
+        # at it only a scan proves that it is done, and its lane stays taken. A code that comes confirms it at once.
+        closing.confirm(order)
     else:
-        enqueue("settle_order", order.pk, delay=_pause(order))
+        _look_again(order)
+
+
+def _look_for_a_stop(order: BridgeOrder) -> None:
+    """No list shows a device: what is not named any more may still be linked, with its login on the bridge's disk.
+
+    So a stop that must unlink is told again until the bridge says that it did.
+    """
+    runs = order.unlinks or _is_listed(order)
+    if runs is False:
+        closing.confirm(order)
+    elif retries.is_given_up(order):
+        closing.close(order, State.FAILED)
+    elif runs:
+        _tell_again(order)
+    else:
+        _look_again(order)
+
+
+def _tell_again(stop: BridgeOrder) -> None:
+    """Stopping twice harms nobody."""
+    if BridgeOrder.objects.filter(pk=stop.pk).move([State.UNCLEAR], State.PENDING, due_in=stop.pause):
+        enqueue("deliver_order", stop.pk, delay=stop.pause)
+
+
+def _look_again(order: BridgeOrder) -> None:
+    enqueue("settle_order", order.pk, delay=_pause(order))
 
 
 def _see_to_its_end(order: BridgeOrder) -> None:
@@ -58,34 +90,32 @@ def _see_to_its_end(order: BridgeOrder) -> None:
     It is looked for as long as the bridge may be at it; one that cannot be asked by then is told to stop. So is a stop
     whose session was reopened: the start that follows waits for it.
     """
-    late, runs = may_have_arrived(order), _is_listed(order)
-    if turns.is_start(order) and (runs or (runs is None and not late)):
+    late, runs = turns.may_have_arrived(order), _is_listed(order)
+    if order.is_start and (runs or (runs is None and not late)):
         outbox.stop_again(order)
     if order.kind == Kind.STOP and runs is False:
-        outbox.close(order, State.CONFIRMED)
+        closing.confirm(order)
     elif late:
-        enqueue("settle_order", order.pk, delay=_pause(order))
+        _look_again(order)
     else:
-        outbox.close(order, State.CANCELLED, error=order.error)
-
-
-def may_have_arrived(order: BridgeOrder) -> bool:
-    """Its bridge may be at it still: a create may take a minute."""
-    return order.posted_at is not None and order.posted_at > turns.busy_since()
+        closing.close(order, State.CANCELLED)
 
 
 def _is_listed(order: BridgeOrder, *, scanned: bool = False) -> bool | None:
     """Whether the bridge runs its session, `scanned`: with a phone; None: it could not be asked."""
-    line = turns.others(order)
-    if circuit_breaker.pause(order.bridge) or not turns.enter(order, line, seconds=LOOK_WITHIN):
+    with turns.short_turn(order.bridge, seconds=LOOK_WITHIN, order=order) as is_mine:
+        listed = _list_of(order.bridge) if is_mine else None
+    if listed is None:
         return None
-    try:
-        listed = client.running_sessions(order.bridge)
-    except BridgeError as error:
-        circuit_breaker.failed(order.bridge, f"its list: {error}")
-        return None
-    finally:
-        turns.leave(order, line)
-    circuit_breaker.answered(order.bridge)
     found = listed.get(order.session.session_id)
     return found is not None and (not scanned or found.status in SCANNED)
+
+
+def _list_of(bridge: Bridge) -> dict[str, Running] | None:
+    try:
+        listed = client.running_sessions(bridge)
+    except BridgeError as error:
+        circuit_breaker.failed(bridge, f"its list: {error}")
+        return None
+    circuit_breaker.answered(bridge)
+    return listed

@@ -4,20 +4,22 @@ Who else could be there: a twin that has the order by now, after a claim that wa
 """
 
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from accounts.bridges import circuit_breaker
 from accounts.bridges.client import BridgeError
 from accounts.db.locking import atomically
-from accounts.delivery.in_doubt import STOPS_KEPT
 from accounts.jobs.queue import enqueue
 from accounts.models import BridgeOrder
-from accounts.orders import outbox, turns
-from accounts.orders.outbox import Kind, State
+from accounts.orders import closing, turns
 from accounts.pairing.bridge_events import lock_session
 
+Kind, State, Setback = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Setback
+
 CHECK_TRIES = 5
+STOPS_KEPT = timedelta(hours=24)  # how long a bridge that is away is told to stop a session
 ONCE_KEPT = timedelta(minutes=2)  # how long somebody waits for a pairing code or a test message
 # Tried again only where no bridge was reached; and what may have come of one that was.
 MAY_HAVE: dict[str, str] = {
@@ -32,12 +34,12 @@ def not_done(order: BridgeOrder, error: BridgeError) -> None:
     if order.kind in ONCE:
         _not_done_once(order, error)
     elif error.unclear and order.kind != Kind.CHECK:
-        outbox.close(order, State.UNCLEAR, error=str(error))
-    elif error.permanent or _is_given_up(order):
+        closing.leave_in_doubt(order, setback=Setback.TRY_FAILED, error=str(error))
+    elif error.permanent or is_given_up(order):
         _fail(order, str(error))
     else:
         _put_back(order, error)
-    if order.error in {"", DIED}:  # the tries that follow would only fill the history
+    if order.setback != Setback.TRY_FAILED:  # the tries that follow would only fill the history
         _tell(order, error)
 
 
@@ -52,14 +54,14 @@ def note_answer(order: BridgeOrder, error: BridgeError) -> None:
 def _not_done_once(order: BridgeOrder, error: BridgeError) -> None:
     if error.unclear:
         _fail(order, f"{error}. {MAY_HAVE[order.kind]}")
-    elif error.permanent or error.code or _is_given_up(order):
+    elif error.permanent or error.code or is_given_up(order):
         _fail(order, str(error))
     else:
         _put_back(order, error)
 
 
-def _fail(order: BridgeOrder, error: str) -> None:
-    outbox.close(order, State.FAILED, error=error)
+def _fail(order: BridgeOrder, error: str, *, setback: BridgeOrder.Setback = Setback.TRY_FAILED) -> None:
+    closing.close(order, State.FAILED, setback=setback, error=error)
     enqueue("order_failed", order.pk)
 
 
@@ -74,7 +76,7 @@ def _tell(order: BridgeOrder, error: BridgeError) -> None:
     account.touch()
 
 
-def _is_given_up(order: BridgeOrder) -> bool:
+def is_given_up(order: BridgeOrder) -> bool:
     """A pairing's start is tried until its session lapses; a stop for a day; what recovery asks anew, not for long."""
     age = timezone.now() - order.created_at
     if order.kind == Kind.STOP:
@@ -91,33 +93,33 @@ def _put_back(order: BridgeOrder, error: BridgeError) -> None:
     `posted_at` is as before this try: what may have arrived then may still have.
     """
     before = {} if error.code else {"posted_at": order.posted_at}
-    _wait_again(order, order.pause, error=str(error)[:300], **before)
+    _wait_again(order, order.pause, setback=Setback.TRY_FAILED, error=str(error), **before)
 
 
-def stand_in_line_again(order: BridgeOrder) -> None:
-    """It lost its place before anything was sent: that is not counted as a try."""
+def wait_for_another_turn(order: BridgeOrder) -> None:
+    """It lost its lane before anything was sent, so this is not counted as a try."""
     _wait_again(order, turns.turn(order), attempts=order.attempts - 1)
 
 
-def _wait_again(order: BridgeOrder, delay: float, **values: object) -> None:
-    mine = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts)
-    if mine.update(state=State.PENDING, due_at=timezone.now() + timedelta(seconds=delay), **values):
+def _wait_again(order: BridgeOrder, delay: float, **values: Any) -> None:
+    mine = BridgeOrder.objects.filter(pk=order.pk, attempts=order.attempts)
+    if mine.move([State.CLAIMED], State.PENDING, due_in=delay, **values):
         enqueue("deliver_order", order.pk, delay=delay)
 
 
 def release(order: BridgeOrder) -> None:
     """Its worker died: deliver it again. But what it may have told a bridge to start is never repeated."""
     dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
-    unsent = dead.filter(posted_at=None) if turns.is_start(order) else dead
+    unsent = dead.filter(posted_at=None) if order.is_start else dead
     if order.kind in ONCE and order.posted_at:  # nobody can look what came of it
         lost = BridgeError(f"{DIED}. {MAY_HAVE[order.kind]}")
-        _fail(order, str(lost))
+        _fail(order, str(lost), setback=Setback.WORKER_DIED)
         _tell(order, lost)
     elif not unsent.exists():
-        if dead.update(state=State.UNCLEAR, due_at=timezone.now(), error=DIED):
+        if dead.move([State.CLAIMED], State.UNCLEAR, setback=Setback.WORKER_DIED, error=DIED):
             enqueue("settle_order", order.pk)
             _tell(order, BridgeError(DIED, unclear=True))
-    elif _is_given_up(order):
-        _fail(order, DIED)
-    elif unsent.update(state=State.PENDING, due_at=timezone.now(), error=DIED):
+    elif is_given_up(order):
+        _fail(order, DIED, setback=Setback.WORKER_DIED)
+    elif unsent.move([State.CLAIMED], State.PENDING, setback=Setback.WORKER_DIED, error=DIED):
         enqueue("deliver_order", order.pk)

@@ -138,7 +138,7 @@ def _replacements(rows: list[Any]) -> set[tuple[datetime, str, str]]:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0007_rival_seen_at"),
+        ("accounts", "0008_order_moves"),
         ("webhooks", "0002_reports_and_unsigned_traffic"),
     ]
 

@@ -1,11 +1,46 @@
 """What the desk wants a bridge to do, kept until evidence shows that it was done."""
 
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import ExactCharField
+from accounts.lifecycle import IllegalMove, Status
+
+
+class BridgeOrderQuerySet(models.QuerySet["BridgeOrder"]):
+    def move(
+        self,
+        old: "Collection[BridgeOrder.State]",
+        new: "BridgeOrder.State",
+        *,
+        due_in: float = 0,
+        setback: "BridgeOrder.Setback | None" = None,
+        error: str = "",
+        **values: Any,
+    ) -> int:
+        """Change the state of those that are in `old`: the only place that does. Gives how many moved.
+
+        Of twins who move the same order one does: the old state is a condition of the UPDATE. What is still under way
+        is due in `due_in` seconds, anything else is closed now. Without a `setback` the last problem stays. Raises
+        IllegalMove.
+        """
+        for state in old:
+            if new not in BridgeOrder.MOVES[state]:
+                raise IllegalMove(f"order: {state} -> {new}")
+        now = timezone.now()
+        if new in BridgeOrder.UNDER_WAY:
+            values["due_at"] = now + timedelta(seconds=due_in)
+        else:
+            values["closed_at"] = now
+        if setback is not None:
+            values |= {"setback": setback, "error": error[:300]}
+        return self.filter(state__in=old).update(state=new, **values)
 
 
 class BridgeOrder(models.Model):
@@ -37,7 +72,24 @@ class BridgeOrder(models.Model):
         FAILED = "failed", _("failed")
         CANCELLED = "cancelled", _("cancelled")
 
+    class Setback(models.TextChoices):
+        """The last problem, for programs; its text is in `error`."""
+
+        NONE = ""
+        WORKER_DIED = "worker_died"
+        TRY_FAILED = "try_failed"  # not reached, refused or not answered clearly; the first is in the account's history
+
     UNDER_WAY = (State.PENDING, State.CLAIMED, State.UNCLEAR)
+    MOVES: dict[State, frozenset[State]] = {
+        State.PENDING: frozenset({State.CLAIMED, State.CANCELLED}),
+        State.CLAIMED: frozenset({State.PENDING, State.UNCLEAR, State.CONFIRMED, State.FAILED, State.CANCELLED}),
+        # To itself: the answer came after the claim was over, and was unclear as well.
+        State.UNCLEAR: frozenset({State.PENDING, State.UNCLEAR, State.CONFIRMED, State.FAILED, State.CANCELLED}),
+        # An order that is closed stays closed. Whoever wants the same again writes down another one.
+        State.CONFIRMED: frozenset(),
+        State.FAILED: frozenset(),
+        State.CANCELLED: frozenset(),
+    }
     OPENING = (Kind.START, Kind.RECONNECT)  # may open a client there
 
     session = models.ForeignKey(
@@ -61,7 +113,10 @@ class BridgeOrder(models.Model):
     posted_at = models.DateTimeField(_("sent to the bridge"), null=True)
     closed_at = models.DateTimeField(_("closed"), null=True)
     error = models.CharField(_("last problem"), max_length=300, blank=True, default="")
+    setback = models.CharField(max_length=12, choices=Setback.choices, blank=True, default=Setback.NONE, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    objects = BridgeOrderQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("bridge order")
@@ -74,6 +129,24 @@ class BridgeOrder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+    @property
+    def is_start(self) -> bool:
+        return self.kind in self.OPENING
+
+    @property
+    def is_wanted(self) -> bool:
+        """A stop of a session that was reopened must not go out, nor anything else of one that has ended.
+
+        Of two bridges that run it only its owner may; the other one stops it, whatever it is. A link that has come back
+        while its reconnect waited is not cut off once more.
+        """
+        may_run = self.bridge_id == self.session.bridge_id and self.session.is_open
+        if self.kind == self.Kind.STOP:
+            return not may_run
+        if self.kind == self.Kind.RECONNECT and self.why == self.Why.RECOVERY:
+            return may_run and self.session.account.status == Status.DISCONNECTED
+        return may_run
 
     @property
     def unlinks(self) -> bool:

@@ -1,7 +1,7 @@
 """Orders to a bridge, written down in the transaction that wants them. `accounts/delivery` brings them about.
 
-Who else could be there: the sweep, a webhook that confirms an order while its POST is still open, staff ending the
-session in between. Every step is a compare-and-set on the order's state.
+Who else could be there: a worker that has begun to deliver what is taken back or hurried here. Either is a
+compare-and-set on the order's state.
 """
 
 from datetime import timedelta
@@ -11,15 +11,13 @@ from django.utils import timezone
 
 from accounts.db.locking import atomically
 from accounts.jobs.queue import enqueue
-from accounts.lifecycle import UNLINKING_ENDS, Status
+from accounts.lifecycle import UNLINKING_ENDS
 from accounts.models import BridgeOrder, LinkSession, User
-from accounts.orders import turns
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 # The second and third hint are for a worker that was killed with the first in its hands.
 HINTS = (0.0, 8.0, 25.0)
-LOOK_AGAIN = 5  # seconds between the first looks for evidence; a quarter of the order's age later on
 STOPS_WITHIN = 600  # seconds after which a bridge that still runs what it was told to stop is told again
 RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
 
@@ -114,47 +112,5 @@ def hurry_stops(account_id: int) -> None:
 def cancel_stop(session: LinkSession) -> bool:
     """Take back a stop that nobody has begun to deliver. False: the bridge may have stopped it already."""
     stops = session.orders.filter(kind=Kind.STOP, bridge=session.bridge_id)
-    stops.filter(state=State.PENDING, attempts=0).update(state=State.CANCELLED, closed_at=timezone.now())
+    stops.filter(attempts=0).move([State.PENDING], State.CANCELLED)
     return not stops.exclude(state=State.CANCELLED).exists()
-
-
-def confirm_start(session: LinkSession) -> None:
-    """The session talks, so it runs: whatever the POST answered or will answer.
-
-    Whose POST is still open leaves its line when that ends.
-    """
-    starts = session.orders.filter(kind__in=BridgeOrder.OPENING, bridge=session.bridge_id)
-    waiting = list(starts.filter(state__in=[State.CLAIMED, State.UNCLEAR]))
-    if not waiting:
-        return
-    starts.filter(state__in=[State.CLAIMED, State.UNCLEAR]).update(state=State.CONFIRMED, closed_at=timezone.now())
-    for start in waiting:
-        if start.state == State.UNCLEAR:
-            turns.leave_after_commit(start)
-
-
-def is_wanted(order: BridgeOrder) -> bool:
-    """A stop of a session that was reopened must not go out, nor anything else of one that has ended.
-
-    Of two bridges that run it only its owner may; the other one stops it, whatever it is. A link that has come back
-    while its reconnect waited is not cut off once more.
-    """
-    is_owner = order.bridge_id == order.session.bridge_id
-    if order.kind == Kind.STOP:
-        return not (is_owner and order.session.is_open)
-    if order.kind == Kind.RECONNECT and order.why == BridgeOrder.Why.RECOVERY:
-        return is_owner and order.session.is_open and order.session.account.status == Status.DISCONNECTED
-    return is_owner and order.session.is_open
-
-
-def close(order: BridgeOrder, state: BridgeOrder.State, *, error: str = "") -> None:
-    """From claimed to `state`, unless a webhook has confirmed the order meanwhile."""
-    open_still = BridgeOrder.objects.filter(pk=order.pk, state__in=[State.CLAIMED, State.UNCLEAR])
-    now = timezone.now()
-    when = {"due_at": now + timedelta(seconds=LOOK_AGAIN)} if state == State.UNCLEAR else {"closed_at": now}
-    if not open_still.update(state=state, error=error[:300], **when):
-        return
-    if state == State.UNCLEAR:
-        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)
-    elif order.kind == Kind.STOP and order.session.ended_softly:
-        enqueue("advance_line", order.bridge_id)  # until now it had a place there (accounts/pairing/waiting_line.py)

@@ -28,28 +28,29 @@ CREATING = 65  # seconds after a POST in which a Node bridge may still be at it;
 FAILING = "bridges that fail"  # their one place
 
 
-def is_start(order: BridgeOrder) -> bool:
-    return order.kind in BridgeOrder.OPENING
-
-
 def name_of(order: BridgeOrder) -> str:
-    return f"bridge:{order.bridge_id}:starts" if is_start(order) else others(order)
+    return f"bridge:{order.bridge_id}:starts" if order.is_start else _rest(order.bridge_id)
 
 
-def others(order: BridgeOrder) -> str:
-    """For a look at the list, whatever the order is."""
-    return _rest(order.bridge_id)
+def session_is_busy(order: BridgeOrder) -> bool:
+    """Another order of its session is on the wire; or a start waits for a stop that the bridge may carry out yet,
+    after it has listed the session as running."""
+    others = order.session.orders.filter(state=State.CLAIMED, due_at__gt=timezone.now())
+    stops = order.session.orders.filter(kind=Kind.STOP, bridge=order.bridge_id)
+    late = stops.filter(state__in=[State.CLAIMED, State.UNCLEAR], posted_at__gt=_busy_since())
+    return others.exists() or (order.is_start and late.exists())
 
 
-def enter(order: BridgeOrder, name: str, *, seconds: float) -> bool:
-    """Stand in that line, and in the place of those that fail where the bridge is one of them."""
-    return _stand(order.bridge, name, _holder(order.pk), seconds=seconds)
+def enter(order: BridgeOrder, *, seconds: float) -> bool:
+    """Stand in its lane, and in the place of those that fail where the bridge is one of them."""
+    return _stand(order.bridge, name_of(order), _holder(order), seconds=seconds)
 
 
 @contextmanager
-def short_turn(bridge: Bridge, *, seconds: float) -> Iterator[bool]:
-    """In the line of the rest, for what is no order. False: it is not free, or the bridge is put aside."""
-    name, holder = _rest(bridge.pk), token_hex(8)
+def short_turn(bridge: Bridge, *, seconds: float, order: BridgeOrder | None = None) -> Iterator[bool]:
+    """In the lane of the rest, for a look at the list or for what is no order. False: it is not free, or the bridge is
+    put aside."""
+    name, holder = _rest(bridge.pk), _holder(order) if order else token_hex(8)
     if circuit_breaker.pause(bridge) or not _stand(bridge, name, holder, seconds=seconds):
         yield False
         return
@@ -63,29 +64,34 @@ def short_turn(bridge: Bridge, *, seconds: float) -> Iterator[bool]:
 def stay(order: BridgeOrder) -> bool:
     """From its POST on a start may keep the bridge busy, whatever becomes of us or of the answer.
 
-    False: it took so long to come to it that somebody else has the line.
+    False: it took so long to come to it that somebody else has the lane.
     """
-    return not is_start(order) or leases.extend(name_of(order), _holder(order.pk), seconds=CREATING)
+    return not order.is_start or leases.extend(name_of(order), _holder(order), seconds=CREATING)
 
 
-def busy_since() -> datetime:
-    """What was posted after this moment, a bridge may still be at."""
-    return timezone.now() - timedelta(seconds=CREATING)
+def may_have_arrived(order: BridgeOrder) -> bool:
+    """Its bridge may be at it still: a create may take a minute."""
+    return order.posted_at is not None and order.posted_at > _busy_since()
 
 
-def free_worker(order: BridgeOrder) -> None:
-    """Nobody waits for its bridge any more, though its line may have to."""
-    leases.release(FAILING, _holder(order.pk))
+def leave(order: BridgeOrder) -> None:
+    """Let the next one have its turn, unless a twin delivers it by now.
 
-
-def leave(order: BridgeOrder, name: str) -> None:
-    free_worker(order)
-    if leases.release(name, _holder(order.pk)) and is_start(order) and name == name_of(order):
+    The bridge of a start without a clear answer may be busy with it still, so its lane is free when its time is over.
+    But no worker waits for that bridge any more.
+    """
+    state = BridgeOrder.objects.filter(pk=order.pk).values_list("state", flat=True).first()
+    if state == State.CLAIMED:
+        return
+    leases.release(FAILING, _holder(order))
+    if state == State.UNCLEAR and order.is_start:
+        return
+    if leases.release(name_of(order), _holder(order)) and order.is_start:
         _call_next(order)
 
 
 def leave_after_commit(order: BridgeOrder) -> None:
-    transaction.on_commit(lambda: leave(order, name_of(order)), robust=True)
+    transaction.on_commit(lambda: leave(order), robust=True)
 
 
 def clear(bridge_id: int, *, before: datetime) -> None:
@@ -94,15 +100,15 @@ def clear(bridge_id: int, *, before: datetime) -> None:
 
 
 def turn(order: BridgeOrder) -> float:
-    """Seconds until it asks for its line again: the further back it stands, the more seldom."""
+    """Seconds until it asks for its lane again: the further back it stands, the more seldom."""
     waiting = BridgeOrder.objects.filter(bridge=order.bridge_id, state=State.PENDING, pk__lt=order.pk)
     starts = Q(kind__in=BridgeOrder.OPENING)
-    ahead = waiting.filter(starts if is_start(order) else ~starts).count()
+    ahead = waiting.filter(starts if order.is_start else ~starts).count()
     return random.uniform(1, 2) + min(ahead / 4, 10)
 
 
 def _call_next(order: BridgeOrder) -> None:
-    """The line for starts is free: the first who was told to come again comes now, for somebody waits for a code."""
+    """The lane for starts is free: the first that was told to come again comes now, for somebody waits for a code."""
     starts = BridgeOrder.objects.filter(bridge=order.bridge_id, kind__in=BridgeOrder.OPENING)
     waiting = starts.filter(state=State.PENDING, attempts=0)
     pk = waiting.order_by("pk").values_list("pk", flat=True).first()
@@ -123,5 +129,10 @@ def _rest(bridge_id: int) -> str:
     return f"bridge:{bridge_id}:others"
 
 
-def _holder(order_pk: int) -> str:
-    return f"order:{order_pk}"
+def _holder(order: BridgeOrder) -> str:
+    return f"order:{order.pk}"
+
+
+def _busy_since() -> datetime:
+    """What was posted after this moment, a bridge may still be at."""
+    return timezone.now() - timedelta(seconds=CREATING)

@@ -25,7 +25,7 @@ from accounts.lifecycle import (
     Status,
 )
 from accounts.models import Account, BridgeOrder, LinkSession, Workspace
-from accounts.orders import outbox
+from accounts.orders import closing, outbox
 from accounts.pairing import phone_owner
 from accounts.pairing.attempts import lapse
 from accounts.pairing.session_end import end, may_reopen, reopen
@@ -263,4 +263,4 @@ def _is_unproven(session: LinkSession) -> bool:
 def note_seen(session: LinkSession, *fields: str) -> None:
     session.last_seen_at = timezone.now()
     session.save(update_fields=["last_seen_at", *fields])
-    outbox.confirm_start(session)
+    closing.confirm_start(session)

@@ -95,7 +95,7 @@ def may_open(session: LinkSession) -> bool:
 def _open(session: LinkSession, kind: BridgeOrder.Kind, *, why: BridgeOrder.Why) -> None:
     """What was tried before leaves no row: a link that is lost for months would fill the table."""
     tried = session.orders.filter(kind__in=BridgeOrder.OPENING)
-    tried.filter(state=State.UNCLEAR).update(state=State.FAILED, closed_at=timezone.now())
+    tried.move([State.UNCLEAR], State.FAILED)
     tried.filter(why=Why.RECOVERY, closed_at__isnull=False).delete()
     outbox.order(session, kind, why=why)
 

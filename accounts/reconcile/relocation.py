@@ -174,8 +174,7 @@ def _go_back(account: Account, session: LinkSession, moved: LinkMove, *, words: 
     target = session.bridge
     _belong_to(session, moved.from_bridge)
     if moved.stop_id is not None:
-        stop = session.orders.filter(pk=moved.stop_id, state=State.PENDING)
-        stop.update(state=State.CANCELLED, closed_at=timezone.now())
+        session.orders.filter(pk=moved.stop_id).move([State.PENDING], State.CANCELLED)
     account.note(trigger="move", session=session, reason=f"Not moved to {target.name}: {words}")
     account.touch()
 
@@ -189,7 +188,6 @@ def _let_lapse(moves: QuerySet[LinkMove]) -> None:
 def _belong_to(session: LinkSession, bridge: Bridge) -> None:
     """Nothing that waits for the bridge it leaves goes out any more, and its absences there count no more. Nor does who
     else ran it: that may be the one that has it now."""
-    waiting = session.orders.filter(bridge=session.bridge_id, state=State.PENDING)
-    waiting.update(state=State.CANCELLED, closed_at=timezone.now())
+    session.orders.filter(bridge=session.bridge_id).move([State.PENDING], State.CANCELLED)
     session.bridge, session.absent_polls, session.rival_seen_at = bridge, 0, None
     session.save(update_fields=["bridge", "absent_polls", "rival_seen_at"])

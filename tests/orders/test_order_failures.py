@@ -15,7 +15,7 @@ from accounts.bridges import circuit_breaker, client
 from accounts.delivery import dispatcher
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Workspace
-from accounts.orders import outbox, turns
+from accounts.orders import closing, turns
 from accounts.pairing import attempts
 from tests.support import misbehaving
 from tests.support.links import QR
@@ -163,7 +163,7 @@ class TestOneStartAtATime:
         self, node: MisbehavingBridge, bridge: Bridge, session: LinkSession, second: LinkSession
     ) -> None:
         first = start_of(session)
-        assert turns.enter(first, turns.name_of(first), seconds=25)  # its POST is open
+        assert turns.enter(first, seconds=25)  # its POST is open
         dispatcher.deliver(start_of(second).pk)
         waiting = start_of(second)
         assert (waiting.state, waiting.attempts, node.seen) == (State.PENDING, 0, [])
@@ -176,11 +176,11 @@ class TestOneStartAtATime:
         self, node: MisbehavingBridge, session: LinkSession, second: LinkSession
     ) -> None:
         first = start_of(session)
-        assert turns.enter(first, turns.name_of(first), seconds=25)
+        assert turns.enter(first, seconds=25)
         dispatcher.deliver(start_of(second).pk)  # is told to come again in a second or two
         node.plays(faithful)
 
-        turns.leave(first, turns.name_of(first))
+        turns.leave(first)
         run_due_tasks()
 
         assert node.clients == {session.session_id: 1, second.session_id: 1}
@@ -226,11 +226,11 @@ class TestOneStartAtATime:
     ) -> None:
         node.plays(carries_it_out(misbehaving.drops_the_line), faithful)
         dispatcher.deliver(start_of(session).pk)
-        wait(start_of(session), outbox.LOOK_AGAIN)
+        wait(start_of(session), closing.LOOK_AGAIN)
         wait(start_of(second), 20)
         assert start_of(second).state == State.PENDING  # that it is listed proves nothing yet
         node.says[session.session_id] = "authenticated"
-        wait(start_of(session), outbox.LOOK_AGAIN)
+        wait(start_of(session), closing.LOOK_AGAIN)
         wait(start_of(second), 20)
         assert start_of(second).state == State.CONFIRMED
 

@@ -36,7 +36,7 @@ def bridge(db: None, node: MisbehavingBridge) -> Bridge:
 def lapse(order: BridgeOrder) -> None:
     """As if its worker had frozen for longer than its claim, and the sweep had come by."""
     BridgeOrder.objects.filter(pk=order.pk).update(due_at=timezone.now())
-    dispatcher.settle(order.pk)
+    in_doubt.settle(order.pk)
 
 
 def meanwhile(event: Callable[[], object], then: Act) -> Act:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.delivery import dispatcher
+from accounts.delivery import dispatcher, in_doubt
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.orders import turns
@@ -89,7 +89,7 @@ class TestUnclear:
         for looks in range(1, 5):
             ask_for_evidence(order)
             dispatcher.sweep()
-            dispatcher.settle(order.pk)
+            in_doubt.settle(order.pk)
             run_due_tasks()
             assert [seen.method for seen in node.seen].count("GET") == looks
 

@@ -7,7 +7,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.delivery import in_doubt
+from accounts.delivery import retries
 from accounts.housekeeping import retention
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.pairing import attempts
@@ -91,7 +91,7 @@ class TestUnclear:
     def test_for_a_day_and_then_the_phone_is_asked(
         self, node: MisbehavingBridge, account: Account, stopped: BridgeOrder
     ) -> None:
-        BridgeOrder.objects.update(created_at=F("created_at") - in_doubt.STOPS_KEPT)
+        BridgeOrder.objects.update(created_at=F("created_at") - retries.STOPS_KEPT)
         wait(stopped, 10)
         assert (stopped.state, deletes(node), account.devices_left()) == (State.FAILED, 1, 1)
 

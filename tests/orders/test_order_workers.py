@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from accounts.delivery import dispatcher, retries
+from accounts.delivery import dispatcher, in_doubt, retries
 from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.orders import outbox
 from accounts.pairing import attempts
@@ -87,7 +87,7 @@ class TestWorkersDie:
         for _ in range(retries.CHECK_TRIES):
             assert dispatcher._claim(order.pk) is not None
             BridgeOrder.objects.filter(pk=order.pk).update(due_at=timezone.now())
-            dispatcher.settle(order.pk)
+            in_doubt.settle(order.pk)
         order.refresh_from_db()
         assert (order.state, order.error) == (State.FAILED, retries.DIED)
 
@@ -109,7 +109,7 @@ class TestWorkersDie:
     def test_a_claim_that_still_holds_is_respected(self, node: MisbehavingBridge, session: LinkSession) -> None:
         order = self.claimed(session)
         BridgeOrder.objects.update(due_at=timezone.now() + timedelta(seconds=10))
-        dispatcher.settle(order.pk)
+        in_doubt.settle(order.pk)
         dispatcher.deliver(order.pk)
         assert start_of(session).state == State.CLAIMED
         assert node.seen == []

@@ -1,8 +1,6 @@
 """The states of an account: which moves there are, who makes them, and what the history keeps."""
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +9,10 @@ from accounts.lifecycle import MOVES, PAIRING, SOFT_ENDS, STATUS_AFTER, IllegalM
 from accounts.models import Account, LinkSession, Transition
 from accounts.pairing import attempts
 from accounts.snapshots import View
-from tests.support import ROOT
 from tests.support.links import QR, READY, link, status_of
 from tests.support.portal import Portal
 from tests.support.states import Reach, reach
+from tests.support.writers import sources, writers
 
 __all__ = ["reach"]
 
@@ -68,33 +66,10 @@ class TestTable:
 class TestOneWriter:
     """Who else writes a status leaves no history."""
 
-    FOLDERS = ("accounts", "api", "webhooks", "linking", "sessions_admin")
-    CHANGING = frozenset({"update", "update_or_create", "bulk_create", "create", "get_or_create", "Account"})
-
-    def trees(self) -> Iterator[tuple[Path, ast.AST]]:
-        for folder in self.FOLDERS:
-            for path in (ROOT / folder).rglob("*.py"):
-                if "migrations" not in path.parts:
-                    yield path.relative_to(ROOT), ast.parse(path.read_text())
-
-    def writers(self, tree: ast.AST) -> Iterator[ast.AST]:
-        """Assignments to `.status`, `setattr(..., "status", ...)`, and calls that write it through a query."""
-        for node in ast.walk(tree):
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            flat = [item for target in targets for item in (target.elts if isinstance(target, ast.Tuple) else [target])]
-            if any(isinstance(target, ast.Attribute) and target.attr == "status" for target in flat):
-                yield node
-            if isinstance(node, ast.Call) and self.writes_status(node):
-                yield node
-
-    def writes_status(self, call: ast.Call) -> bool:
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if name == "setattr":
-            return any(isinstance(argument, ast.Constant) and argument.value == "status" for argument in call.args)
-        return name in self.CHANGING and any(keyword.arg == "status" for keyword in call.keywords)
-
     def test_only_account_move_writes_a_status(self) -> None:
-        found = [(str(path), ast.unparse(node)) for path, tree in self.trees() for node in self.writers(tree)]
+        found = [
+            (path, ast.unparse(node)) for path, tree in sources() for node in writers(tree, "status", model="Account")
+        ]
         assert found == [("accounts/models/account.py", "self.status = new")]
 
     @pytest.mark.parametrize(
@@ -109,7 +84,7 @@ class TestOneWriter:
         ],
     )
     def test_the_scan_sees_every_way_to_write_one(self, code: str) -> None:
-        assert list(self.writers(ast.parse(code)))
+        assert list(writers(ast.parse(code), "status", model="Account"))
 
 
 class TestMoments:

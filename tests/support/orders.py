@@ -7,7 +7,7 @@ from django.db.models import F
 
 from accounts.delivery import dispatcher
 from accounts.models import Bridge, BridgeOrder, LinkSession
-from accounts.orders import outbox
+from accounts.orders import closing
 from tests.support.misbehaving import MisbehavingBridge
 from tests.support.portal import make_bridge
 from tests.support.queue import run_due_tasks
@@ -39,4 +39,4 @@ def wait(order: BridgeOrder, seconds: float) -> None:
 
 
 def ask_for_evidence(order: BridgeOrder) -> None:
-    wait(order, outbox.LOOK_AGAIN)
+    wait(order, closing.LOOK_AGAIN)

@@ -1,0 +1,50 @@
+"""The end of an order, and the doubt before it: what may be at its bridge is closed by an answer or by evidence.
+
+Who else could be there: a webhook that confirms a start while its POST is still open, the sweep, a twin of a worker
+that was frozen for longer than its claim. Every step is a compare-and-set on the order's state.
+"""
+
+from accounts.jobs.queue import enqueue
+from accounts.models import BridgeOrder, LinkSession
+from accounts.orders import turns
+
+Kind, State, Setback = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Setback
+
+OUT = (State.CLAIMED, State.UNCLEAR)  # may be at the bridge
+LOOK_AGAIN = 5  # seconds between the first looks for evidence; a quarter of the order's age later on
+
+
+def confirm(order: BridgeOrder) -> None:
+    """It was carried out: whatever went wrong before is no problem any more."""
+    close(order, State.CONFIRMED, setback=Setback.NONE)
+
+
+def close(
+    order: BridgeOrder, state: BridgeOrder.State, *, setback: BridgeOrder.Setback | None = None, error: str = ""
+) -> None:
+    """Unless a webhook has confirmed the order meanwhile. Without a `setback` the last problem stays."""
+    has_closed = BridgeOrder.objects.filter(pk=order.pk).move(OUT, state, setback=setback, error=error)
+    if has_closed and order.kind == Kind.STOP and order.session.ended_softly:
+        enqueue("advance_line", order.bridge_id)  # until now it had a place there (accounts/pairing/waiting_line.py)
+
+
+def leave_in_doubt(order: BridgeOrder, *, setback: BridgeOrder.Setback | None = None, error: str = "") -> None:
+    """It may have been carried out: from now on evidence is looked for (accounts/delivery/in_doubt.py)."""
+    mine = BridgeOrder.objects.filter(pk=order.pk)
+    if mine.move(OUT, State.UNCLEAR, due_in=LOOK_AGAIN, setback=setback, error=error):
+        enqueue("settle_order", order.pk, delay=LOOK_AGAIN)
+
+
+def confirm_start(session: LinkSession) -> None:
+    """The session talks, so it runs: whatever the POST answered or will answer.
+
+    A start whose POST is still open leaves its lane when the POST returns.
+    """
+    starts = session.orders.filter(kind__in=BridgeOrder.OPENING, bridge=session.bridge_id)
+    waiting = list(starts.filter(state__in=OUT))
+    if not waiting:
+        return
+    starts.move(OUT, State.CONFIRMED)
+    for start in waiting:
+        if start.state == State.UNCLEAR:
+            turns.leave_after_commit(start)
