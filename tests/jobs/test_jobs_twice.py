@@ -30,7 +30,8 @@ PROGRAM = """
 import sys, django
 django.setup()
 from django.utils.module_loading import import_string
-from accounts import jobs, schedules
+from accounts import jobs
+from accounts.jobs import schedules
 by_name = {job.name: job for job in schedules.JOBS}
 print("ready", flush=True)
 for line in sys.stdin:
