@@ -202,7 +202,8 @@ def tasks() -> Counter[Any]:
 def world(job: str) -> None:
     """From nothing, whatever was there: what a run left must not help the next."""
     Account.objects.update(current_session=None)
-    for model in (BridgeOrder, WebhookEvent, Message, Transition, LinkSession, Account, Workspace, Bridge, OrmQ, Task):
+    below: list[Any] = [BridgeOrder, WebhookEvent, Message, Transition, LinkSession]
+    for model in (*below, Account, Workspace, Bridge, OrmQ, Task):
         model.objects.all().delete()
     forget_secrets()
     bridge = make_bridge("alpha")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from accounts.models import LinkInvitation, LinkSession
 from tests.linking.browser import SOON, Open, browser, expect_view, open_page, publishes_from_a_thread, site
@@ -21,7 +21,12 @@ def test_a_phone_whose_first_answer_is_slow(open_page: Open, phone: Phone, link:
     page = open_page("/link/nobody/")
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.route("**/snapshot", lambda route: (page.wait_for_timeout(2500), route.continue_()))
+
+    def slow(route: Route) -> None:
+        page.wait_for_timeout(2500)
+        route.continue_()
+
+    page.route("**/snapshot", slow)
     page.goto(page.url.replace("/link/nobody/", link))
     expect_view(page, "preparing")
     assert complaints == []

@@ -1,6 +1,7 @@
 """The line before a bridge that is pairing as many as it may: who is admitted, in which order, and what people see."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -40,9 +41,7 @@ class TestPlaces:
         assert places(line) == [0, 0, 1, 2, 3]
         run_due_tasks()
         assert places(line) == [0, 0, 0, 1, 2]
-        assert set(BridgeOrder.objects.filter(kind=START).values_list("session", flat=True)) == {
-            session.pk for session in line[:3]
-        }
+        assert {order.session for order in BridgeOrder.objects.filter(kind=START)} == set(line[:3])
         now = [Account.objects.get(pk=session.account_id).version for session in line]
         assert all(after > before for after, before in zip(now[2:], versions[2:], strict=True))
 
@@ -103,7 +102,8 @@ class TestPlaces:
         assert places(line[2:]) == [1, 2, 3]
 
     def test_who_waits_has_no_code_to_renew_and_keeps_the_place(self, line: list[LinkSession]) -> None:
-        for how in ({}, {"force": True}, {"force": True, "may_interrupt": True}):
+        hows: tuple[dict[str, Any], ...] = ({}, {"force": True}, {"force": True, "may_interrupt": True})
+        for how in hows:
             with pytest.raises(PairingRefused, match="place 2 in line") as refused:
                 attempts.start(line[3].account_id, trigger="test", **how)
             assert (refused.value.code, refused.value.retry_after) == ("PAIRING_IN_PROGRESS", 600)
@@ -154,7 +154,7 @@ class TestABridgeThatTakesNothingNew:
             assert session.bridge == beta
         tasks.advance_lines()
         assert places(line) == [0, 0, 0, 0, 1]
-        assert set(beta.orders.values_list("session", "kind")) == {(line[2].pk, START), (line[3].pk, START)}
+        assert {(order.session, order.kind) for order in beta.orders.all()} == {(line[2], START), (line[3], START)}
         note = line[2].account.transitions.get(trigger="line")
         assert note.reason == "alpha takes nothing new: it waits for beta."
 
