@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from api.openapi import CODES
 from tests.api.routes import METHODS, routes
-from tests.sessions_admin.browser import browser_page
+from tests.support.browser import browser_page
 from tests.support.servers import portal as a_portal
 
 

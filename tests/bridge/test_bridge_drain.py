@@ -28,6 +28,7 @@ from tests.support.bridge_world import (
     put_logins,
     running,
     until,
+    until_connected,
 )
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
@@ -35,11 +36,6 @@ READY = ["qr_code_generated", "session_authenticated", "session_ready"]
 
 async def ended(child: Process) -> int:
     return await asyncio.wait_for(child.wait(), ENDS_WITHIN)
-
-
-async def until_connected(desk: Desk) -> None:
-    while (await desk.status())[1].get("status") != "connected":
-        await asyncio.sleep(0.02)
 
 
 async def test_what_is_unsent_is_sent_before_the_end(portal: Portal, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tests.support.bridge_world import (
     put_logins,
     running,
     until,
+    until_connected,
 )
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
@@ -70,11 +71,6 @@ async def test_a_kill_between_storing_and_delivering_loses_nothing(portal: Porta
         await until(lambda: "qr_code_generated" in portal.events("pairing"))
         _, listed = await desk.call("GET", "/api/sessions")
         assert {one["session_id"] for one in listed["sessions"]} == {SESSION, "pairing"}
-
-
-async def until_connected(desk: Desk) -> None:
-    while (await desk.status())[1].get("status") != "connected":
-        await asyncio.sleep(0.02)
 
 
 async def test_a_simulated_crash_is_a_kill_and_happens_once(portal: Portal, tmp_path: Path) -> None:

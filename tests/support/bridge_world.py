@@ -218,6 +218,11 @@ async def until(condition: Callable[[], Found], *, timeout: float = PATIENCE) ->
     return found
 
 
+async def until_connected(desk: Desk) -> None:
+    while (await desk.status())[1].get("status") != "connected":
+        await asyncio.sleep(0.02)
+
+
 async def settled(desk: Desk, *, waiting: int = 0, dead: int = 0) -> None:
     """Until the outbox holds just this: an answer reaches the portal's list before the bridge's disk."""
     expected = {"waiting": waiting, "dead": dead}
