@@ -38,10 +38,16 @@ def publishes_from_a_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def site(transactional_db: None) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None) -> Iterator[str]:
+    """One for all tests of a module. What it remembers goes by the ids of rows, and no id comes twice."""
     with portal(LINKDESK_LOG_LEVEL="ERROR") as url:
         yield url
+
+
+@pytest.fixture
+def site(server: str, transactional_db: None) -> str:
+    return server
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from django.utils import timezone
 from playwright.sync_api import Route, expect
 
 from accounts.models import LinkInvitation, LinkSession
-from tests.linking.browser import Open, browser, expect_view, open_page, publishes_from_a_thread, site
+from tests.linking.browser import Open, browser, expect_view, open_page, publishes_from_a_thread, server, site
 from tests.linking.conftest import Phone, address_of
 from tests.support.browser import SOON
 
-__all__ = ["browser", "open_page", "publishes_from_a_thread", "site"]
+__all__ = ["browser", "open_page", "publishes_from_a_thread", "server", "site"]
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 

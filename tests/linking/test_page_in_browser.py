@@ -19,12 +19,13 @@ from tests.linking.browser import (
     expect_view,
     open_page,
     publishes_from_a_thread,
+    server,
     site,
     was_never_reloaded,
 )
 from tests.linking.conftest import QR_TEXT, Phone, address_of
 
-__all__ = ["browser", "open_page", "publishes_from_a_thread", "site"]
+__all__ = ["browser", "open_page", "publishes_from_a_thread", "server", "site"]
 
 HEADINGS = {
     "en": ("Scan this code with WhatsApp", "Scanned. Almost done", "Linked"),
