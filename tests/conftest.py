@@ -32,7 +32,7 @@ pytest.register_assert_rewrite(
 
 # Every line that is logged in the run is read, and one with a secret in it fails the run; tests that need what this
 # machine does not have are left out.
-pytest_plugins = ["tests.support.log_scan", "tests.support.needs"]
+pytest_plugins = ["tests.support.log_scan", "tests.support.needs", "tests.support.quick"]
 
 
 @pytest.fixture(scope="session")
