@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 TEST_SECRETS = SECRET_KEY="$${SECRET_KEY:-only-for-tests-0123456789-0123456789-0123456789-0123}" \
 	FIELD_ENCRYPTION_KEYS="$${FIELD_ENCRYPTION_KEYS:-MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}"
 
-.PHONY: help setup dev run test lint types messages
+.PHONY: help setup dev run check test lint types messages
 
 help:
 	@echo "make run     a portal, a worker and a simulated bridge, ready to use"
+	@echo "make check   lint, types and the quick tests, in under a minute on two cores: before each commit"
 	@echo "make test    the suite; with DATABASE_URL and REDIS_URL set, on those; ARGS=tests/api runs one folder"
 	@echo "make setup   only install; make lint; make types; make messages (compile the translations)"
 
@@ -40,6 +41,10 @@ DATABASE_DRIVER = $(if $(filter mysql%,$(DATABASE_URL)),$(VENV)/.installed-mysql
 
 run: setup $(DATABASE_DRIVER)
 	@$(BIN)/python -m deploy.run
+
+# On SQLite. What pytest -m quick means is in tests/support/quick.py: it computes and hardly waits, so one process a core.
+check: lint types
+	env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder -m quick $(ARGS)
 
 test: dev $(DATABASE_DRIVER)
 	$(if $(DATABASE_URL),$(TEST_SECRETS)) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

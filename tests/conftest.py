@@ -1,6 +1,7 @@
 """The world of the tests: one workspace, one bridge that serves it, an account, and signed requests."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from accounts.bridges import client, presence
 from accounts.models import Account, Bridge, LinkSession, Workspace
 from accounts.pairing import attempts
 from api.http import rate_limit
-from tests.support import misbehaving
+from tests.support import database, misbehaving
 from tests.support.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.support.portal import Portal, make_bridge
 from webhooks import rate_limits
@@ -32,7 +33,7 @@ pytest.register_assert_rewrite(
 
 # Every line that is logged in the run is read, and one with a secret in it fails the run; tests that need what this
 # machine does not have are left out.
-pytest_plugins = ["tests.support.log_scan", "tests.support.needs"]
+pytest_plugins = ["tests.support.log_scan", "tests.support.needs", "tests.support.quick"]
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +44,35 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def turn_to_migrate(django_db_modify_db_settings: None) -> Iterator[ExitStack]:
+    """Held, on SQLite, by the one process that migrates, until the others can copy what it made."""
+    with ExitStack() as turn:
+        if connections["default"].vendor == "sqlite":
+            turn.enter_context(database.one_at_a_time())
+        yield turn
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool, turn_to_migrate: ExitStack) -> bool:
+    """On SQLite a copy of a migrated database is there before Django looks, and is kept."""
+    if connections["default"].vendor != "sqlite":
+        return django_db_keepdb
+    is_there = database.copy_to(Path(connections["default"].settings_dict["TEST"]["NAME"]))
+    if is_there:
+        turn_to_migrate.close()
+    return is_there
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_keepdb: bool, turn_to_migrate: ExitStack, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
     """What `migrate` leaves in the tables comes back as rows after each test that empties them: Django would work it
     out anew, which takes longer than most tests."""
     with django_db_blocker.unblock():
+        if connections["default"].vendor == "sqlite" and not django_db_keepdb:
+            database.keep(connections["default"])
+        turn_to_migrate.close()
         made = [(model, list(model.objects.all())) for model in (ContentType, Permission, Schedule)]
 
     def put_back(*_: Any, **__: Any) -> None:

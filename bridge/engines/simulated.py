@@ -51,7 +51,7 @@ class Client:
 class SimulatedEngine:
     library = "simulated"
     version = "1.0.0"
-    capabilities = ("qr", "pairing_code", "logout")
+    capabilities: tuple[str, ...] = ("qr", "pairing_code", "logout")
 
     def __init__(self, data_dir: Path, *, environ: Mapping[str, str]) -> None:
         self._knobs = from_environ(environ)

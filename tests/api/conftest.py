@@ -74,6 +74,6 @@ def idle_queue(db: None) -> None:
 
 def told(portal: Portal, session: LinkSession, *events: str) -> None:
     for event in events:
-        more = {"qr_code_generated": QR, "session_ready": READY}.get(event, {})
+        more: dict[str, Any] = {"qr_code_generated": QR, "session_ready": READY}.get(event, {})
         answer = portal.post(event, session, **more)
         assert answer.json()["outcome"] == "applied", (event, answer.content)

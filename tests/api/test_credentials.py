@@ -70,7 +70,9 @@ class TestTokens:
         assert WorkspaceToken.objects.get().last_used_at == token.last_used_at
         WorkspaceToken.objects.update(last_used_at=timezone.now() - timedelta(seconds=61))
         asks.get("status")
-        assert WorkspaceToken.objects.get().last_used_at > token.last_used_at
+        later = WorkspaceToken.objects.get().last_used_at
+        assert later is not None
+        assert later > token.last_used_at
 
     def test_what_is_refused_is_no_use(self, workspace: Workspace) -> None:
         WorkspaceToken.issue(workspace.pk)

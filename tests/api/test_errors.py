@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client
 
 from accounts.models import Account, Bridge
-from api import views
+from api import status
 from api.http.sizes import BodySizeMiddleware
 from tests.api.conftest import Program, assert_refused
 
@@ -72,7 +72,7 @@ def test_what_breaks_is_500_without_a_word_of_why(asks: Program, monkeypatch: py
     def breaks(*_: Any) -> None:
         raise RuntimeError("secret words")
 
-    monkeypatch.setattr(views.status, "of_workspace", breaks)
+    monkeypatch.setattr(status, "of_workspace", breaks)
     answer = asks.get("status")
     assert_refused(answer, 500, "INTERNAL")
     assert b"secret" not in answer.content
@@ -83,7 +83,7 @@ def test_a_database_that_is_down_is_503(asks: Program, monkeypatch: pytest.Monke
     def down(*_: Any) -> None:
         raise OperationalError(2002, "Can't connect to server on '10.0.0.5'")
 
-    monkeypatch.setattr(views.status, "of_workspace", down)
+    monkeypatch.setattr(status, "of_workspace", down)
     answer = asks.get("status")
     assert_refused(answer, 503, "BUSY")
     assert answer["Retry-After"] == "2"
@@ -112,9 +112,10 @@ class TestSizes:
 
     def test_a_body_just_small_enough_passes(self, asks: Program, bridge: Bridge) -> None:
         spaces = b"{" + b" " * (256 * 2**10 - 2) + b"}"
-        post = lambda raw: asks.client.generic(  # noqa: E731
-            "POST", "/api/whatsapp/pair", raw, "application/json", headers=asks.headers
-        )
+
+        def post(raw: bytes) -> Any:
+            return asks.client.generic("POST", "/api/whatsapp/pair", raw, "application/json", headers=asks.headers)
+
         assert post(spaces).status_code == 201
         assert_refused(post(spaces + b" "), 413, "BODY_TOO_LARGE")
 

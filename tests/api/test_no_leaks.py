@@ -225,10 +225,11 @@ def test_alice_herself_is_answered(route: str, alices: Thing) -> None:
 
 def rows_of(thing: Thing) -> list[Any]:
     """All that an attempt to move something of hers would change."""
-    mine = {"account__workspace": thing["workspace_id"]}
+    hers = int(thing["workspace_id"])
+    mine = {"account__workspace_id": hers}
     return [
-        list(Account.objects.filter(workspace=thing["workspace_id"]).values_list()),
+        list(Account.objects.filter(workspace_id=hers).values_list()),
         list(LinkSession.objects.filter(**mine).values_list()),
         list(Transition.objects.filter(**mine).values_list("pk")),
-        list(BridgeOrder.objects.filter(session__account__workspace=thing["workspace_id"]).values_list("pk", "state")),
+        list(BridgeOrder.objects.filter(session__account__workspace_id=hers).values_list("pk", "state")),
     ]

@@ -23,7 +23,9 @@ PNG = "data:image/png;base64," + base64.b64encode(qr.PNG + b"rest of an image").
 
 
 class TestWhichAccount:
-    def test_a_phone_that_is_new_gets_an_account_and_a_page(self, asks: Program, workspace: Workspace, bridge: Bridge):
+    def test_a_phone_that_is_new_gets_an_account_and_a_page(
+        self, asks: Program, workspace: Workspace, bridge: Bridge
+    ) -> None:
         answer = asks.post("pair", phone_number="+62 811-1680-1641", label="Toko Budi")
         assert answer.status_code == 201, answer.content
         account, session = Account.objects.get(), LinkSession.objects.get()

@@ -3,17 +3,15 @@
 import pytest
 
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, LinkSession
+from accounts.models import Account, LinkSession
 from tests.api.conftest import Program
 from tests.support.links import link, move_back, status_of
 from tests.support.misbehaving import MisbehavingBridge
-from tests.support.portal import Portal, make_bridge
+from tests.support.orders import bridge
+from tests.support.portal import Portal
 from tests.support.queue import run_due_tasks
 
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
+__all__ = ["bridge"]
 
 
 def pair(asks: Program, account: Account, *, force: bool = False) -> tuple[int, str]:

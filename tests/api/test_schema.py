@@ -13,12 +13,12 @@ from playwright.sync_api import expect
 
 from api.openapi import CODES
 from tests.api.routes import METHODS, routes
-from tests.sessions_admin.browser import browser_page
+from tests.support.browser import browser_page
 from tests.support.servers import portal as a_portal
 
 
 def operations() -> dict[str, dict[str, Any]]:
-    paths: dict[str, dict[str, Any]] = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    paths: dict[str, dict[str, Any]] = SchemaGenerator().get_schema(request=None, public=True)["paths"]  # type: ignore[no-untyped-call]
     return {f"{method.upper()} {path}": found[method] for path, found in paths.items() for method in METHODS & {*found}}
 
 

@@ -1,10 +1,13 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest_asyncio
 
-from tests.support.bridge_world import Portal, running
+from tests.support.bridge_world import Desk, Portal, running
 
 
 @pytest_asyncio.fixture
-async def portal():
+async def portal() -> AsyncIterator[Portal]:
     portal = Portal()
     await portal.open()
     yield portal
@@ -12,6 +15,6 @@ async def portal():
 
 
 @pytest_asyncio.fixture
-async def desk(portal, tmp_path):
+async def desk(portal: Portal, tmp_path: Path) -> AsyncIterator[Desk]:
     async with running(portal, tmp_path) as desk:
         yield desk

@@ -3,10 +3,14 @@
 import asyncio
 import signal
 import time
+from asyncio.subprocess import Process
+from pathlib import Path
 
 import aiohttp
 
+from bridge.engines.base import ClientSpec, Emit
 from bridge.engines.simulated import SimulatedEngine
+from bridge.settings import Settings
 from tests.support.bridge_world import (
     ENDS_WITHIN,
     KEY,
@@ -15,6 +19,8 @@ from tests.support.bridge_world import (
     SESSION,
     SILENT,
     Answer,
+    Desk,
+    Portal,
     desk_of,
     environment,
     finished,
@@ -22,21 +28,17 @@ from tests.support.bridge_world import (
     put_logins,
     running,
     until,
+    until_connected,
 )
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
 
 
-async def ended(child):
+async def ended(child: Process) -> int:
     return await asyncio.wait_for(child.wait(), ENDS_WITHIN)
 
 
-async def until_connected(desk):
-    while (await desk.status())[1].get("status") != "connected":
-        await asyncio.sleep(0.02)
-
-
-async def test_what_is_unsent_is_sent_before_the_end(portal, tmp_path):
+async def test_what_is_unsent_is_sent_before_the_end(portal: Portal, tmp_path: Path) -> None:
     taken = asyncio.Event()
     portal.answer = lambda webhook: Answer(held=taken)
     child = await process(environment(portal, tmp_path))
@@ -56,7 +58,7 @@ async def test_what_is_unsent_is_sent_before_the_end(portal, tmp_path):
     assert [(said["session_id"], said["status"]) for said in portal.beats[-1]["sessions"]] == [(SESSION, "connected")]
 
 
-async def test_what_cannot_be_sent_waits_for_the_next_start(portal, tmp_path):
+async def test_what_cannot_be_sent_waits_for_the_next_start(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(503)
     env = environment(portal, tmp_path, LINKDESK_SIM_READY_AFTER="0", LINKDESK_SIM_SCAN_AFTER="0", DRAIN_WITHIN="1")
     child = await process(env)
@@ -75,7 +77,7 @@ async def test_what_cannot_be_sent_waits_for_the_next_start(portal, tmp_path):
     assert await ended(child) == 0
 
 
-async def test_a_draining_bridge_refuses_what_needs_a_client_and_still_answers(portal, tmp_path):
+async def test_a_draining_bridge_refuses_what_needs_a_client_and_still_answers(portal: Portal, tmp_path: Path) -> None:
     taken = asyncio.Event()
     portal.answer = lambda webhook: Answer(held=taken)
     async with running(portal, tmp_path, heartbeat_every=30, drain_within=PATIENCE) as desk:
@@ -98,7 +100,7 @@ async def test_a_draining_bridge_refuses_what_needs_a_client_and_still_answers(p
     assert portal.events() == READY[:1]
 
 
-async def test_what_is_deleted_during_the_drain_stays_deleted(portal, tmp_path):
+async def test_what_is_deleted_during_the_drain_stays_deleted(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(delay=0.4)
     async with running(portal, tmp_path) as desk:
         await desk.start(simulate=QUICK)
@@ -112,7 +114,7 @@ async def test_what_is_deleted_during_the_drain_stays_deleted(portal, tmp_path):
         assert desk.bridge.registry.running() == []
 
 
-async def test_the_refusal_says_when_to_ask_again(desk):
+async def test_the_refusal_says_when_to_ask_again(desk: Desk) -> None:
     desk.bridge.registry.draining = True
     body = {"api_key": KEY, "session_id": SESSION, "workspace_id": 1, "account_id": 11}
     async with (
@@ -124,26 +126,26 @@ async def test_the_refusal_says_when_to_ask_again(desk):
 
 class SlowEngine(SimulatedEngine):
     @classmethod
-    def load(cls, settings):
+    def load(cls, settings: Settings) -> "SlowEngine":
         return cls(settings.data_dir, environ=settings.environ)
 
-    async def start(self, spec, *, emit):
+    async def start(self, spec: ClientSpec, *, emit: Emit) -> None:
         await asyncio.sleep(0.4)
         await super().start(spec, emit=emit)
 
 
-async def test_a_request_under_way_is_finished(portal, tmp_path):
+async def test_a_request_under_way_is_finished(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path, load=SlowEngine.load) as desk:
         start = asyncio.create_task(desk.start(simulate=SILENT))
         await asyncio.sleep(0.1)
         await desk.bridge.drain()
         assert (await start)[0] == 200
-        assert desk.bridge._engine._clients == {}  # finished first, ended then
+        assert desk.engine._clients == {}  # finished first, ended then
     async with running(portal, tmp_path) as desk:
         assert [session.session_id for session in desk.bridge.registry.running()] == [SESSION]
 
 
-async def test_a_restore_under_way_breaks_off_and_is_done_by_the_next_start(portal, tmp_path):
+async def test_a_restore_under_way_breaks_off_and_is_done_by_the_next_start(portal: Portal, tmp_path: Path) -> None:
     portal.active = [{"id": n, "session_id": f"s{n}", "workspace_id": 1} for n in range(20)]
     put_logins(tmp_path, *(f"s{n}" for n in range(20)))
     async with running(portal, tmp_path, load=SlowEngine.load) as desk:
@@ -155,7 +157,9 @@ async def test_a_restore_under_way_breaks_off_and_is_done_by_the_next_start(port
     assert portal.marked == []
 
 
-async def test_a_portal_that_does_not_answer_holds_the_end_for_drain_within_only(portal, tmp_path):
+async def test_a_portal_that_does_not_answer_holds_the_end_for_drain_within_only(
+    portal: Portal, tmp_path: Path
+) -> None:
     portal.answer = lambda webhook: Answer(delay=30)
     portal.beat_delay = 30
     child = await process(environment(portal, tmp_path, DRAIN_WITHIN="1"))
@@ -168,7 +172,7 @@ async def test_a_portal_that_does_not_answer_holds_the_end_for_drain_within_only
     assert time.monotonic() - begun < 7
 
 
-async def test_the_second_sigterm_ends_it_at_once(portal, tmp_path):
+async def test_the_second_sigterm_ends_it_at_once(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(delay=30)
     child = await process(environment(portal, tmp_path, DRAIN_WITHIN="60"))
     desk = await desk_of(child)

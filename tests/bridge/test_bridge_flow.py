@@ -3,13 +3,14 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 from bridge.engines.simulated_login import INBOX_LENGTH
 from bridge.outbox.signing import same_secret, sign
-from tests.support.bridge_world import QUICK, SESSION, SILENT, until
+from tests.support.bridge_world import QUICK, SESSION, SILENT, Desk, Portal, until
 
 
-def test_the_contracts_test_vector_verifies():
+def test_the_contracts_test_vector_verifies() -> None:
     body = (
         b'{"event":"session_authenticated","data":{"workspace_id":1,'
         b'"session_id":"webjs_1_1763600000_abcd1234","status":"authenticated"}}'
@@ -18,14 +19,14 @@ def test_the_contracts_test_vector_verifies():
     assert sign("s3cret", "1795173039", body=body) == expected
 
 
-def test_secrets_are_compared_as_bytes():
+def test_secrets_are_compared_as_bytes() -> None:
     assert same_secret("schlüssel", expected="schlüssel")
     assert not same_secret("schlüssel", expected="s3cret")
     assert not same_secret("\ud800", expected="s3cret")
     assert not same_secret(None, expected="s3cret")
 
 
-async def test_a_session_shows_a_code_then_authenticates_then_is_ready(portal, desk):
+async def test_a_session_shows_a_code_then_authenticates_then_is_ready(portal: Portal, desk: Desk) -> None:
     status, answer = await desk.start()
     assert (status, answer["success"], answer["session_id"]) == (200, True, SESSION)
     await until(lambda: portal.find("session_ready"))
@@ -46,7 +47,7 @@ async def test_a_session_shows_a_code_then_authenticates_then_is_ready(portal, d
     )
 
 
-async def test_every_webhook_has_the_contracts_headers(portal, desk):
+async def test_every_webhook_has_the_contracts_headers(portal: Portal, desk: Desk) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
     headers = [webhook.headers for webhook in portal.accepted]
@@ -60,7 +61,7 @@ async def test_every_webhook_has_the_contracts_headers(portal, desk):
     assert b'{"event":"qr_code_generated","data":{"workspace_id":1,' in portal.accepted[0].raw
 
 
-async def test_ids_are_echoed_exactly_as_given(portal, desk):
+async def test_ids_are_echoed_exactly_as_given(portal: Portal, desk: Desk) -> None:
     await desk.start(workspace_id="9")
     await until(lambda: portal.find("session_ready"))
     assert {webhook.data["workspace_id"] for webhook in portal.accepted} == {"9"}
@@ -68,7 +69,7 @@ async def test_ids_are_echoed_exactly_as_given(portal, desk):
     assert answer["workspace_id"] == "9"
 
 
-async def test_status_list_and_metadata_show_the_session(portal, desk):
+async def test_status_list_and_metadata_show_the_session(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=SILENT)
     await until(lambda: portal.find("qr_code_generated"))
     _, answer = await desk.call("GET", f"/api/sessions/{SESSION}/metadata")
@@ -89,7 +90,7 @@ async def test_status_list_and_metadata_show_the_session(portal, desk):
     assert answer["metadata"]["phoneExtractionMethod"] == "simulated"
 
 
-async def test_health_says_what_runs_here(portal, desk):
+async def test_health_says_what_runs_here(portal: Portal, desk: Desk) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
     status, answer = await desk.call("GET", "/health", query={})
@@ -102,7 +103,7 @@ async def test_health_says_what_runs_here(portal, desk):
     assert {"version", "uptime", "memory", "timestamp"} <= set(answer)
 
 
-async def test_a_text_message_is_sent_and_acknowledged(portal, desk):
+async def test_a_text_message_is_sent_and_acknowledged(portal: Portal, desk: Desk) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
     order = {"session_id": SESSION, "recipient_phone": "6281234567890", "message": "halo ✓", "type": "text"}
@@ -122,7 +123,7 @@ async def test_a_text_message_is_sent_and_acknowledged(portal, desk):
     assert {ack.data["message_id"] for ack in acks} == {answer["message_id"]}
 
 
-async def test_a_pairing_code_is_answered_and_sent(portal, desk):
+async def test_a_pairing_code_is_answered_and_sent(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=SILENT)
     path = f"/api/sessions/{SESSION}/pairing-code"
     status, answer = await desk.call("POST", path, phone_number="6281234567890")
@@ -138,27 +139,27 @@ async def test_a_pairing_code_is_answered_and_sent(portal, desk):
     }
 
 
-async def test_the_phone_that_typed_the_pairing_code_is_the_one_linked(portal, desk):
+async def test_the_phone_that_typed_the_pairing_code_is_the_one_linked(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"scan_after": 1})
     await desk.call("POST", f"/api/sessions/{SESSION}/pairing-code", phone_number="6281234567890")
     await until(lambda: portal.find("session_ready"))
     assert portal.find("session_ready")[0].data["phone_number"] == "6281234567890"
 
 
-def on_screen(tmp_path, session_id):
+def on_screen(tmp_path: Path, session_id: str) -> list[tuple[str, bool]]:
     """What the simulated phone shows: (body, whether it sent it)."""
     lines = (tmp_path / "simulated" / session_id / "phone-inbox.jsonl").read_text().splitlines()
     return [(message["body"], message["from_me"]) for message in map(json.loads, lines)]
 
 
-async def send(desk, recipient, text):
+async def send(desk: Desk, recipient: str, text: str) -> str:
     order = {"session_id": SESSION, "recipient_phone": recipient, "message": text}
     status, answer = await desk.call("POST", "/api/messages/send", **order)
     assert status == 200
-    return answer["message_id"]
+    return str(answer["message_id"])
 
 
-async def test_a_message_to_another_simulated_phone_arrives_there(portal, desk, tmp_path):
+async def test_a_message_to_another_simulated_phone_arrives_there(portal: Portal, desk: Desk, tmp_path: Path) -> None:
     await desk.start(simulate=QUICK | {"phone": "6281111111111"})
     await desk.start("other", account_id=12, simulate=QUICK | {"phone": "6282222222222"})
     await until(lambda: len(portal.find("session_ready")) == 2)
@@ -173,7 +174,9 @@ async def test_a_message_to_another_simulated_phone_arrives_there(portal, desk, 
     assert on_screen(tmp_path, SESSION) == [("halo ✓", True)]
 
 
-async def test_a_message_to_oneself_or_to_a_stranger_is_seen_on_the_own_phone(portal, desk, tmp_path):
+async def test_a_message_to_oneself_or_to_a_stranger_is_seen_on_the_own_phone(
+    portal: Portal, desk: Desk, tmp_path: Path
+) -> None:
     await desk.start(simulate=QUICK | {"phone": "6281111111111"})
     await desk.start("other", account_id=12, simulate=SILENT)
     await until(lambda: portal.find("session_ready"))
@@ -186,7 +189,7 @@ async def test_a_message_to_oneself_or_to_a_stranger_is_seen_on_the_own_phone(po
     assert not (tmp_path / "simulated" / "other" / "phone-inbox.jsonl").exists()
 
 
-async def test_the_phone_shows_the_last_hundred_messages(portal, desk, tmp_path):
+async def test_the_phone_shows_the_last_hundred_messages(portal: Portal, desk: Desk, tmp_path: Path) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
     for number in range(INBOX_LENGTH + 3):

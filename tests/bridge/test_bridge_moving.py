@@ -3,6 +3,8 @@
 import io
 import json
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,22 +12,24 @@ from bridge.engines.simulated_phone import derived_phone
 from bridge.errors import ConfigurationError
 from bridge.sessions.login_files import export_session, import_session
 from tests.support import ROOT
-from tests.support.bridge_world import SESSION, SILENT, finished, running, until
+from tests.support.bridge_world import SESSION, SILENT, Desk, Portal, finished, running, until
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
 AGAIN = READY[1:]
 
 
-async def sessions(data_dir, *arguments):
+async def sessions(data_dir: Path, *arguments: str | Path) -> tuple[int | None, str, str]:
     return await finished({}, "sessions", *map(str, arguments), "--data-dir", str(data_dir))
 
 
-async def linked(portal, desk):
+async def linked(portal: Portal, desk: Desk) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
 
 
-async def test_a_session_stopped_and_moved_logs_in_silently_when_it_is_ordered_there(portal, tmp_path):
+async def test_a_session_stopped_and_moved_logs_in_silently_when_it_is_ordered_there(
+    portal: Portal, tmp_path: Path
+) -> None:
     file = tmp_path / "moved.tar"
     async with running(portal, tmp_path / "a") as first, running(portal, tmp_path / "b") as second:
         await linked(portal, first)
@@ -41,7 +45,7 @@ async def test_a_session_stopped_and_moved_logs_in_silently_when_it_is_ordered_t
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-async def test_the_portals_restore_list_brings_it_up_there(portal, tmp_path):
+async def test_the_portals_restore_list_brings_it_up_there(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path / "a") as first:
         await linked(portal, first)
         await first.stop()
@@ -56,7 +60,9 @@ async def test_the_portals_restore_list_brings_it_up_there(portal, tmp_path):
     assert portal.events() == READY + AGAIN
 
 
-async def test_of_a_stopped_bridge_the_order_moves_along_and_it_starts_by_itself(portal, tmp_path):
+async def test_of_a_stopped_bridge_the_order_moves_along_and_it_starts_by_itself(
+    portal: Portal, tmp_path: Path
+) -> None:
     async with running(portal, tmp_path / "a") as first:
         await first.start(workspace_id="9")
         await until(lambda: portal.find("session_ready"))
@@ -74,7 +80,7 @@ async def test_of_a_stopped_bridge_the_order_moves_along_and_it_starts_by_itself
     assert portal.accepted[-1].data["workspace_id"] == "9"
 
 
-async def test_one_that_runs_is_not_exported(portal, tmp_path):
+async def test_one_that_runs_is_not_exported(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path) as desk:
         await linked(portal, desk)
         code, _, err = await sessions(tmp_path, "export", SESSION, tmp_path / "x.tar")
@@ -82,7 +88,7 @@ async def test_one_that_runs_is_not_exported(portal, tmp_path):
     assert not (tmp_path / "x.tar").exists()
 
 
-async def test_what_is_not_there_or_never_linked_is_not_exported(portal, tmp_path):
+async def test_what_is_not_there_or_never_linked_is_not_exported(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path) as desk:
         await desk.start(simulate=SILENT)
     for name in (SESSION, "nobody", ".."):
@@ -90,7 +96,7 @@ async def test_what_is_not_there_or_never_linked_is_not_exported(portal, tmp_pat
             export_session(tmp_path, "simulated", name, file=tmp_path / "x.tar")
 
 
-async def test_nothing_is_overwritten(portal, tmp_path):
+async def test_nothing_is_overwritten(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path / "a") as desk:
         await linked(portal, desk)
     file = tmp_path / "x.tar"
@@ -102,7 +108,7 @@ async def test_nothing_is_overwritten(portal, tmp_path):
     assert [path.name for path in (tmp_path / "a" / "simulated").iterdir()] == [SESSION]
 
 
-async def test_a_file_that_is_no_export_is_refused(tmp_path):
+async def test_a_file_that_is_no_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words.tar").write_text("words")
     other = {"format": 1, "engine": "nonesuch", "session_id": SESSION, "row": None}
     outside = other | {"engine": "simulated", "session_id": "../x"}
@@ -118,7 +124,7 @@ async def test_a_file_that_is_no_export_is_refused(tmp_path):
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
-def tar_of(file, *, about, member="login/login.json"):
+def tar_of(file: Path, *, about: dict[str, Any], member: str = "login/login.json") -> None:
     with tarfile.open(file, "w") as tar:
         for name, content in {"session.json": json.dumps(about).encode(), member: b"{}"}.items():
             info = tarfile.TarInfo(name)
@@ -126,7 +132,7 @@ def tar_of(file, *, about, member="login/login.json"):
             tar.addfile(info, io.BytesIO(content))
 
 
-async def test_the_list_says_what_is_here_and_who_has_it(portal, tmp_path):
+async def test_the_list_says_what_is_here_and_who_has_it(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path) as desk:
         await linked(portal, desk)
         await desk.start("kept", account_id=12)

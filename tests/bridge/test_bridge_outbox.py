@@ -2,24 +2,39 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
 from bridge.database import Database
 from bridge.outbox import store
 from bridge.outbox.sender import LONGEST_RETRY_AFTER, LONGEST_WAIT, Sender, backoff, retry_after
-from tests.support.bridge_world import QUICK, SESSION, SILENT, Answer, finished, running, settings, settled, until
+from tests.support.bridge_world import (
+    QUICK,
+    SESSION,
+    SILENT,
+    Answer,
+    Desk,
+    Portal,
+    Webhook,
+    finished,
+    running,
+    settings,
+    settled,
+    until,
+)
 
 FLOW = ["qr_code_generated", "session_authenticated", "session_ready"]
 
 
-def fails_first(times, answer):
+def fails_first(times: int, answer: Answer) -> Callable[[Webhook], Answer]:
     """The first `times` tries of every event get `answer`."""
-    seen = {}
+    seen: dict[str, int] = {}
 
-    def decide(webhook):
+    def decide(webhook: Webhook) -> Answer:
         identity = webhook.headers["X-Event-Id"]
         seen[identity] = seen.get(identity, 0) + 1
         return answer if seen[identity] <= times else Answer()
@@ -28,7 +43,7 @@ def fails_first(times, answer):
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503])
-async def test_what_may_pass_is_retried_in_order(portal, desk, status):
+async def test_what_may_pass_is_retried_in_order(portal: Portal, desk: Desk, status: int) -> None:
     portal.answer = fails_first(2, Answer(status))
     await desk.start()
     await until(lambda: portal.find("session_ready"))
@@ -36,7 +51,7 @@ async def test_what_may_pass_is_retried_in_order(portal, desk, status):
     assert [webhook.event for webhook in portal.attempts] == [event for event in FLOW for _ in range(3)]
 
 
-async def test_a_retry_is_signed_anew_and_keeps_its_event_id(portal, desk):
+async def test_a_retry_is_signed_anew_and_keeps_its_event_id(portal: Portal, desk: Desk) -> None:
     portal.answer = fails_first(1, Answer(503, {"Retry-After": "1"}))
     await desk.start(simulate=SILENT)
     await until(lambda: portal.accepted)
@@ -48,7 +63,7 @@ async def test_a_retry_is_signed_anew_and_keeps_its_event_id(portal, desk):
         assert first.headers[name] == second.headers[name]
 
 
-async def test_retry_after_is_honoured(portal, desk):
+async def test_retry_after_is_honoured(portal: Portal, desk: Desk) -> None:
     portal.answer = fails_first(1, Answer(429, {"Retry-After": "1"}))
     await desk.start(simulate=SILENT)
     await until(lambda: portal.accepted)
@@ -57,7 +72,9 @@ async def test_retry_after_is_honoured(portal, desk):
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 422, 301, 302, 307, 308])
-async def test_what_will_never_pass_is_a_dead_letter_and_the_next_one_goes(portal, desk, status):
+async def test_what_will_never_pass_is_a_dead_letter_and_the_next_one_goes(
+    portal: Portal, desk: Desk, status: int
+) -> None:
     where = {"Location": f"http://127.0.0.1:{portal.port}/elsewhere"}
     portal.answer = lambda webhook: Answer(status, where) if webhook.event == FLOW[0] else Answer()
     await desk.start()
@@ -67,7 +84,7 @@ async def test_what_will_never_pass_is_a_dead_letter_and_the_next_one_goes(porta
     await settled(desk, dead=1)
 
 
-async def test_a_refusing_portal_gets_everything_when_it_comes(portal, tmp_path):
+async def test_a_refusing_portal_gets_everything_when_it_comes(portal: Portal, tmp_path: Path) -> None:
     await portal.close()
     async with running(portal, tmp_path) as desk:
         await desk.start(simulate=QUICK | {"scan_after": 0.1})
@@ -78,7 +95,7 @@ async def test_a_refusing_portal_gets_everything_when_it_comes(portal, tmp_path)
     assert portal.events() == FLOW
 
 
-async def test_a_portal_that_is_too_slow_is_asked_again(portal, tmp_path):
+async def test_a_portal_that_is_too_slow_is_asked_again(portal: Portal, tmp_path: Path) -> None:
     portal.answer = fails_first(1, Answer(200, delay=0.6))
     async with running(portal, tmp_path, webhook_timeout=0.2) as desk:
         await desk.start(simulate=SILENT)
@@ -87,7 +104,7 @@ async def test_a_portal_that_is_too_slow_is_asked_again(portal, tmp_path):
     assert first.headers["X-Event-Id"] == second.headers["X-Event-Id"]
 
 
-async def test_only_the_newest_unsent_code_waits(portal, tmp_path):
+async def test_only_the_newest_unsent_code_waits(portal: Portal, tmp_path: Path) -> None:
     await portal.close()
     async with running(portal, tmp_path) as desk:
         await desk.start(simulate=SILENT | {"qr_every": 0.05})
@@ -98,7 +115,7 @@ async def test_only_the_newest_unsent_code_waits(portal, tmp_path):
     assert portal.accepted[0].data["qr_count"] >= 5
 
 
-async def test_a_newer_code_replaces_a_dead_one(portal, desk):
+async def test_a_newer_code_replaces_a_dead_one(portal: Portal, desk: Desk) -> None:
     portal.answer = lambda webhook: Answer(400 if len(portal.attempts) < 2 else 200)
     await desk.start(simulate=SILENT | {"qr_every": 0.5})
     await until(lambda: portal.accepted)
@@ -106,7 +123,7 @@ async def test_a_newer_code_replaces_a_dead_one(portal, desk):
     assert [webhook.status for webhook in portal.attempts[:3]] == [400, 400, 200]
 
 
-async def test_one_stuck_session_does_not_hold_another(portal, desk):
+async def test_one_stuck_session_does_not_hold_another(portal: Portal, desk: Desk) -> None:
     portal.answer = lambda webhook: Answer(503 if webhook.data["session_id"] == "stuck" else 200)
     await desk.start("stuck")
     await desk.start("free", account_id=12)
@@ -115,7 +132,7 @@ async def test_one_stuck_session_does_not_hold_another(portal, desk):
     assert portal.events("stuck") == []
 
 
-async def test_sessions_go_side_by_side_at_most_ten_at_once(portal, desk):
+async def test_sessions_go_side_by_side_at_most_ten_at_once(portal: Portal, desk: Desk) -> None:
     taken = asyncio.Event()
     portal.answer = lambda webhook: Answer(held=taken)
     await asyncio.gather(*(desk.start(f"s{n}", account_id=n, simulate=SILENT) for n in range(25)))
@@ -126,7 +143,7 @@ async def test_sessions_go_side_by_side_at_most_ten_at_once(portal, desk):
     assert portal.most_together == 10
 
 
-async def test_a_burst_of_one_session_arrives_whole_and_in_order(portal, desk):
+async def test_a_burst_of_one_session_arrives_whole_and_in_order(portal: Portal, desk: Desk) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
     order = {"session_id": SESSION, "recipient_phone": "6281234567890"}
@@ -136,7 +153,7 @@ async def test_a_burst_of_one_session_arrives_whole_and_in_order(portal, desk):
     assert [sent.data["message"]["body"] for sent in portal.find("message_sent")] == [str(n) for n in range(30)]
 
 
-async def test_dead_letters_are_listed_and_sent_again_on_command(portal, tmp_path):
+async def test_dead_letters_are_listed_and_sent_again_on_command(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(400)
     async with running(portal, tmp_path) as desk:
         await desk.start()
@@ -162,7 +179,7 @@ async def test_dead_letters_are_listed_and_sent_again_on_command(portal, tmp_pat
     assert (await finished(env, "outbox", "list"))[1] == "0 dead, 0 waiting\n"
 
 
-async def test_a_dead_letter_that_can_never_pass_is_dropped_on_command(portal, tmp_path):
+async def test_a_dead_letter_that_can_never_pass_is_dropped_on_command(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(400)
     env = {"BRIDGE_DATA_DIR": str(tmp_path)}
     async with running(portal, tmp_path) as desk:
@@ -179,7 +196,7 @@ async def test_a_dead_letter_that_can_never_pass_is_dropped_on_command(portal, t
     assert (await finished(env, "outbox", "drop"))[0] == 2  # never all of them
 
 
-async def test_what_waits_is_not_dropped(portal, tmp_path):
+async def test_what_waits_is_not_dropped(portal: Portal, tmp_path: Path) -> None:
     await portal.close()
     async with running(portal, tmp_path) as desk:
         await desk.start(simulate=SILENT)
@@ -188,7 +205,7 @@ async def test_what_waits_is_not_dropped(portal, tmp_path):
         await settled(desk, waiting=1)
 
 
-async def test_a_clock_that_was_set_back_holds_nothing(portal, tmp_path):
+async def test_a_clock_that_was_set_back_holds_nothing(portal: Portal, tmp_path: Path) -> None:
     """The try was put off by a clock that was five hours ahead."""
     database = Database(tmp_path)
     data = {"session_id": SESSION, "workspace_id": 1}
@@ -200,7 +217,7 @@ async def test_a_clock_that_was_set_back_holds_nothing(portal, tmp_path):
         await settled(desk)
 
 
-async def test_a_letter_is_given_up_after_24_hours(portal, tmp_path):
+async def test_a_letter_is_given_up_after_24_hours(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(503)
     database = Database(tmp_path)
     data = {"session_id": SESSION, "workspace_id": 1}
@@ -215,13 +232,13 @@ async def test_a_letter_is_given_up_after_24_hours(portal, tmp_path):
     database.close()
 
 
-def test_the_wait_doubles_from_about_a_second_to_a_minute():
+def test_the_wait_doubles_from_about_a_second_to_a_minute() -> None:
     assert all(0.5 <= backoff(0, base=1) <= 1.5 for _ in range(100))
     assert all(4 <= backoff(3, base=1) <= 12 for _ in range(100))
     assert all(backoff(attempts, base=1) <= LONGEST_WAIT for attempts in (6, 10, 1000))
 
 
-def test_retry_after_is_read_in_both_forms():
+def test_retry_after_is_read_in_both_forms() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert retry_after({"Retry-After": "7"}) == 7
     assert 28 <= retry_after({"Retry-After": soon}) <= 30
@@ -229,20 +246,20 @@ def test_retry_after_is_read_in_both_forms():
     assert retry_after({"Retry-After": "9" * 400}) == LONGEST_RETRY_AFTER
 
 
-def test_bodies_are_compact_raw_utf8_even_with_a_lone_surrogate():
+def test_bodies_are_compact_raw_utf8_even_with_a_lone_surrogate() -> None:
     assert store.compact_json({"a": "✓", "b": [1, 2]}) == '{"a":"✓","b":[1,2]}'.encode()
     assert store.compact_json({"a": "\ud83d"}) == b'{"a":"\\ud83d"}'
 
 
-async def test_an_event_is_on_disk_before_anything_is_sent(portal, desk, tmp_path):
-    def look(webhook):
+async def test_an_event_is_on_disk_before_anything_is_sent(portal: Portal, desk: Desk, tmp_path: Path) -> None:
+    def look(webhook: Webhook) -> Answer:
         with_its_own_eyes = Database(tmp_path)
         counts = with_its_own_eyes.transact(store.counts)
         with_its_own_eyes.close()
         found.append(counts["waiting"])
         return Answer()
 
-    found = []
+    found: list[int] = []
     portal.answer = look
     await desk.start(simulate=SILENT)
     await until(lambda: portal.accepted)

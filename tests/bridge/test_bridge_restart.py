@@ -3,19 +3,25 @@
 import asyncio
 import contextlib
 import signal
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from bridge.engines.base import EngineError
+from bridge.engines.base import ClientSpec, Emit, EngineError
 from bridge.engines.simulated import SimulatedEngine
 from bridge.engines.simulated_phone import derived_phone
 from bridge.sessions.naming import SESSION_ID
+from bridge.settings import Settings
 from tests.support.bridge_world import (
     KEY,
     QUICK,
     SESSION,
     SILENT,
     Answer,
+    Desk,
+    Portal,
     desk_of,
     environment,
     finished,
@@ -23,6 +29,7 @@ from tests.support.bridge_world import (
     put_logins,
     running,
     until,
+    until_connected,
 )
 
 READY = ["qr_code_generated", "session_authenticated", "session_ready"]
@@ -30,7 +37,7 @@ AGAIN = ["session_authenticated", "session_ready"]
 
 
 @contextlib.asynccontextmanager
-async def bridge_process(portal, data_dir, **more):
+async def bridge_process(portal: Portal, data_dir: Path, **more: str) -> AsyncIterator[tuple[Process, Desk]]:
     child = await process(environment(portal, data_dir, **more))
     try:
         yield child, await desk_of(child)
@@ -40,7 +47,7 @@ async def bridge_process(portal, data_dir, **more):
         await child.wait()
 
 
-async def test_a_kill_between_storing_and_delivering_loses_nothing(portal, tmp_path):
+async def test_a_kill_between_storing_and_delivering_loses_nothing(portal: Portal, tmp_path: Path) -> None:
     portal.answer = lambda webhook: Answer(503)
     async with bridge_process(portal, tmp_path) as (child, desk):
         await desk.start(workspace_id="9", simulate=QUICK | {"scan_after": 0.1})
@@ -66,12 +73,7 @@ async def test_a_kill_between_storing_and_delivering_loses_nothing(portal, tmp_p
         assert {one["session_id"] for one in listed["sessions"]} == {SESSION, "pairing"}
 
 
-async def until_connected(desk):
-    while (await desk.status())[1].get("status") != "connected":
-        await asyncio.sleep(0.02)
-
-
-async def test_a_simulated_crash_is_a_kill_and_happens_once(portal, tmp_path):
+async def test_a_simulated_crash_is_a_kill_and_happens_once(portal: Portal, tmp_path: Path) -> None:
     async with bridge_process(portal, tmp_path) as (child, desk):
         await desk.start(simulate=QUICK | {"crash_after": 0.3})
         assert await asyncio.wait_for(child.wait(), 10) == 137
@@ -81,7 +83,7 @@ async def test_a_simulated_crash_is_a_kill_and_happens_once(portal, tmp_path):
         assert child.returncode is None
 
 
-async def test_sigterm_ends_it_cleanly_and_its_log_tells_no_secrets(portal, tmp_path):
+async def test_sigterm_ends_it_cleanly_and_its_log_tells_no_secrets(portal: Portal, tmp_path: Path) -> None:
     async with bridge_process(portal, tmp_path) as (child, desk):
         await desk.start()
         await until(lambda: portal.find("session_ready"))
@@ -90,6 +92,7 @@ async def test_sigterm_ends_it_cleanly_and_its_log_tells_no_secrets(portal, tmp_
         await desk.call("POST", "/api/messages/send", **order)
         await until(lambda: len(portal.attempts) > 3)
         child.send_signal(signal.SIGTERM)
+        assert child.stderr is not None
         log = (await asyncio.wait_for(child.stderr.read(), 10)).decode()
         assert await asyncio.wait_for(child.wait(), 10) == 0
     assert "stopped" in log
@@ -98,7 +101,7 @@ async def test_sigterm_ends_it_cleanly_and_its_log_tells_no_secrets(portal, tmp_
         assert secret not in log
 
 
-async def test_a_second_process_on_the_same_data_directory_is_refused(portal, tmp_path):
+async def test_a_second_process_on_the_same_data_directory_is_refused(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path):
         code, _, err = await finished(environment(portal, tmp_path))
     assert code == 2
@@ -106,7 +109,7 @@ async def test_a_second_process_on_the_same_data_directory_is_refused(portal, tm
     assert str(tmp_path) in err
 
 
-async def test_a_restart_logs_in_silently_and_ends_nothing(portal, tmp_path):
+async def test_a_restart_logs_in_silently_and_ends_nothing(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path) as desk:
         await desk.start()
         await until(lambda: portal.find("session_ready"))
@@ -121,7 +124,7 @@ async def test_a_restart_logs_in_silently_and_ends_nothing(portal, tmp_path):
     assert portal.marked == []
 
 
-async def test_a_deleted_session_stays_deleted_over_a_restart(portal, tmp_path):
+async def test_a_deleted_session_stays_deleted_over_a_restart(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path) as desk:
         await desk.start(simulate=SILENT)
         await until(lambda: portal.accepted)
@@ -130,7 +133,7 @@ async def test_a_deleted_session_stays_deleted_over_a_restart(portal, tmp_path):
         assert desk.bridge.registry.running() == []
 
 
-async def test_what_the_portal_lists_is_started(portal, tmp_path):
+async def test_what_the_portal_lists_is_started(portal: Portal, tmp_path: Path) -> None:
     put_logins(tmp_path, "listed")
     portal.active = [{"id": 7, "session_id": "listed", "workspace_id": "9", "status": "connected"}]
     async with running(portal, tmp_path) as desk:
@@ -141,7 +144,7 @@ async def test_what_the_portal_lists_is_started(portal, tmp_path):
     assert portal.accepted[0].data["workspace_id"] == "9"
 
 
-async def test_the_portal_may_come_late_and_be_broken_first(portal, tmp_path):
+async def test_the_portal_may_come_late_and_be_broken_first(portal: Portal, tmp_path: Path) -> None:
     put_logins(tmp_path, "listed")
     portal.active = [{"id": 7, "session_id": "listed", "workspace_id": 1}]
     portal.active_status = 503
@@ -154,7 +157,7 @@ async def test_the_portal_may_come_late_and_be_broken_first(portal, tmp_path):
         await until(lambda: portal.events("listed"))
 
 
-async def test_what_cannot_be_restored_is_marked_disconnected(portal, tmp_path):
+async def test_what_cannot_be_restored_is_marked_disconnected(portal: Portal, tmp_path: Path) -> None:
     put_logins(tmp_path, "broken", "well")
     portal.active = [
         {"id": None, "session_id": "ownerless", "workspace_id": 1},
@@ -172,7 +175,7 @@ async def test_what_cannot_be_restored_is_marked_disconnected(portal, tmp_path):
     assert second == {"workspace_id": 2, "reason": "No browser to start"}
 
 
-async def test_a_start_that_fails_is_forgotten_and_says_why(portal, tmp_path):
+async def test_a_start_that_fails_is_forgotten_and_says_why(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path, load=BreakingEngine.load) as desk:
         assert await desk.start("broken") == (500, {"error": "No browser to start"})
         assert desk.bridge.registry.running() == []
@@ -180,7 +183,7 @@ async def test_a_start_that_fails_is_forgotten_and_says_why(portal, tmp_path):
         assert desk.bridge.registry.running() == []
 
 
-async def test_a_delete_wins_over_a_list_that_was_read_before(portal, tmp_path):
+async def test_a_delete_wins_over_a_list_that_was_read_before(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path) as desk:
         registry = desk.bridge.registry
         await desk.start()
@@ -195,15 +198,15 @@ class BreakingEngine(SimulatedEngine):
     """Cannot start the session named broken."""
 
     @classmethod
-    def load(cls, settings):
+    def load(cls, settings: Settings) -> "BreakingEngine":
         return cls(settings.data_dir, environ=settings.environ)
 
-    async def start(self, spec, *, emit):
+    async def start(self, spec: ClientSpec, *, emit: Emit) -> None:
         if spec.session_id == "broken":
             raise EngineError("No browser to start")
         await super().start(spec, emit=emit)
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a\n", "ä", ""])
-def test_no_session_id_leads_out_of_its_directory(name):
+def test_no_session_id_leads_out_of_its_directory(name: str) -> None:
     assert not SESSION_ID.fullmatch(name)

@@ -2,19 +2,32 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bridge.engines.base import EngineError
 from bridge.engines.simulated import SimulatedEngine
 from bridge.sessions.directories import claim
-from tests.support.bridge_world import QUICK, SESSION, SILENT, desk_of, environment, process, running, until
+from bridge.settings import Settings
+from tests.support.bridge_world import (
+    QUICK,
+    SESSION,
+    SILENT,
+    Desk,
+    Portal,
+    desk_of,
+    environment,
+    process,
+    running,
+    until,
+)
 
 AGAIN = ["session_authenticated", "session_ready"]
 
 
 @pytest.fixture
-def shared(tmp_path):
+def shared(tmp_path: Path) -> Path:
     """Two data directories, one folder of logins: as over a network disk."""
     (tmp_path / "logins").mkdir()
     for name in ("a", "b"):
@@ -23,7 +36,7 @@ def shared(tmp_path):
     return tmp_path
 
 
-async def test_a_login_in_use_by_another_bridge_is_refused_in_words(portal, shared):
+async def test_a_login_in_use_by_another_bridge_is_refused_in_words(portal: Portal, shared: Path) -> None:
     async with running(portal, shared / "a") as first, running(portal, shared / "b") as second:
         await first.start()
         await until(lambda: portal.find("session_ready"))
@@ -40,7 +53,7 @@ async def test_a_login_in_use_by_another_bridge_is_refused_in_words(portal, shar
     assert portal.events()[3:] == AGAIN
 
 
-async def test_a_restore_of_one_in_use_elsewhere_is_marked_disconnected(portal, shared):
+async def test_a_restore_of_one_in_use_elsewhere_is_marked_disconnected(portal: Portal, shared: Path) -> None:
     async with running(portal, shared / "a") as first:
         await first.start()
         await until(lambda: portal.find("session_ready"))
@@ -51,7 +64,7 @@ async def test_a_restore_of_one_in_use_elsewhere_is_marked_disconnected(portal, 
     assert "in use" in portal.marked[0][1]["reason"]
 
 
-async def test_a_killed_bridge_holds_no_login(portal, shared):
+async def test_a_killed_bridge_holds_no_login(portal: Portal, shared: Path) -> None:
     child = await process(environment(portal, shared / "a"))
     try:
         await (await desk_of(child)).start()
@@ -69,7 +82,7 @@ async def test_a_killed_bridge_holds_no_login(portal, shared):
     assert portal.events()[3:] == AGAIN
 
 
-async def test_a_copy_made_while_the_client_ran_is_refused(portal, tmp_path):
+async def test_a_copy_made_while_the_client_ran_is_refused(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path / "a") as desk:
         await desk.start()
         await until(lambda: portal.find("session_ready"))
@@ -82,7 +95,7 @@ async def test_a_copy_made_while_the_client_ran_is_refused(portal, tmp_path):
         await until(lambda: len(portal.find("session_ready")) == 2)
 
 
-async def test_a_copy_made_after_the_session_stopped_logs_in(portal, tmp_path):
+async def test_a_copy_made_after_the_session_stopped_logs_in(portal: Portal, tmp_path: Path) -> None:
     async with running(portal, tmp_path / "a") as desk:
         await desk.start()
         await until(lambda: portal.find("session_ready"))
@@ -94,7 +107,7 @@ async def test_a_copy_made_after_the_session_stopped_logs_in(portal, tmp_path):
     assert portal.events()[3:] == AGAIN
 
 
-async def test_a_session_that_never_got_a_login_leaves_nothing(portal, desk, tmp_path):
+async def test_a_session_that_never_got_a_login_leaves_nothing(portal: Portal, desk: Desk, tmp_path: Path) -> None:
     await desk.start(simulate=SILENT)
     assert (tmp_path / "simulated" / SESSION).is_dir()
     await desk.stop()
@@ -103,14 +116,14 @@ async def test_a_session_that_never_got_a_login_leaves_nothing(portal, desk, tmp
     await until(lambda: not list((tmp_path / "simulated").iterdir()))
 
 
-async def test_a_logout_forgets_the_whole_directory(portal, desk, tmp_path):
+async def test_a_logout_forgets_the_whole_directory(portal: Portal, desk: Desk, tmp_path: Path) -> None:
     await desk.start()
     await until(lambda: portal.find("session_ready"))
     await desk.stop(logout=True)
     assert not (tmp_path / "simulated" / SESSION).exists()
 
 
-async def test_logins_of_the_old_layout_are_moved_and_log_in_silently(portal, tmp_path):
+async def test_logins_of_the_old_layout_are_moved_and_log_in_silently(portal: Portal, tmp_path: Path) -> None:
     old = tmp_path / "simulated"
     old.mkdir()
     (old / f"{SESSION}.json").write_text(json.dumps({"phone": "6281999888777", "device": 3}))
@@ -122,7 +135,7 @@ async def test_logins_of_the_old_layout_are_moved_and_log_in_silently(portal, tm
     assert portal.events() == AGAIN
 
 
-def test_a_claim_is_not_given_twice_and_ends_with_its_release(tmp_path):
+def test_a_claim_is_not_given_twice_and_ends_with_its_release(tmp_path: Path) -> None:
     held = claim(tmp_path / "s")
     with pytest.raises(EngineError, match="in use by process"):
         claim(tmp_path / "s")
@@ -132,13 +145,13 @@ def test_a_claim_is_not_given_twice_and_ends_with_its_release(tmp_path):
     claim(tmp_path / "s").release()
 
 
-def test_a_directory_that_cannot_be_made_is_said_so(tmp_path):
+def test_a_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("a file")
     with pytest.raises(EngineError, match="cannot be used"):
         claim(tmp_path / "s")
 
 
-def test_a_directory_that_was_taken_away_is_released_all_the_same(tmp_path):
+def test_a_directory_that_was_taken_away_is_released_all_the_same(tmp_path: Path) -> None:
     held = claim(tmp_path / "s")
     shutil.rmtree(tmp_path / "s")
     again = claim(tmp_path / "s")
@@ -153,7 +166,7 @@ class OfflineEngine(SimulatedEngine):
 
     tries = 0
 
-    async def logout(self, session_id):
+    async def logout(self, session_id: str) -> None:
         await self.stop(session_id)
         self.tries += 1
         if self.tries == 1:
@@ -161,8 +174,8 @@ class OfflineEngine(SimulatedEngine):
         await super().logout(session_id)
 
 
-async def test_a_logout_that_failed_is_no_success_and_the_next_one_unlinks(portal, tmp_path):
-    def load(settings):
+async def test_a_logout_that_failed_is_no_success_and_the_next_one_unlinks(portal: Portal, tmp_path: Path) -> None:
+    def load(settings: Settings) -> OfflineEngine:
         return OfflineEngine(settings.data_dir, environ=settings.environ)
 
     async with running(portal, tmp_path, load=load) as desk:

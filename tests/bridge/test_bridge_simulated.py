@@ -2,20 +2,22 @@
 
 import asyncio
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge.engines.simulated_knobs import Knobs, from_environ
 from bridge.engines.simulated_phone import derived_phone
 from bridge.errors import ConfigurationError
-from tests.support.bridge_world import QUICK, SESSION, SILENT, running, until
+from tests.support.bridge_world import QUICK, SESSION, SILENT, Desk, Portal, running, until
 
 
-def counts(portal):
+def counts(portal: Portal) -> list[int]:
     return [webhook.data["qr_count"] for webhook in portal.find("qr_code_generated")]
 
 
-async def test_codes_follow_each_other_and_differ(portal, desk):
+async def test_codes_follow_each_other_and_differ(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=SILENT | {"qr_every": 0.05})
     await until(lambda: len(portal.accepted) >= 3)
     texts = [webhook.data["qr_text"] for webhook in portal.accepted]
@@ -24,7 +26,7 @@ async def test_codes_follow_each_other_and_differ(portal, desk):
     assert not portal.find("session_authenticated")
 
 
-async def test_the_scan_comes_when_told(portal, desk):
+async def test_the_scan_comes_when_told(portal: Portal, desk: Desk) -> None:
     begun = time.time()
     await desk.start(simulate=QUICK | {"scan_after": 0.6, "qr_every": 0.1})
     await until(lambda: portal.find("session_ready"))
@@ -32,7 +34,7 @@ async def test_the_scan_comes_when_told(portal, desk):
     assert len(portal.find("qr_code_generated")) >= 2
 
 
-async def test_a_phone_that_is_never_ready(portal, desk):
+async def test_a_phone_that_is_never_ready(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate={"scan_after": 0, "ready_after": -1})
     await until(lambda: portal.find("session_authenticated"))
     await asyncio.sleep(0.2)
@@ -40,7 +42,7 @@ async def test_a_phone_that_is_never_ready(portal, desk):
     assert (await desk.status())[1]["status"] == "authenticated"
 
 
-async def test_the_phone_number_is_as_told_or_always_the_same(portal, desk):
+async def test_the_phone_number_is_as_told_or_always_the_same(portal: Portal, desk: Desk) -> None:
     await desk.start("told", simulate=QUICK | {"phone": "6281999888777"})
     await desk.start("derived", account_id=11)
     await until(lambda: len(portal.find("session_ready")) == 2)
@@ -49,7 +51,7 @@ async def test_the_phone_number_is_as_told_or_always_the_same(portal, desk):
     assert derived_phone(11) == derived_phone("11") != derived_phone(12)
 
 
-async def test_a_phone_that_does_not_tell_its_number(portal, desk):
+async def test_a_phone_that_does_not_tell_its_number(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"phone": ""})
     await until(lambda: portal.find("session_error"))
     assert portal.find("session_error")[0].data["error"] == "phone_extraction_failed"
@@ -57,7 +59,7 @@ async def test_a_phone_that_does_not_tell_its_number(portal, desk):
     assert (await desk.status())[1]["status"] == "error"
 
 
-async def test_a_logout_on_the_phone_shows_codes_for_ever(portal, desk):
+async def test_a_logout_on_the_phone_shows_codes_for_ever(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"logout_after": 0.1, "qr_every": 0.05})
     await until(lambda: portal.find("session_disconnected"))
     await until(lambda: len(portal.find("qr_code_generated")) >= 4)
@@ -71,7 +73,7 @@ async def test_a_logout_on_the_phone_shows_codes_for_ever(portal, desk):
     assert answer["phone_number"]
 
 
-async def test_a_technical_drop_heals_itself_and_does_not_lie(portal, desk):
+async def test_a_technical_drop_heals_itself_and_does_not_lie(portal: Portal, desk: Desk) -> None:
     simulate = QUICK | {"disconnect_after": 0.05, "disconnect_reason": "CONFLICT", "reconnect_after": 1.5}
     await desk.start(simulate=simulate)
     await until(lambda: portal.find("session_disconnected"))
@@ -87,14 +89,14 @@ async def test_a_technical_drop_heals_itself_and_does_not_lie(portal, desk):
     assert (await desk.status())[1]["status"] == "connected"
 
 
-async def test_a_drop_without_a_reason_names_none(portal, desk):
+async def test_a_drop_without_a_reason_names_none(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"disconnect_after": 0, "disconnect_reason": "", "reconnect_after": -1})
     await until(lambda: portal.find("session_disconnected"))
     assert "reason" not in portal.find("session_disconnected")[0].data
 
 
 @pytest.mark.parametrize("path", ["/api/sessions", f"/api/sessions/{SESSION}/reconnect"])
-async def test_one_that_stays_down_comes_back_by_order(portal, desk, path):
+async def test_one_that_stays_down_comes_back_by_order(portal: Portal, desk: Desk, path: str) -> None:
     await desk.start(simulate=QUICK | {"disconnect_after": 0.05, "reconnect_after": -1})
     await until(lambda: portal.find("session_disconnected"))
     status, answer = await desk.call("POST", path, session_id=SESSION, workspace_id=1, account_id=11)
@@ -103,7 +105,7 @@ async def test_one_that_stays_down_comes_back_by_order(portal, desk, path):
     assert portal.events()[4:6] == ["session_authenticated", "session_ready"]
 
 
-async def test_a_code_nobody_scans_can_expire(portal, desk):
+async def test_a_code_nobody_scans_can_expire(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=SILENT | {"expire_after": 0.1})
     await until(lambda: portal.find("session_expired"))
     assert portal.find("session_expired")[0].data["reason"] == "qr_not_scanned"
@@ -112,7 +114,7 @@ async def test_a_code_nobody_scans_can_expire(portal, desk):
     await until(lambda: portal.find("session_ready"))
 
 
-async def test_events_can_come_twice(portal, desk):
+async def test_events_can_come_twice(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"duplicate_events": True})
     await until(lambda: len(portal.find("session_ready")) == 2)
     ready = portal.find("session_ready")
@@ -120,7 +122,7 @@ async def test_events_can_come_twice(portal, desk):
     assert ready[0].headers["X-Event-Id"] != ready[1].headers["X-Event-Id"]
 
 
-async def test_the_last_code_can_come_after_the_login(portal, desk):
+async def test_the_last_code_can_come_after_the_login(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"shuffle": True, "ready_after": 0.1})
     await until(lambda: portal.find("session_ready"))
     assert portal.events() == [
@@ -132,7 +134,7 @@ async def test_the_last_code_can_come_after_the_login(portal, desk):
     assert (await desk.status())[1]["status"] == "connected"
 
 
-async def test_the_phone_can_ask_for_more(portal, desk):
+async def test_the_phone_can_ask_for_more(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"action_required": True})
     await until(lambda: portal.find("session_action_required"))
     asked = portal.find("session_action_required")[0].data
@@ -154,14 +156,16 @@ async def test_the_phone_can_ask_for_more(portal, desk):
         [],
     ],
 )
-async def test_an_unknown_or_impossible_knob_is_refused(desk, simulate):
+async def test_an_unknown_or_impossible_knob_is_refused(desk: Desk, simulate: dict[str, Any]) -> None:
     status, answer = await desk.start(simulate=simulate)
     assert status == 400
     assert "simulate" in answer["error"]
     assert desk.bridge.registry.running() == []
 
 
-async def test_knobs_from_the_environment_hold_for_all_and_yield_to_the_sessions_own(portal, tmp_path):
+async def test_knobs_from_the_environment_hold_for_all_and_yield_to_the_sessions_own(
+    portal: Portal, tmp_path: Path
+) -> None:
     environ = {"LINKDESK_SIM_SCAN_AFTER": "0", "LINKDESK_SIM_READY_AFTER": "0", "LINKDESK_SIM_PHONE": ""}
     async with running(portal, tmp_path, environ=environ) as desk:
         await desk.start("silent", simulate={})
@@ -171,7 +175,7 @@ async def test_knobs_from_the_environment_hold_for_all_and_yield_to_the_sessions
     assert portal.find("session_ready")[0].data["session_id"] == "telling"
 
 
-def test_an_environment_that_makes_no_sense_is_refused():
+def test_an_environment_that_makes_no_sense_is_refused() -> None:
     assert from_environ({}) == Knobs()
     assert from_environ({"LINKDESK_SIM_SHUFFLE": "true"}).shuffle
     for name, word in [
@@ -184,7 +188,9 @@ def test_an_environment_that_makes_no_sense_is_refused():
             from_environ({f"LINKDESK_SIM_{name}": word})
 
 
-async def test_a_phone_that_breaks_is_shown_as_down_and_can_be_started_again(portal, desk, tmp_path):
+async def test_a_phone_that_breaks_is_shown_as_down_and_can_be_started_again(
+    portal: Portal, desk: Desk, tmp_path: Path
+) -> None:
     login = tmp_path / "simulated" / SESSION / "login.json"
     login.parent.mkdir()
     login.write_text("{")

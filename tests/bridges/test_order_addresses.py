@@ -156,7 +156,12 @@ def tls_that_notes_names() -> Iterator[tuple[int, list[str]]]:
     """A server without a certificate: it reads the client's hello and hangs up."""
     names: list[str] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sni_callback = lambda sock, name, _: names.append(str(name)) or ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+    def note(_: object, name: str, __: object) -> int:
+        names.append(str(name))
+        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+
+    context.sni_callback = note
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -30,13 +30,14 @@ PROGRAM = """
 import sys, django
 django.setup()
 from django.utils.module_loading import import_string
-from accounts.jobs import running, schedules
+from accounts import jobs
+from accounts.jobs import schedules
 by_name = {job.name: job for job in schedules.JOBS}
 print("ready", flush=True)
 for line in sys.stdin:
     due, _, name = line.strip().partition(" ")
     try:
-        print(running.run(name, due) if due != "bare" else import_string(by_name[name].function)(), flush=True)
+        print(jobs.run(name, due) if due != "bare" else import_string(by_name[name].function)(), flush=True)
     except Exception as error:
         print("failed:", type(error).__name__, error, flush=True)
 """
@@ -201,7 +202,8 @@ def tasks() -> Counter[Any]:
 def world(job: str) -> None:
     """From nothing, whatever was there: what a run left must not help the next."""
     Account.objects.update(current_session=None)
-    for model in (BridgeOrder, WebhookEvent, Message, Transition, LinkSession, Account, Workspace, Bridge, OrmQ, Task):
+    below: list[Any] = [BridgeOrder, WebhookEvent, Message, Transition, LinkSession]
+    for model in (*below, Account, Workspace, Bridge, OrmQ, Task):
         model.objects.all().delete()
     forget_secrets()
     bridge = make_bridge("alpha")

@@ -1,7 +1,6 @@
 """The linking page as a person opens it, in a real Chromium, on a real server."""
 
 import io
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,24 +8,22 @@ from typing import Any
 import pytest
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from accounts.broadcasts import publish
+from tests.support.browser import SOON, chromium
 from tests.support.servers import portal
 
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
-SOON = 15_000  # milliseconds, on a busy machine: the server's poller looks every 2 s
-expect.set_options(timeout=SOON)
+SIZES: dict[str, ViewportSize] = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, chromium() as browser:
         # Playwright's sync API runs an event loop in this thread, which Django takes for an asynchronous caller.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        yield playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+        yield browser
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +38,16 @@ def publishes_from_a_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def site(transactional_db: None) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None) -> Iterator[str]:
+    """One for all tests of a module. What it remembers goes by the ids of rows, and no id comes twice."""
     with portal(LINKDESK_LOG_LEVEL="ERROR") as url:
         yield url
+
+
+@pytest.fixture
+def site(server: str, transactional_db: None) -> str:
+    return server
 
 
 @pytest.fixture

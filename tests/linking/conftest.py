@@ -64,7 +64,7 @@ def phone(account: Account) -> Phone:
 def shown(response: Any) -> str:
     """The one section that is not hidden."""
     sections = re.findall(r'<section class="\w+" data-face="([^"]+)"[^>]*?( hidden)?>', response.content.decode())
-    faces = [face.strip() for face, is_hidden in sections if not is_hidden]
+    faces: list[str] = [face.strip() for face, is_hidden in sections if not is_hidden]
     assert len(faces) == 1
     return faces[0]
 

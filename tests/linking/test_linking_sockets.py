@@ -13,6 +13,7 @@ from channels.testing import WebsocketCommunicator
 from django.db import OperationalError
 from django.utils import timezone
 
+from accounts import snapshots
 from accounts.broadcasts import group_of
 from accounts.models import Account, Bridge, LinkInvitation, Workspace
 from config.asgi import application
@@ -89,8 +90,13 @@ async def test_one_snapshot_is_read_for_all_watchers(
         for socket in (first, second):
             await socket.receive_json_from(timeout=5)
         reads: list[int] = []
-        take = poller_module.snapshots.take
-        monkeypatch.setattr(poller_module.snapshots, "take", lambda pk: (reads.append(pk), take(pk))[1])
+        take = snapshots.take
+
+        def noted(pk: int) -> Any:
+            reads.append(pk)
+            return take(pk)
+
+        monkeypatch.setattr(snapshots, "take", noted)
         await in_thread(phone.begins)()
         shown = [await socket.receive_json_from(timeout=5) for socket in (first, second)]
         while shown[0]["view"] != "preparing":

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from accounts.models import LinkInvitation, LinkSession
-from tests.linking.browser import SOON, Open, browser, expect_view, open_page, publishes_from_a_thread, site
+from tests.linking.browser import Open, browser, expect_view, open_page, publishes_from_a_thread, server, site
 from tests.linking.conftest import Phone, address_of
+from tests.support.browser import SOON
 
-__all__ = ["browser", "open_page", "publishes_from_a_thread", "site"]
+__all__ = ["browser", "open_page", "publishes_from_a_thread", "server", "site"]
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 
@@ -21,10 +22,16 @@ def test_a_phone_whose_first_answer_is_slow(open_page: Open, phone: Phone, link:
     page = open_page("/link/nobody/")
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.route("**/snapshot", lambda route: (page.wait_for_timeout(2500), route.continue_()))
+
+    def slow(route: Route) -> None:
+        page.wait_for_timeout(2500)
+        route.continue_()
+
+    page.route("**/snapshot", slow)
     page.goto(page.url.replace("/link/nobody/", link))
     expect_view(page, "preparing")
     assert complaints == []
+    page.unroute_all(behavior="ignoreErrors")  # one that still waits would fail the test that comes next
 
 
 def test_the_countdown_asks_the_server_when_it_is_over(open_page: Open, phone: Phone) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 
 import pytest
+import segno
 from playwright.sync_api import Browser, expect
 
 from accounts import qr, tasks
@@ -18,12 +19,13 @@ from tests.linking.browser import (
     expect_view,
     open_page,
     publishes_from_a_thread,
+    server,
     site,
     was_never_reloaded,
 )
 from tests.linking.conftest import QR_TEXT, Phone, address_of
 
-__all__ = ["browser", "open_page", "publishes_from_a_thread", "site"]
+__all__ = ["browser", "open_page", "publishes_from_a_thread", "server", "site"]
 
 HEADINGS = {
     "en": ("Scan this code with WhatsApp", "Scanned. Almost done", "Linked"),
@@ -113,7 +115,7 @@ def test_a_newer_code_takes_the_place_of_the_old_one(open_page: Open, phone: Pho
 def test_a_code_that_came_as_an_image_is_shown_and_read(open_page: Open, phone: Phone) -> None:
     session = phone.begins()
     image = io.BytesIO()
-    qr.segno.make(QR_TEXT).save(image, kind="png", scale=4, border=4)
+    segno.make(QR_TEXT).save(image, kind="png", scale=4, border=4)
     bridge_events.qr_shown(session.pk, qr=qr.Qr(png=image.getvalue()), expires_in=60)
     page = open_page()
     expect_code(page, QR_TEXT)

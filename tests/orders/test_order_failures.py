@@ -20,10 +20,12 @@ from accounts.pairing import attempts
 from tests.support import misbehaving
 from tests.support.links import QR
 from tests.support.misbehaving import MisbehavingBridge, carries_it_out, faithful, misbehaving_bridge, status
-from tests.support.orders import start_of, stop_of, wait
+from tests.support.orders import bridge, start_of, stop_of, wait
 from tests.support.portal import Portal, make_bridge
 from tests.support.queue import run_due_tasks
 from tests.support.races import at_once
+
+__all__ = ["bridge"]
 
 State = BridgeOrder.State
 
@@ -40,11 +42,6 @@ REFUSED = {
     status(500): "start: it answered 500: told to answer 500",
     misbehaving.redirects: "start: it answered 307",
 }
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 def history(account: Account) -> list[tuple[str, str]]:

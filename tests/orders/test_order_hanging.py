@@ -16,8 +16,11 @@ from accounts.models import Account, Bridge, BridgeOrder, LinkSession, StraySess
 from accounts.pairing import attempts
 from tests.support import misbehaving
 from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge
+from tests.support.orders import bridge, node
 from tests.support.portal import make_bridge
 from tests.support.queue import run_due_tasks, work
+
+__all__ = ["bridge", "node"]
 
 pytestmark = [pytest.mark.race, pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 
@@ -27,21 +30,9 @@ SOON = client.COMMAND_WITHIN / 2  # seconds; whoever waits behind one command th
 
 
 @pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        server.plays(faithful)
-        yield server
-
-
-@pytest.fixture
 def other_node() -> Iterator[MisbehavingBridge]:
     with misbehaving_bridge() as server:
         yield server
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 class Wire:

@@ -1,6 +1,6 @@
 """A link whose first start nobody remembers: before it is started again, its bridge is asked whether it runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -8,36 +8,19 @@ from django.utils import timezone
 
 from accounts.housekeeping import retention
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession
+from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.orders import outbox
-from tests.support.links import READY, link
-from tests.support.misbehaving import MisbehavingBridge, faithful, misbehaving_bridge
-from tests.support.orders import start_of
-from tests.support.portal import Portal, make_bridge
+from tests.support.links import READY
+from tests.support.misbehaving import MisbehavingBridge
+from tests.support.orders import bridge, linked, node, start_of
+from tests.support.portal import Portal
 from tests.support.queue import run_due_tasks
+
+__all__ = ["bridge", "linked", "node"]
 
 Why, State = BridgeOrder.Why, BridgeOrder.State
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        server.plays(faithful)
-        yield server
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
-
-
-@pytest.fixture
-def linked(portal: Portal, session: LinkSession) -> LinkSession:
-    run_due_tasks()
-    link(portal, session)
-    return session
 
 
 def grown_old() -> None:

@@ -2,7 +2,6 @@
 
 import queue
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,28 +17,18 @@ from accounts.pairing import attempts
 from tests.support import misbehaving
 from tests.support.links import link
 from tests.support.misbehaving import MisbehavingBridge, carries_it_out, faithful, misbehaving_bridge, status
-from tests.support.orders import start_of, stop_of, wait
+from tests.support.orders import bridge, node, start_of, stop_of, wait
 from tests.support.portal import Portal, make_bridge
 from tests.support.queue import run_due_tasks
 from tests.support.races import at_once
+
+__all__ = ["bridge", "node"]
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 REFUSALS = [status(code) for code in (408, 425, 429, 500, 502, 503, 504)] + [misbehaving.redirects]
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        server.plays(faithful)
-        yield server
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 class TestDoneAllTheSame:

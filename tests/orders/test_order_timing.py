@@ -1,6 +1,6 @@
 """Reset, renew and a late scan before, during and after an order's POST: the bridge runs what the desk believes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,29 +24,18 @@ from tests.support.misbehaving import (
     MisbehavingBridge,
     Seen,
     faithful,
-    misbehaving_bridge,
     stops_late,
 )
-from tests.support.orders import start_of, stop_of, wait
-from tests.support.portal import Portal, make_bridge
+from tests.support.orders import bridge, node, start_of, stop_of, wait
+from tests.support.portal import Portal
 from tests.support.queue import run_due_tasks
+
+__all__ = ["bridge", "node"]
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 Event = Callable[["Scene"], object]
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        server.plays(faithful)
-        yield server
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 @dataclass

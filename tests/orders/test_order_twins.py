@@ -1,36 +1,25 @@
 """A claim that lasted too long, and somebody else who has the order by then: its try, its place, its answer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from accounts.delivery import dispatcher, in_doubt
-from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Workspace
+from accounts.models import Account, BridgeOrder, Lease, LinkSession, Workspace
 from accounts.orders import outbox, turns
 from accounts.pairing import attempts
 from tests.support import misbehaving
-from tests.support.misbehaving import Act, Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge, status
-from tests.support.orders import start_of
-from tests.support.portal import make_bridge
+from tests.support.misbehaving import Act, Conversation, MisbehavingBridge, Seen, faithful, status
+from tests.support.orders import bridge, node, start_of
 from tests.support.queue import run_due_tasks
+
+__all__ = ["bridge", "node"]
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        server.plays(faithful)
-        yield server
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 def lapse(order: BridgeOrder) -> None:

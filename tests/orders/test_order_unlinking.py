@@ -1,6 +1,5 @@
 """A reset takes the device off the phone, or says that it is still there: nothing else than a plain yes will do."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,34 +12,16 @@ from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.pairing import attempts
 from accounts.pairing.attempts import May
 from tests.support import misbehaving
-from tests.support.links import link
-from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen, faithful, misbehaving_bridge
-from tests.support.orders import stop_of, wait
-from tests.support.portal import Portal, make_bridge
+from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen, faithful
+from tests.support.orders import bridge, linked, node, stop_of, wait
+from tests.support.portal import Portal
 from tests.support.queue import run_due_tasks
+
+__all__ = ["bridge", "linked", "node"]
 
 State = BridgeOrder.State
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def node() -> Iterator[MisbehavingBridge]:
-    with misbehaving_bridge() as server:
-        server.plays(faithful)
-        yield server
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
-
-
-@pytest.fixture
-def linked(node: MisbehavingBridge, portal: Portal, session: LinkSession) -> LinkSession:
-    run_due_tasks()
-    link(portal, session)
-    return session
 
 
 def deletes(node: MisbehavingBridge) -> int:

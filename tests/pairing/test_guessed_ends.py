@@ -4,19 +4,17 @@ import pytest
 from django.utils import timezone
 
 from accounts.lifecycle import ACTION_WITHIN, FIRST_QR_WITHIN, SOFT_STOP_AFTER, EndReason, Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession
+from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.pairing import attempts
 from tests.support.links import move_back, status_of
+from tests.support.losses import bridge
 from tests.support.misbehaving import MisbehavingBridge
-from tests.support.portal import Portal, make_bridge
+from tests.support.portal import Portal
 from tests.support.queue import run_due_tasks
 
+__all__ = ["bridge"]
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url, last_heard_at=timezone.now(), heard_since=timezone.now())
 
 
 def stop(node: MisbehavingBridge, session: LinkSession, *, listed: str) -> bool:

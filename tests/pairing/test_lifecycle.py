@@ -6,7 +6,7 @@ import pytest
 
 from accounts import snapshots
 from accounts.lifecycle import MOVES, PAIRING, SOFT_ENDS, STATUS_AFTER, IllegalMove, Status
-from accounts.models import Account, LinkSession, Transition
+from accounts.models import Account, LinkSession, Transition, User
 from accounts.pairing import attempts
 from accounts.snapshots import View
 from tests.support.links import QR, READY, link, status_of
@@ -123,8 +123,8 @@ class TestHistory:
         row.refresh_from_db()
         assert row.reason == ""
 
-    def test_it_says_who_and_why(self, account: Account, django_user_model: type, session: LinkSession) -> None:
-        alice = django_user_model.objects.create(username="alice")
+    def test_it_says_who_and_why(self, account: Account, session: LinkSession) -> None:
+        alice = User.objects.create(username="alice")
         attempts.force_reset(account.pk, actor=alice, reason="the customer asked")
         row = account.transitions.first()
         assert row is not None

@@ -20,7 +20,7 @@ class TestPhoneIdentity:
         link(portal, session)
         placeholder, second = self.pair_another(account)
         portal.post("message_received", second, message={"id": "false_1@c.us_AA", "body": "early"})
-        before = max(status_of(account) and account.version, placeholder.version)
+        before = max(Account.objects.get(pk=account.pk).version, placeholder.version)
         link(portal, second)
         account.refresh_from_db()
         placeholder.refresh_from_db()

@@ -40,9 +40,7 @@ class TestPlaces:
         assert places(line) == [0, 0, 1, 2, 3]
         run_due_tasks()
         assert places(line) == [0, 0, 0, 1, 2]
-        assert set(BridgeOrder.objects.filter(kind=START).values_list("session", flat=True)) == {
-            session.pk for session in line[:3]
-        }
+        assert {order.session for order in BridgeOrder.objects.filter(kind=START)} == set(line[:3])
         now = [Account.objects.get(pk=session.account_id).version for session in line]
         assert all(after > before for after, before in zip(now[2:], versions[2:], strict=True))
 
@@ -152,7 +150,7 @@ class TestABridgeThatTakesNothingNew:
             assert session.bridge == beta
         tasks.advance_lines()
         assert places(line) == [0, 0, 0, 0, 1]
-        assert set(beta.orders.values_list("session", "kind")) == {(line[2].pk, START), (line[3].pk, START)}
+        assert {(order.session, order.kind) for order in beta.orders.all()} == {(line[2], START), (line[3], START)}
         note = line[2].account.transitions.get(trigger="line")
         assert note.reason == "alpha takes nothing new: it waits for beta."
 

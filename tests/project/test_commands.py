@@ -1,6 +1,8 @@
 """The commands people use, and what stands alone on their last line."""
 
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -87,7 +89,7 @@ def test_invite_refuses_what_is_no_number(workspace: Workspace) -> None:
     assert not Account.objects.exists()
 
 
-def test_demo_can_be_run_again(settings, tmp_path) -> None:
+def test_demo_can_be_run_again(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path
     first, second = run("demo"), run("demo")
     assert first.splitlines()[1] == second.splitlines()[1]  # the same login
@@ -96,7 +98,7 @@ def test_demo_can_be_run_again(settings, tmp_path) -> None:
     assert User.objects.get(username="admin").check_password(password)
 
 
-def test_a_production_start_without_secrets_says_what_to_set(tmp_path, monkeypatch) -> None:
+def test_a_production_start_without_secrets_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.setenv("FIELD_ENCRYPTION_KEYS", "")
     with pytest.raises(Exception, match="SECRET_KEY, FIELD_ENCRYPTION_KEYS must be set"):

@@ -33,7 +33,7 @@ def before() -> list[tuple[str, str]]:
 
 
 def newest() -> list[tuple[str, str]]:
-    return MigrationExecutor(connection).loader.graph.leaf_nodes()
+    return list(MigrationExecutor(connection).loader.graph.leaf_nodes())
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from django.test import Client
 from accounts.logs.format import JsonLines, PlainLines, about
 from accounts.logs.redaction import LONGEST, redact
 from accounts.models import LinkSession
+from accounts.pairing.bridge_events import Outcome
 from tests.linking.conftest import QR_TEXT
 from tests.support import ROOT
 from tests.support.log_scan import Scan
@@ -160,7 +161,11 @@ class TestRequestId:
         lines: list[dict[str, Any]] = []
         handler = logging.Handler()
         monkeypatch.setattr(handler, "emit", lambda entry: lines.append(json.loads(JsonLines().format(entry))))
-        broken = Handler(LIFECYCLE["session_authenticated"].shape, lambda session_pk, data: 1 / 0)
+
+        def breaks(session_pk: int, data: dict[str, Any]) -> Outcome:
+            raise ZeroDivisionError
+
+        broken = Handler(LIFECYCLE["session_authenticated"].shape, breaks)
         monkeypatch.setitem(LIFECYCLE, "session_authenticated", broken)
         logging.getLogger("webhooks").addHandler(handler)
         answer = portal.post("session_authenticated", session)

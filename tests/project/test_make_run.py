@@ -98,25 +98,26 @@ class Visitor:
 
     def snapshot(self) -> dict[str, Any]:
         with self.opener.open(f"{self.url}snapshot", timeout=10) as answer:
-            return json.load(answer)
+            snapshot: dict[str, Any] = json.load(answer)
+            return snapshot
 
     def wait_for(self, is_there: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        seen: Any = None
+        last: Any = None
         give_up = time.monotonic() + HEALS_WITHIN
         while time.monotonic() < give_up:
             try:
-                seen = self.snapshot()
+                last = seen = self.snapshot()
             except OSError as error:  # the web process is being started again
-                seen = error
+                last = error
             else:
                 if is_there(seen):
                     return seen
             time.sleep(0.3)
-        raise AssertionError(f"last seen: {seen}")
+        raise AssertionError(f"last seen: {last}")
 
 
 def is_linked(snapshot: dict[str, Any]) -> bool:
-    return snapshot["status"] == "connected"
+    return bool(snapshot["status"] == "connected")
 
 
 @pytest.fixture(scope="module")

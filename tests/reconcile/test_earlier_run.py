@@ -9,17 +9,15 @@ from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Reconcile
 from tests.support.links import READY, status_of
 from tests.support.lists import beat
 from tests.support.misbehaving import MisbehavingBridge
+from tests.support.orders import bridge
 from tests.support.portal import Portal, make_bridge
 from tests.support.queue import run_due_tasks
 from webhooks.authentication import forget_secrets
 from webhooks.models import WebhookEvent
 
+__all__ = ["bridge"]
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 @pytest.fixture

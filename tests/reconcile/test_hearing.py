@@ -93,7 +93,13 @@ class TestPoll:
     def test_what_it_says_of_itself_may_be_anything(
         self, bridge: Bridge, linked: LinkSession, node: MisbehavingBridge, health: dict[str, Any]
     ) -> None:
-        strange = [row("\u0000"), row("x" * 999), {"session_id": 5}, "nothing", row("s", 5, phone_number="\ud800")]
+        strange: list[Any] = [
+            row("\u0000"),
+            row("x" * 999),
+            {"session_id": 5},
+            "nothing",
+            row("s", 5, phone_number="\ud800"),
+        ]
         shows(node, row(linked), *strange, **health)
         polling.poll(bridge.pk)
         bridge.refresh_from_db()

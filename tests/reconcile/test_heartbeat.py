@@ -94,7 +94,7 @@ class TestStop:
         assert advice(linked.session_id, secret="beta") == ([linked.session_id], [])
         stop = linked.orders.get(kind=BridgeOrder.Kind.STOP, bridge=beta)
         assert (stop.why, stop.logout) == (BridgeOrder.Why.RECONCILE, True)
-        reason = linked.transitions.order_by("pk").last().reason
+        reason = linked.transitions.latest("pk").reason
         assert reason == "Bridge beta runs it although it has ended here: it is stopped there."
 
     def test_what_was_moved_away_from_it_while_it_was_silent(self, linked: LinkSession, bridge: Bridge) -> None:
@@ -172,7 +172,7 @@ class TestRestore:
         assert status_of(linked.account) == Status.DISCONNECTED
         ordered = linked.orders.get(why=BridgeOrder.Why.RECONCILE)
         assert (ordered.kind, ordered.state) == (BridgeOrder.Kind.START, BridgeOrder.State.PENDING)
-        assert linked.transitions.order_by("pk").last().reason == run.ABSENT
+        assert linked.transitions.latest("pk").reason == run.ABSENT
 
     def test_never_what_would_show_a_code_to_nobody(self, session: LinkSession) -> None:
         move_back(session, 3600)

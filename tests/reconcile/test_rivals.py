@@ -214,7 +214,7 @@ class TestACodeAtItsOwner:
         beta_lists(linked)
         assert self.shows(portal, node, linked) == ""
         assert status_of(linked.account) == Status.DISCONNECTED
-        assert linked.transitions.order_by("pk").last().reason == RUNS_ELSEWHERE
+        assert linked.transitions.latest("pk").reason == RUNS_ELSEWHERE
         for _ in range(3):  # its owner lists it now, as waiting for a scan
             beat(sessions=[{"session_id": linked.session_id, "status": "qr_scanning"}])
             beta_lists(linked)

@@ -7,20 +7,18 @@ import pytest
 from django.utils import timezone
 
 from accounts.lifecycle import READY_WITHIN, SCAN_WITHIN, SOFT_STOP_AFTER, EndReason, Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession
+from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.pairing import attempts
 from tests.support.links import QR, READY, link, move_back, status_of
 from tests.support.misbehaving import MisbehavingBridge
+from tests.support.orders import bridge
 from tests.support.portal import PHONE, Portal, make_bridge
 from tests.support.queue import run_due_tasks
 from webhooks.models import WebhookEvent
 
+__all__ = ["bridge"]
+
 CHECK = BridgeOrder.Kind.CHECK
-
-
-@pytest.fixture
-def bridge(db: None, node: MisbehavingBridge) -> Bridge:
-    return make_bridge("alpha", url=node.url)
 
 
 def numbered(portal: Portal, number: int, event: str, session: LinkSession, **data: Any) -> str:

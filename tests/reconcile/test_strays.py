@@ -48,7 +48,7 @@ class TestYesterdaysBackup:
         results = adoption.adopt_many(ids, workspace_id=workspace.pk, actor=staff)
         assert results == dict.fromkeys(ids, "")
         phones = Account.objects.filter(status=Status.CONNECTED, sessions__session_id__startswith="newer")
-        assert sorted(phones.values_list("phone_number", flat=True)) == [row["phone_number"] for row in newer]
+        assert sorted(map(str, phones.values_list("phone_number", flat=True))) == [row["phone_number"] for row in newer]
         for _ in range(4):
             polling.poll(bridge.pk)
         run_due_tasks()

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -15,4 +16,4 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 
 def first(model: type[Model]) -> Any:
     page = admin.site.get_model_admin(model)
-    return page.get_queryset(None).order_by("pk").first()
+    return page.get_queryset(HttpRequest()).order_by("pk").first()

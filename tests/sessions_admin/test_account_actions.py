@@ -25,7 +25,7 @@ def test_a_reset_ends_the_session_and_stands_in_the_history(
     response = act(as_alice, account, "force_reset", reason="Phone was stolen")
 
     session.refresh_from_db()
-    entry = account.transitions.first()
+    entry = account.transitions.latest("pk")
     assert response.status_code == 302
     assert (session.end_reason, entry.new, entry.reason, entry.actor) == (
         EndReason.RESET,
@@ -42,7 +42,7 @@ def test_a_new_code_replaces_the_attempt_and_stands_in_the_history(
     act(as_alice, session.account, "renew_qr", reason="The code did not load")
 
     session.refresh_from_db()
-    entry = session.account.transitions.first()
+    entry = session.account.transitions.latest("pk")
     assert session.end_reason == EndReason.RENEWED
     assert (entry.trigger, entry.reason, entry.actor) == ("admin", "The code did not load", alice)
 

@@ -107,7 +107,7 @@ class TestAMove:
         self.move(as_alice, link, beta, "yes")
 
         link.refresh_from_db()
-        entry = link.account.transitions.first()
+        entry = link.account.transitions.latest("pk")
         assert (link.bridge, link.is_open) == (beta, True)
         assert link.orders.get(kind="stop").bridge == alpha
         assert (entry.actor, entry.new) == (alice, Status.DISCONNECTED)
@@ -118,8 +118,10 @@ class TestAMove:
 
         link.refresh_from_db()
         link.account.refresh_from_db()
+        now = link.account.current_session
         assert not link.is_open
-        assert (link.account.status, link.account.current_session.bridge) == (Status.QR_SCANNING, beta)
+        assert now is not None
+        assert (link.account.status, now.bridge) == (Status.QR_SCANNING, beta)
 
     def test_to_a_bridge_that_is_down_is_refused_in_words(
         self, as_alice: Client, link: LinkSession, beta: Bridge

@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import Account, User, Workspace
 from accounts.pairing import attempts
-from tests.sessions_admin.browser import browser_page
 from tests.sessions_admin.pages import MODELS, first, url
+from tests.support.browser import browser_page
 from tests.support.portal import make_bridge
 from tests.support.servers import portal
 

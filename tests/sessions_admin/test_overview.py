@@ -98,13 +98,13 @@ class TestWhatNeedsAttention:
     def test_a_bridge_that_gave_no_code(self, as_alice: Client, bridge: Bridge, session: LinkSession) -> None:
         move_back(session, 61)
         attempts.expire(session.pk)
-        assert "other bridges first" in notices(as_alice)["alpha: gave no QR code"].text
+        assert "other bridges first" in str(notices(as_alice)["alpha: gave no QR code"].text)
         LinkSession.objects.update(first_qr_at=timezone.now())
         assert not notices(as_alice)
 
     def test_a_library_that_is_known_to_fail(self, as_alice: Client, bridge: Bridge) -> None:
         Bridge.objects.update(library="whatsapp-web.js", version="1.34.1")
-        assert "Go back to 1.33.2." in notices(as_alice)["alpha: whatsapp-web.js 1.34.1 is known to fail"].text
+        assert "Go back to 1.33.2." in str(notices(as_alice)["alpha: whatsapp-web.js 1.34.1 is known to fail"].text)
 
     def test_sessions_that_nobody_knows(self, as_alice: Client, bridge: Bridge) -> None:
         for number in range(30):

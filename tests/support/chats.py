@@ -59,6 +59,8 @@ def stored_files() -> list[Path]:
     return [path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()]
 
 
-def receive(portal: Portal, session: LinkSession, message: dict[str, Any], event: str = "message_received") -> Any:
+def receive(
+    portal: Portal, session: LinkSession | str, message: dict[str, Any], event: str = "message_received"
+) -> Any:
     more = {"source": "message_create_event"} if event == "message_sent" else {}
     return portal.post(event, session, message=message, **more)

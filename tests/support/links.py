@@ -10,8 +10,13 @@ from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.pairing import attempts
 from tests.support.portal import PHONE, Portal
 
-QR = {"qr_text": "2@abc,def,ghi", "expires_in": 60, "qr_count": 1, "is_regeneration": False}
-READY = {"phone_number": PHONE, "status": "connected", "platform": "android", "extraction_method": "client.info.wid"}
+QR: dict[str, Any] = {"qr_text": "2@abc,def,ghi", "expires_in": 60, "qr_count": 1, "is_regeneration": False}
+READY: dict[str, Any] = {
+    "phone_number": PHONE,
+    "status": "connected",
+    "platform": "android",
+    "extraction_method": "client.info.wid",
+}
 
 
 def status_of(account: Account) -> str:

@@ -61,11 +61,11 @@ def crowd(linked: LinkSession, size: int) -> list[str]:
     return ids
 
 
-def row(session: LinkSession | str, said: str = "connected", **more: Any) -> dict[str, Any]:
+def row(session: LinkSession | str, said: Any = "connected", **more: Any) -> dict[str, Any]:
     return {"session_id": str(session), "status": said, **more}
 
 
-def shows(node: MisbehavingBridge, *rows: dict[str, Any], uptime: float | None = 3600, **health: Any) -> None:
+def shows(node: MisbehavingBridge, *rows: Any, uptime: float | None = 3600, **health: Any) -> None:
     """What its /health and its list say from now on."""
 
     def answer(talk: Conversation, seen: Seen) -> None:

@@ -16,7 +16,7 @@ from tests.support.workers import report, reports_of
 
 def is_there(need: str) -> bool:
     if need == "MariaDB":
-        return settings.DATABASES["default"]["ENGINE"] == "django.db.backends.mysql"
+        return bool(settings.DATABASES["default"]["ENGINE"] == "django.db.backends.mysql")
     if need == "Redis":
         return bool(settings.REDIS_URL)
     return shutil.which(need) is not None

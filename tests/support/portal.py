@@ -34,7 +34,7 @@ class Portal:
         session_id = session if isinstance(session, str) else session.session_id
         return self.send({"event": event, "data": {"workspace_id": 1, "session_id": session_id, **more}})
 
-    def send(self, body: Any, *, headers: dict[str, str] | None = None, **extra: str) -> Any:
+    def send(self, body: Any, *, headers: Any = None, **extra: str) -> Any:
         # A second for each request: the very same body in the very same second is a replay.
         raw, signed = signed_headers(self.secret, body, at=int(time.time()) - 200 + next(self.tick) % 400)
         return self.client.post(

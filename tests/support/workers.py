@@ -26,9 +26,10 @@ if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and os.environ.get("REDIS_
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Half of the suite's time is spent waiting for processes and clocks."""
-    return 2 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half of the suite's time is spent waiting for processes and clocks; `-n logical` is for what does not wait."""
+    cores = os.cpu_count() or 1
+    return cores if config.option.numprocesses == "logical" else 2 * cores
 
 
 def report(config: pytest.Config, **findings: Any) -> None:

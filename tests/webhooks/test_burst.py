@@ -99,7 +99,7 @@ def test_a_file_of_16_megabytes(url: str, session: LinkSession, tmp_path: Path) 
     answers = burst(url, [message(session, 1, type="video", has_media=True, media=media), message(session, 2)])
     assert answers == [(200, "close")] * 2
     stored = Message.objects.get(has_media=True)
-    assert (tmp_path / "media" / stored.media.name).read_bytes() == content
+    assert (tmp_path / "media" / str(stored.media.name)).read_bytes() == content
     assert Message.objects.count() == 2
 
 

@@ -112,7 +112,7 @@ class Fuzz:
         if places := self.places(value):
             container, key = self.random.choice(places)
             for _ in range(self.random.choice([1, 5, 17, 25, 400])):
-                container[key] = self.random.choice([lambda x: [x], lambda x: {"a": x}])(container[key])
+                container[key] = [container[key]] if self.random.choice([True, False]) else {"a": container[key]}
         return value
 
     def flipped(self, raw: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connection
@@ -40,7 +40,7 @@ def generous(settings: Any) -> None:
 
 @pytest.mark.usefixtures("generous")
 class TestEvents:
-    STORY = [
+    STORY: ClassVar[list[tuple[str, dict[str, Any]]]] = [
         ("qr_code_generated", QR),
         ("session_authenticated", {}),
         ("session_ready", READY),
@@ -104,7 +104,7 @@ class TestEvents:
 
     def assert_identity_holds(self) -> None:
         live = Account.objects.live()
-        assert sorted(live.exclude(phone_number=None).values_list("phone_number", flat=True)) == PHONES
+        assert sorted(map(str, live.exclude(phone_number=None).values_list("phone_number", flat=True))) == PHONES
         assert not Account.objects.filter(merged_into__isnull=False, deleted_at=None).exists()
         open_sessions = LinkSession.objects.filter(ended_at=None)
         assert not open_sessions.values("account").annotate(n=Count("pk")).filter(n__gt=1).exists()
