@@ -3,6 +3,7 @@
 from typing import TypedDict
 from uuid import UUID
 
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.lifecycle import PAIRING
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
@@ -70,7 +71,7 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
 def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, force: bool) -> Paired:
     """One transaction: a refusal takes the account with it that was made for it."""
     # Locked, so that a twin finds the account that we make instead of making a second one.
-    workspace = Workspace.objects.select_for_update().get(pk=asker.workspace.pk)
+    workspace = locks.row(Workspace, pk=asker.workspace.pk)
     if account is not None:
         chosen = account_of(asker, account)
     else:
@@ -114,7 +115,7 @@ def _answer(session: LinkSession, asker: Asker) -> Paired:
 
 @atomically
 def _reset_pairing(asker: Asker, pk: int) -> bool:
-    Workspace.objects.select_for_update().get(pk=asker.workspace.pk)  # before its accounts, as everywhere
+    locks.row(Workspace, pk=asker.workspace.pk)  # before its accounts, as everywhere
     account = Account.objects.lock(pk)
     if account.status not in PAIRING:  # it has linked since we looked: a reset would throw it out
         return False

@@ -13,6 +13,7 @@ from django.db import connections
 from django_q.models import Schedule
 
 from accounts.bridges import client, presence
+from accounts.db import locks
 from accounts.models import Account, Bridge, LinkSession, Workspace
 from accounts.pairing import attempts
 from api.http import rate_limit
@@ -21,6 +22,8 @@ from tests.support.misbehaving import MisbehavingBridge, misbehaving_bridge
 from tests.support.portal import Portal, make_bridge
 from webhooks import rate_limits
 from webhooks.authentication import forget_secrets
+
+locks.STRICT = True  # a lock that is taken out of its order fails the test
 
 # Their asserts say as much as those of a test.
 pytest.register_assert_rewrite(

@@ -1,13 +1,4 @@
-"""Transactions that survive a deadlock, and the one order in which rows are locked.
-
-The order: workspace, then accounts by id, then bridge, then session. Child rows are written only after their parent
-is locked. A row with a foreign key is never inserted *before* its parent is locked in the same transaction: the
-insert takes a shared lock on the parent, and two such transactions deadlock when both go on to lock it.
-
-Of two bridges the lower id comes first. Not so for a start in the place of another attempt: which bridge it gets shows
-only when that has ended, and then its bridge is locked. Two workspaces that cross there deadlock now and then, and the
-loser tries again.
-"""
+"""Transactions that survive a deadlock, and how long a lock is waited for. Their order: `locks.py`."""
 
 import random
 import time
@@ -17,6 +8,8 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
+
+from accounts.db import locks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,12 +29,13 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if connection.in_atomic_block:
-            return function(*args, **kwargs)
+            with locks.one_transaction():
+                return function(*args, **kwargs)
         give_up = time.monotonic() + PATIENCE
         for tries_left in range(TRIES - 1, -1, -1):
             began = time.monotonic()
             try:
-                with transaction.atomic():
+                with transaction.atomic(), locks.one_transaction():
                     return function(*args, **kwargs)
             except OperationalError as error:
                 if not tries_left or not is_contention(error) or 2 * time.monotonic() - began > give_up:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import SCANNED, BridgeError, Running
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
@@ -78,7 +79,7 @@ def _claim(order_id: int) -> BridgeOrder | None:
     session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
     if session_pk is None:
         return None
-    LinkSession.objects.select_for_update().get(pk=session_pk)
+    locks.row(LinkSession, pk=session_pk)
     order = BridgeOrder.objects.select_related("session__account", "bridge").get(pk=order_id)
     now = timezone.now()
     if order.state != State.PENDING or order.due_at > now:

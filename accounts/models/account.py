@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import phones
 from accounts.broadcasts import publish
+from accounts.db import locks
 from accounts.lifecycle import REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
 from accounts.models.history import Transition
 
@@ -24,7 +25,7 @@ class AccountQuerySet(models.QuerySet["Account"]):
 
     def lock(self, pk: int) -> "Account":
         """The account, locked until the transaction ends. On SQLite the transaction itself is the lock."""
-        return self.select_for_update().get(pk=pk)
+        return locks.row(Account, pk=pk)
 
 
 class Account(models.Model):

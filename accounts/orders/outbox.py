@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import UNLINKING_ENDS
@@ -85,7 +86,7 @@ def stop_again(started: BridgeOrder) -> None:
 
     Under the session's lock, so that nobody reopens it or orders the same meanwhile.
     """
-    session = LinkSession.objects.select_for_update().get(pk=started.session_id)
+    session = locks.row(LinkSession, pk=started.session_id)
     if session.is_open and session.bridge_id == started.bridge_id:
         return
     stops = session.orders.filter(kind=Kind.STOP, bridge=started.bridge_id)

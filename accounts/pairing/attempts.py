@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.bridges import choosing
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.lifecycle import PAIRING, READY_WITHIN, UNSCANNED, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
@@ -119,7 +120,7 @@ def _lock_with_workspace(account_id: int) -> tuple[Workspace, Account]:
     """The workspace first, as `ready` does. Nobody merges under its lock; a merge may have come after the caller's
     look, so it may be another account: the one that lives on."""
     workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
-    workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
+    workspace = locks.row(Workspace, pk=workspace_id)
     return workspace, Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import failures
 from accounts.bridges import incidents
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import (
@@ -106,7 +107,7 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
 def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
     """Linked. The confirmed phone decides which account it is (rule 3), under the workspace's lock."""
     workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
-    Workspace.objects.select_for_update().get(pk=workspace_pk)
+    locks.row(Workspace, pk=workspace_pk)
     account, rival, session = _lock_with_rival(session_pk, phone)
     if phone_owner.is_wrong_number(session, account=account, phone=phone):
         return _refuse_number(account, session, phone, trigger=trigger)
@@ -189,7 +190,7 @@ def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
     while True:
         account_pk = LinkSession.objects.values_list("account_id", flat=True).get(pk=session_pk)
         account = Account.objects.lock(account_pk)
-        session = LinkSession.objects.select_for_update().get(pk=session_pk)
+        session = locks.row(LinkSession, pk=session_pk)
         if session.account_id == account_pk:
             return account, session
 
@@ -201,7 +202,7 @@ def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | No
     rival_pk = rivals.values_list("pk", flat=True).first()
     wanted = {own.pk} if rival_pk is None else {own.pk, rival_pk}
     locked = {pk: Account.objects.lock(pk) for pk in sorted(wanted)}
-    session = LinkSession.objects.select_for_update().get(pk=session_pk)
+    session = locks.row(LinkSession, pk=session_pk)
     return locked[own.pk], locked[rival_pk] if rival_pk else None, session
 
 

@@ -1,6 +1,7 @@
 """Inviting somebody to link: the account, made or found, and a page for it."""
 
 from accounts import phones
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.models import Account, LinkInvitation, User, Workspace
 
@@ -12,7 +13,7 @@ def invite(workspace_id: int, *, label: str = "", phone: str | None = None, crea
     Raises Workspace.DoesNotExist, and ValidationError for what is no phone number.
     """
     # Locked, so that a twin finds the account that we make instead of making a second one.
-    workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
+    workspace = locks.row(Workspace, pk=workspace_id)
     digits = phones.normalise(phone) if phone else None
     account = _find(workspace, label=label, phone=digits)
     if account is None:

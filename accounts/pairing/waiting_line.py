@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.bridges import choosing, presence
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.jobs.each_row import safely
 from accounts.jobs.queue import enqueue
@@ -33,7 +34,7 @@ def lock(bridge_id: int) -> Bridge:
 
     MariaDB takes a shared lock on the bridge for each of these: two that then want it for themselves deadlock.
     """
-    return Bridge.objects.select_for_update().get(pk=bridge_id)
+    return locks.row(Bridge, pk=bridge_id)
 
 
 def in_line() -> QuerySet[LinkSession]:
@@ -148,7 +149,7 @@ def _admit(session_pk: int) -> bool:
     account = Account.objects.lock(LinkSession.objects.values_list("account_id", flat=True).get(pk=session_pk))
     bridge_id = LinkSession.objects.values_list("bridge_id", flat=True).get(pk=session_pk)
     bridge = lock(bridge_id)
-    session = LinkSession.objects.select_for_update().get(pk=session_pk)
+    session = locks.row(LinkSession, pk=session_pk)
     if not _waits_still(account, session, bridge) or not _takes_more(bridge) or not has_room(bridge):
         return False
     session.admitted_at = timezone.now()
@@ -168,7 +169,7 @@ def _send_elsewhere(session_pk: int) -> bool:
         return False
     account = Account.objects.lock(waiting.account_id)
     locked = {pk: lock(pk) for pk in sorted({waiting.bridge_id, other_id})}
-    session = LinkSession.objects.select_for_update().get(pk=session_pk)
+    session = locks.row(LinkSession, pk=session_pk)
     former, other = locked[waiting.bridge_id], locked[other_id]
     if not _waits_still(account, session, former) or _takes_more(former) or choosing.why_not(other):
         return False  # the next run looks anew

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.bridges.client import ListedAs
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, BridgeOrder, LinkSession, StraySession, User, Workspace
@@ -29,8 +30,8 @@ def adopt(stray_id: int, *, workspace_id: int, actor: User) -> LinkSession:
     Who it belongs to is what the bridge says of the phone; to which workspace, whoever adopts it. Raises
     NotPossible, and StraySession.DoesNotExist.
     """
-    workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
-    stray = StraySession.objects.select_for_update().get(pk=stray_id)
+    workspace = locks.row(Workspace, pk=workspace_id)
+    stray = locks.row(StraySession, pk=stray_id)
     _check(stray, workspace)
     account = _account_for(stray, workspace)
     session = _session_for(stray, account, actor=actor)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.bridges import ownership, presence
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import RECOVER_AFTER, Status
@@ -44,7 +45,7 @@ def move(account_id: int, bridge_id: int, *, actor: User | None, reason: str, ha
     """
     if not has_login:  # pairing locks the workspace first
         workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
-        Workspace.objects.select_for_update().get(pk=workspace_id)
+        locks.row(Workspace, pk=workspace_id)
     account = Account.objects.lock(account_id)
     session = _linked_session(account)
     target = Bridge.objects.get(pk=bridge_id)
@@ -113,7 +114,7 @@ def _linked_session(account: Account) -> LinkSession:
     linked = session is not None and session.is_open and session.ever_linked
     if session is None or not linked or account.status not in {Status.CONNECTED, Status.DISCONNECTED}:
         raise MoveRefused("ACCOUNT_NOT_LINKED", _("This account is not linked. Pair it instead."))
-    return LinkSession.objects.select_for_update().select_related("bridge").get(pk=session.pk)
+    return locks.row(LinkSession, pk=session.pk)
 
 
 def _check(target: Bridge, *, account: Account, session: LinkSession) -> None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import phones
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import BridgeError, Running
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import LinkSession, StraySession
@@ -83,8 +84,8 @@ def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str
 
 def _compare(bridge_id: int, unknown: Iterable[Running]) -> Compared:
     running = {each.session_id: each for each in unknown}
-    mine = StraySession.objects.select_for_update().filter(bridge=bridge_id)
-    rows = list(mine.filter(Q(settled_at__isnull=True) | Q(session_id__in=running)).order_by("pk"))
+    mine = StraySession.objects.filter(bridge=bridge_id)
+    rows = locks.rows(mine.filter(Q(settled_at__isnull=True) | Q(session_id__in=running)))
     # Under their lock, which `adopt` takes too: what was adopted since this list was compared is unknown no more.
     adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
     known = set(LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True))
@@ -101,7 +102,7 @@ def _keep(bridge_id: int, new: list[Running]) -> None:
 @atomically
 def stop(stray_id: int) -> None:
     """Stop it at its bridge, soon and until it does. The device stays on the phone. Raises NotPossible."""
-    stray = StraySession.objects.select_for_update().get(pk=stray_id)
+    stray = locks.row(StraySession, pk=stray_id)
     check_orderable(stray)
     stray.outcome, stray.settled_at = Outcome.STOPPED, timezone.now()
     stray.save(update_fields=["outcome", "settled_at"])

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, LinkInvitation, Workspace
@@ -161,7 +162,7 @@ class AccountAdmin(ModelAdmin):
         account = self.find(request, object_id) if object_id else None
         workspace = account.workspace_id if account else request.POST.get("workspace", "")
         if str(workspace).isdecimal():
-            Workspace.objects.select_for_update().filter(pk=int(workspace)).first()
+            locks.rows(Workspace.objects.filter(pk=int(workspace)))
         if account:
             Account.objects.lock(account.pk)
         context = (extra_context or {}) | ({"desk": page_of(account)} if account else {})

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.lifecycle import Status
 from accounts.models import BridgeOrder, LinkSession
@@ -51,7 +52,7 @@ def _is_of_an_earlier_run(event: WebhookEvent, applied: str) -> bool:
 def set_aside(event_pk: int, *, attempt: int) -> None:
     """Mark it stale. Of a scan that was overtaken the bridge is asked: it may be linked all the same. Likewise of a
     loss that another process told, whose numbers say nothing about this one's."""
-    event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
+    event = locks.row(WebhookEvent, pk=event_pk)
     if event.state != WebhookEvent.State.RECEIVED or event.attempts != attempt:
         return
     event.state, event.reason, event.finished_at = WebhookEvent.State.IGNORED, Outcome.STALE, timezone.now()
@@ -101,4 +102,4 @@ def _is_told_again(event: WebhookEvent) -> bool:
 
 
 def _ask(event: WebhookEvent, why: BridgeOrder.Why) -> None:
-    ask(LinkSession.objects.select_for_update().get(pk=event.session_id), why)
+    ask(locks.row(LinkSession, pk=event.session_id), why)

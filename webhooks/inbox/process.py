@@ -12,6 +12,7 @@ from typing import Any
 from django.db import OperationalError
 from django.utils import timezone
 
+from accounts.db import locks
 from accounts.db.locking import atomically
 from accounts.logs.format import about
 from accounts.pairing.bridge_events import Outcome
@@ -66,7 +67,7 @@ def _claim(event: WebhookEvent, *, tries: int) -> bool:
 
     Locked by its key first: an UPDATE that asks for the state may go by the index of states, and deadlocks with T2.
     """
-    current = WebhookEvent.objects.select_for_update().get(pk=event.pk)
+    current = locks.row(WebhookEvent, pk=event.pk)
     if (current.state, current.attempts) != (event.state, event.attempts):
         return False
     mine = WebhookEvent.objects.filter(pk=event.pk)
@@ -92,7 +93,7 @@ def apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
 
 @atomically
 def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
-    event = WebhookEvent.objects.select_for_update().get(pk=event_pk)
+    event = locks.row(WebhookEvent, pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
         return "duplicate"  # the lease ran out and somebody else took it
     outcome = doubt(event, attempt=attempt)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.db import locks
 from accounts.db.counters import count, count_known
 from accounts.db.locking import atomically
 from accounts.models import LinkSession
@@ -115,7 +116,7 @@ def _comes_too_late(event: str, session: LinkSession) -> bool:
 @atomically
 def _stop_if_it_runs(delivery: Delivery) -> None:
     if delivery.event in LIVING:
-        stop_resurrected(LinkSession.objects.select_for_update().get(session_id=delivery.session_id))
+        stop_resurrected(locks.row(LinkSession, session_id=delivery.session_id))
 
 
 def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from cryptography.fernet import InvalidToken
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 
+from accounts.db import locks
 from accounts.models import BridgeSecret
 
 
@@ -22,7 +23,7 @@ def _write_anew(pk: int) -> str:
     """What is in the way; empty: nothing. Who else could be there: staff who retire it."""
     try:
         with transaction.atomic():
-            secret = BridgeSecret.objects.select_for_update().get(pk=pk)
+            secret = locks.row(BridgeSecret, pk=pk)
             secret.save(update_fields=["value", "fingerprint"])
     except InvalidToken:
         return "no key decrypts it"

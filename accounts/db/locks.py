@@ -1,0 +1,76 @@
+"""The row locks, taken in one order.
+
+The order: an event of the inbox, the workspace, unknown sessions, accounts by id, the bridge, the link session. Whoever
+needs two of them takes them in this order, so that two transactions wait for each other's end and never for each other.
+The workspace comes before its accounts because a merge locks two of them; the bridge is locked only for a start or an
+admission, and before a session of it ends or begins, for either takes a shared lock on it.
+
+Child rows are written only after their parent is locked. A row with a foreign key is never inserted *before* its parent
+is locked in the same transaction: the insert takes a shared lock on the parent, and two such transactions deadlock
+when both go on to lock it.
+
+Of two bridges the lower id comes first. Not so for a start in the place of another attempt: which bridge it gets shows
+only when that has ended, and then its bridge is locked. Two workspaces that cross there deadlock now and then, and the
+loser tries again (`locking.atomically`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import local
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+
+M = TypeVar("M", bound=Model)
+
+ORDER = ("webhookevent", "workspace", "straysession", "account", "bridge", "linksession", "bridgesecret")
+BY_ID = {ORDER.index("account")}
+STRICT = False  # the tests turn it on; elsewhere a wrong order is at worst a deadlock, which is tried again
+
+_transaction = local()
+
+
+class WrongOrder(AssertionError):
+    """A lock was taken that comes before one that the transaction holds already."""
+
+
+def row(model: type[M], **key: Any) -> M:
+    """The row with this key, locked until the transaction ends; on SQLite the transaction itself is the lock.
+
+    Raises the model's DoesNotExist.
+    """
+    found = model._default_manager.select_for_update().get(**key)
+    _note(model, found.pk)
+    return found
+
+
+def rows(found: QuerySet[M]) -> list[M]:
+    """All of them, locked in the order of their ids."""
+    locked = list(found.select_for_update().order_by("pk"))
+    for each in locked:
+        _note(found.model, each.pk)
+    return locked
+
+
+@contextmanager
+def one_transaction() -> Iterator[None]:
+    """What is locked inside counts as held until its end, which is that of the outermost of these."""
+    if getattr(_transaction, "held", None) is not None:
+        yield
+        return
+    _transaction.held = set()
+    try:
+        yield
+    finally:
+        _transaction.held = None
+
+
+def _note(model: type[Model], pk: Any) -> None:
+    held = getattr(_transaction, "held", None)
+    if held is None:
+        return
+    rank = ORDER.index(str(model._meta.model_name))
+    later = {name for at, key, name in held if at > rank or (at == rank and rank in BY_ID and key > pk)}
+    if STRICT and later and (rank, pk, model.__name__) not in held:
+        raise WrongOrder(f"{model.__name__} {pk} is locked after {', '.join(sorted(later))} (accounts/db/locks.py)")
+    held.add((rank, pk, model.__name__))
