@@ -10,7 +10,7 @@ TEST_SECRETS = SECRET_KEY="$${SECRET_KEY:-only-for-tests-0123456789-0123456789-0
 
 help:
 	@echo "make run     a portal, a worker and a simulated bridge, ready to use"
-	@echo "make check   lint, types and the quick tests, in under a minute on two cores: before each commit"
+	@echo "make check   lint, types and the quick half of the suite, before each commit"
 	@echo "make test    the suite; with DATABASE_URL and REDIS_URL set, on those; ARGS=tests/api runs one folder"
 	@echo "make setup   only install; make lint; make types; make messages (compile the translations)"
 
