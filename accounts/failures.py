@@ -15,7 +15,7 @@ from accounts.lifecycle import EndReason
 
 
 class Fault(TextChoices):
-    """Where the cause lies. What is ours never counts against the person (rule 8)."""
+    """Where the cause lies. What is ours never counts against the person (rule "Cooldown")."""
 
     PERSON = "person", _("the person who links")
     PHONE = "phone", _("the phone")
@@ -31,7 +31,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure(Advice):
-    retry: bool  # whether trying again may work; what ends no link is always tried again (rule 10)
+    retry: bool  # whether trying again may work; what ends no link is always tried again (rule "Recovery")
     fault: Fault
     ends: EndReason | None = None  # how a link ends that a bridge has lost for this reason; None: it may come back
     ends_attempt: EndReason | None = None  # how an attempt ends that was never linked, where a link would not

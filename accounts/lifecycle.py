@@ -7,14 +7,14 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 LINE_WITHIN = 600  # nobody waits longer for a bridge that is busy
-FIRST_QR_WITHIN = 60  # rule 5: no QR by then, from admission, and the bridge is not working
-SCAN_WITHIN = 120  # rule 5: from the first QR
-READY_WITHIN = 90  # rule 5: from authentication
+FIRST_QR_WITHIN = 60  # rule "One place": no QR by then, from admission, and the bridge is not working
+SCAN_WITHIN = 120  # rule "One place": from the first QR
+READY_WITHIN = 90  # rule "One place": from authentication
 ACTION_WITHIN = 300  # what the phone asks for needs a person
-SOFT_STOP_AFTER = 15  # rule 6: time for an authentication that was under way
-QUIET_AFTER = 120  # rule 7: from authentication; two sockets on one fresh login get it logged out
-RECOVER_AFTER = 15  # rule 10: after a loss; the bridge tries by itself after 5
-PROVEN_AFTER = 120  # rule 9: a phone that dislikes the device throws it out by then
+SOFT_STOP_AFTER = 15  # rule "Soft ends": time for an authentication that was under way
+QUIET_AFTER = 120  # rule "Quiet time": from authentication; two sockets on one fresh login get it logged out
+RECOVER_AFTER = 15  # rule "Recovery": after a loss; the bridge tries by itself after 5
+PROVEN_AFTER = 120  # rule "Proven": a phone that dislikes the device throws it out by then
 
 
 class Status(TextChoices):
@@ -52,8 +52,8 @@ class EndCause(TextChoices):
     SHOWED_CODE = "showed_code", "a QR code alone"  # a guess: no word of WhatsApp's (accounts/reconcile/lost_logins.py)
 
 
-# Rule 6; all others are hard. But for `renewed` our clock alone gives them: the phone may be slow, events late or lost,
-# the record a restored backup. Nobody who scanned is thrown out.
+# Rule "Soft ends"; all others are hard. All but `renewed` are given by our clock alone: the phone may be slow, events
+# late or lost, the record a restored backup. Nobody who scanned is thrown out.
 SOFT_ENDS = frozenset(
     {
         EndReason.QR_EXPIRED,
@@ -65,7 +65,7 @@ SOFT_ENDS = frozenset(
 )
 # Of these a code was shown, so that a scan may be under way: the stop waits for it, and it keeps its place until then.
 SCANNABLE_ENDS = SOFT_ENDS - {EndReason.BRIDGE_UNAVAILABLE}
-UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.SUPERSEDED})  # rule 11
+UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.SUPERSEDED})  # rule "Replaced or reset"
 REMOVED_ON_THE_PHONE = frozenset({EndReason.LOGGED_OUT, EndReason.DEVICE_REMOVED})
 PAIRING = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED, Status.AUTHENTICATED})
 UNSCANNED = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED})
@@ -73,10 +73,10 @@ UNSCANNED = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED})
 _LINKING = {
     Status.AUTHENTICATED,
     Status.CONNECTED,
-}  # a scan may be reported late, from any state (rules 4 and 6)
+}  # a scan may be reported late, from any state (rules "Failed webhook" and "Soft ends")
 MOVES: dict[Status, frozenset[Status]] = {
     Status.INACTIVE: frozenset({Status.QR_SCANNING, *_LINKING}),
-    # To itself: a new QR code replaces the session, not the state (rule 11).
+    # To itself: a new QR code replaces the session, not the state (rule "Replaced or reset").
     Status.QR_SCANNING: frozenset(
         {
             Status.QR_SCANNING,
@@ -99,7 +99,7 @@ MOVES: dict[Status, frozenset[Status]] = {
             *_LINKING,
         }
     ),
-    # To qr_scanning by `force` only; a QR code never does that (rule 2).
+    # To qr_scanning by `force` only; a QR code never does that (rule "A code demotes nobody").
     Status.AUTHENTICATED: frozenset(
         {
             Status.CONNECTED,

@@ -56,7 +56,7 @@ def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
 
 
 def leaving() -> QuerySet[LinkSession]:
-    """Sessions that ended softly and live at their bridge until they are stopped (rule 6): they take a place there."""
+    """Sessions that ended softly take a place at their bridge until they are stopped (rule "Soft ends")."""
     stops = BridgeOrder.objects.filter(session=OuterRef("pk"), bridge=OuterRef("bridge"), kind=BridgeOrder.Kind.STOP)
     lately = timezone.now() - LEAVES_WITHIN
     ended = LinkSession.objects.filter(end_reason__in=SCANNABLE_ENDS, ended_at__gt=lately)

@@ -58,7 +58,7 @@ class Account(models.Model):
     current_session = models.ForeignKey(
         "accounts.LinkSession", models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
-    # When a phone was first connected; empty: never, so the account may be deleted when it is cleaned up (rule 12).
+    # When a phone was first connected. Empty: never, so a cleanup may delete the account (rule "No guess").
     first_linked_at = models.DateTimeField(null=True, editable=False)
     # The last forced reset: what was started before is final, also its soft ends.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)

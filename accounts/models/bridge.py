@@ -88,7 +88,7 @@ class Bridge(models.Model):
 
     @property
     def can_unlink(self) -> bool:
-        """Whether it can log the device out at WhatsApp; otherwise only the phone can (rule 11)."""
+        """Whether it can log the device out at WhatsApp; otherwise only the phone can (rule "Replaced or reset")."""
         return self._is_capable_of("logout")
 
     @property

@@ -53,7 +53,7 @@ class BridgeOrder(models.Model):
         TEST_MESSAGE = "test_message", _("test message")
 
     class Why(models.TextChoices):
-        """What made us ask the bridge (rule 0), or act on it."""
+        """What made us ask the bridge (rule "Ask the bridge"), or act on it."""
 
         LATE_QR = "late_qr", _("a QR code long after the scan")
         REPEATED = "repeated", _("an event like one just before")

@@ -69,7 +69,7 @@ class LinkSession(models.Model):
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
     # When a bridge that does not own it last listed it as running (ownership.runs_elsewhere).
     rival_seen_at = models.DateTimeField(null=True, editable=False)
-    # How many polls of its bridge in a row did not name it (rule 12).
+    # How many polls of its bridge in a row did not name it (rule "No guess").
     absent_polls = models.PositiveSmallIntegerField(_("absent in polls"), default=0, editable=False)
     # The newest event that was applied, where the bridge numbers them: what is older is stale.
     applied_boot = ExactCharField(max_length=64, blank=True, default="", editable=False)
@@ -79,9 +79,9 @@ class LinkSession(models.Model):
     end_cause = models.CharField(max_length=20, choices=EndCause.choices, blank=True, default="", editable=False)
     end_detail = models.CharField(_("detail"), max_length=191, blank=True, default="")
     device_jid = models.CharField(_("device"), max_length=64, blank=True, default="")
-    device_conflict_at = models.DateTimeField(_("device conflict"), null=True)  # rule 9
+    device_conflict_at = models.DateTimeField(_("device conflict"), null=True)  # rule "Proven"
     platform = models.CharField(_("platform"), max_length=32, blank=True, default="")
-    # The number that linked, where it is not the account's: a wrong number or a number change (rule 3).
+    # The number that linked, where it is not the account's: wrong, or changed (rule "The phone decides").
     reported_phone = models.CharField(_("reported number"), max_length=15, blank=True, default="")
     # At most one open session per account, also where conditional constraints do not exist. Never read it.
     open_account_id = models.GeneratedField(
@@ -133,12 +133,12 @@ class LinkSession(models.Model):
 
     @property
     def is_proven(self) -> bool:
-        """Rule 9: still there two minutes after it connected."""
+        """Rule "Proven": still there two minutes after it connected."""
         return self.connected_at is not None and self.connected_at < timezone.now() - timedelta(seconds=PROVEN_AFTER)
 
     @property
     def is_quiet(self) -> bool:
-        """Rule 7: so soon after the scan nothing is ordered that opens a second socket beside the link's."""
+        """Rule "Quiet time": so soon after the scan nothing is ordered that opens a second socket beside the link's."""
         return self.quiet_until is not None and self.quiet_until > timezone.now()
 
     @property

@@ -54,7 +54,7 @@ def order(
 
 
 def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
-    """Rule 0: an event and the record disagree, and either may be the newer. At most one open question a session.
+    """An event and the record disagree, and either may be the newer (rule "Ask the bridge"). One question at a time.
 
     The caller holds the session's lock, so that a twin does not ask as well.
     """

@@ -36,9 +36,9 @@ class May(Flag):
 
     NOTHING = 0
     RENEW = auto()  # end an attempt that waits for its scan
-    INTERRUPT = auto()  # end any attempt, also a scanned one and in its quiet time (rule 7); for staff
+    INTERRUPT = auto()  # end any attempt, also a scanned one and in its quiet time (rule "Quiet time"); for staff
     LEAVE_LINE = auto()  # give up a place in line, and begin at its end
-    SKIP_COOLDOWN = auto()  # rule 8
+    SKIP_COOLDOWN = auto()  # rule "Cooldown"
     OVERRIDE = INTERRUPT | LEAVE_LINE | SKIP_COOLDOWN
 
 
@@ -97,7 +97,7 @@ def start(
 
 @atomically
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
-    """End whatever there is, for good, and revoke the open invitations (rule 11). Safe to ask for twice.
+    """End whatever there is, for good, and revoke the open invitations (rule "Replaced or reset"). Safe to repeat.
 
     Of an account that a `ready` is just merging it resets the one that lives on: it has the session now.
     """
@@ -175,7 +175,7 @@ def _check_line(account: Account, session: LinkSession, request: Request) -> Non
 
 
 def _check_quiet(account: Account, session: LinkSession, request: Request) -> None:
-    """Refuse while an attempt runs, or was scanned just now (rules 5 and 7), and say until when."""
+    """Refuse while an attempt runs or was just scanned, and say until when (rules "One place" and "Quiet time")."""
     if May.INTERRUPT in request.may:
         return
     status = Status(account.status)
@@ -232,7 +232,7 @@ def _left(account: Account, session: LinkSession) -> int:
 
 
 def _check_placeholders(account: Account) -> None:
-    """Rule 5: an anonymous page that is opened again and again must not take every bridge slot.
+    """Rule "One place": an anonymous page that is opened again and again must not take every bridge slot.
 
     What has lapsed takes none, whether or not the worker has got round to it.
     """
@@ -256,7 +256,7 @@ def _check_placeholders(account: Account) -> None:
 
 @atomically
 def doubt(account_id: int) -> None:
-    """Somebody wants to pair what the record calls connected: ask the bridge whether it still is (rule 0)."""
+    """Somebody wants to pair what the record calls connected: is it still (rule "Ask the bridge")?"""
     account = Account.objects.lock(account_id)
     session = account.current_session
     if session is not None and session.is_open and account.status == Status.CONNECTED:

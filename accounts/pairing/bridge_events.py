@@ -47,7 +47,7 @@ class Outcome(StrEnum):
 
 @atomically
 def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
-    """A fresh code. It never demotes an account that was scanned (rule 2)."""
+    """A fresh code. It never demotes an account that was scanned (rule "A code demotes nobody")."""
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return _still_talks(session)
@@ -105,7 +105,7 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
 
 @atomically
 def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
-    """Linked. The confirmed phone decides which account it is (rule 3), under the workspace's lock."""
+    """Linked. Under the workspace's lock the confirmed phone says which account it is (rule "The phone decides")."""
     workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
     locks.row(Workspace, pk=workspace_pk)
     account, rival, session = _lock_with_rival(session_pk, phone)
@@ -136,7 +136,7 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
 
 @atomically
 def disconnected(session_pk: int, *, reason: str) -> Outcome:
-    """Lost, and expected back, unless the reason says that it is over (rule 10)."""
+    """Lost, and expected back, unless the reason says that it is over (rule "Recovery")."""
     account, session = lock_session(session_pk)
     return _lose_or_end(account, session, trigger="session_disconnected", reason=reason)
 
@@ -240,13 +240,13 @@ def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigge
 
 
 def _still_talks(session: LinkSession) -> Outcome:
-    """An event that only a running session sends, of one that has ended here (rule 1)."""
+    """An event that only a running session sends, of one that has ended here (rule "Match by session")."""
     outbox.stop_resurrected(session)
     return Outcome.ENDED
 
 
 def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:
-    """Encoded just before the scan, it is only late; a minute after it, perhaps the login is gone (rule 0)."""
+    """A code made just before the scan is only late; a minute later the login may be gone (rule "Ask the bridge")."""
     scanned_before = timezone.now() - timedelta(seconds=LATE_QR)
     if session.authenticated_at is None or session.authenticated_at > scanned_before:
         return Outcome.QR_AFTER_SCAN
@@ -257,7 +257,7 @@ def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:
 
 
 def _is_unproven(session: LinkSession) -> bool:
-    """Rule 9: thrown out within two minutes after the scan was no success."""
+    """Rule "Proven": thrown out within two minutes after the scan was no success."""
     return session.authenticated_at is not None and not session.is_proven
 
 

@@ -1,4 +1,4 @@
-"""How long a person must wait before the next attempt: the quiet time (rule 7) and the cooldown (rule 8)."""
+"""How long a person must wait before the next attempt (rules "Quiet time" and "Cooldown")."""
 
 from datetime import datetime, timedelta
 from math import ceil
@@ -18,21 +18,20 @@ from accounts.lifecycle import (
 from accounts.models import Account, LinkSession
 
 AT_ONCE = 200  # sessions in one run
-FAILURES_ALLOWED = 5  # rule 8: in an hour; WhatsApp takes more for an attack
+FAILURES_ALLOWED = 5  # rule "Cooldown": in an hour; WhatsApp takes more for an attack
 COOLDOWN = timedelta(hours=1)
 OUTAGE = timedelta(minutes=15)  # in which nobody anywhere could link
 OUTAGE_ACCOUNTS = 3  # fewer may be a coincidence
 FAILED = frozenset(why for why, status in STATUS_AFTER.items() if status in {Status.FAILED, Status.LOGGED_OUT})
 
 
-# --- rules 7 and 8 --------------------------------------------------------------------------------
 def quiet_left(session: LinkSession) -> int:
     """Whole seconds until the quiet time is over; 0: it is."""
     return _seconds_until(session.quiet_until) if session.is_quiet and session.quiet_until else 0
 
 
 def cooldown_left(account: Account) -> int:
-    """Whole seconds until one more attempt is allowed (rule 8); 0: now."""
+    """Whole seconds until one more attempt is allowed (rule "Cooldown"); 0: now."""
     failed_at = _failures(account)
     if len(failed_at) < FAILURES_ALLOWED or whatsapp_is_down():
         return 0
@@ -82,7 +81,7 @@ def _failures(account: Account) -> list[datetime]:
 
 
 def _held(session: LinkSession) -> bool:
-    """It connected and stayed for as long as proves a link (rule 9)."""
+    """It connected and stayed for as long as proves a link (rule "Proven")."""
     until = session.ended_at or timezone.now()
     return session.connected_at is not None and until - session.connected_at >= timedelta(seconds=PROVEN_AFTER)
 

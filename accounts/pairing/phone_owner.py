@@ -1,4 +1,4 @@
-"""Rule 3: the phone that linked decides which account it is.
+"""Rule "The phone decides": the phone that linked decides which account it is.
 
 The caller holds the locks of the workspace and of the accounts.
 """
@@ -36,7 +36,7 @@ def adopt(session: LinkSession, *, account: Account, rival: Account | None, phon
 
 
 def flag_second_device(session: LinkSession, *, account: Account, device_jid: str) -> None:
-    """Rule 9: a second device id for one phone within the time of proof: two workers fight over it."""
+    """Rule "Proven": a second device id for one phone within the time of proof: two workers fight over it."""
     if not device_jid or device_jid == session.device_jid:
         return
     lately = timezone.now() - timedelta(seconds=PROVEN_AFTER)

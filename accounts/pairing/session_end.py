@@ -1,4 +1,4 @@
-"""How a link session ends, and how a soft end is taken back (rule 6). The caller holds the account's lock."""
+"""How a link session ends, and how a soft end is taken back (rule "Soft ends"). The caller holds the account's lock."""
 
 from django.utils import timezone
 

@@ -1,4 +1,4 @@
-"""The line before a bridge that serves as many pairings as it may (rule 5).
+"""The line before a bridge that serves as many pairings as it may (rule "One place").
 
 An attempt that waits in line is an open session with no `admitted_at`: nothing is ordered for it yet. Who else could
 be there: other starts on the bridge, two runs of `advance`, the deadline, a reset. The bridge's row is the lock.
@@ -70,7 +70,7 @@ def has_room(bridge: Bridge) -> bool:
 
 
 def _taken(bridge: Bridge) -> int:
-    """Places: of those that pair, and of those that ended softly and live there until they are stopped (rule 6)."""
+    """Places taken by those that pair, and by those that ended softly until they are stopped (rule "Soft ends")."""
     pairing = LinkSession.objects.filter(bridge=bridge, ended_at__isnull=True, account__status__in=PAIRING)
     return pairing.filter(admitted_at__isnull=False).count() + choosing.leaving().filter(bridge=bridge).count()
 

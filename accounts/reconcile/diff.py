@@ -15,7 +15,7 @@ from accounts.models import Bridge, LinkSession
 
 SETTLED = 30  # seconds; whatever moved an account since then may be newer than the list, or still under way to us
 SOFT_END_SETTLED = 60  # seconds; until then a scan that was under way may take the end back
-# Rule 12: absent in three lists in a row means absent: several processes behind one address answer in turn.
+# Rule "No guess": absent in three lists in a row means absent: several processes behind one address answer in turn.
 ABSENT_LISTS = 3
 ABSENT_FOR = 60  # seconds; three lists may also come in one
 ABSENT_AFTER_START = 2  # lists; it has told us that it was started anew, so it runs only what it has restored
@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
     @property
     def may_be_taken_back(self) -> bool:
-        """Ended softly a moment ago: a scan may be under way (rule 6)."""
+        """Ended softly a moment ago: a scan may be under way (rule "Soft ends")."""
         settled = self.ended_at is not None and self.ended_at < ago(SOFT_END_SETTLED)
         return self.ended_softly and not settled
 
@@ -171,7 +171,7 @@ def _is_lost(row: Row, bridge: Bridge) -> bool:
     booted_at = bridge.booted_at if is_fresh(bridge) else None
     if booted_at is not None and lists >= ABSENT_AFTER_START and not row.was_seen_since(booted_at):
         return True
-    # Rule 7: no second socket in the quiet time beside one that perhaps we only do not see.
+    # Rule "Quiet time": no second socket in the quiet time beside one that perhaps we only do not see.
     return lists >= ABSENT_LISTS and row.is_unseen(ABSENT_FOR) and row.is_proven and row.is_calm(ABSENT_FOR)
 
 

@@ -1,7 +1,8 @@
 """A bridge shows a QR code for what is linked: was the device removed on the phone, or has the bridge lost its logins?
 
 Unlike LOGOUT a code is no word of WhatsApp's: a bridge that came up with an empty data directory shows one for each
-link, and with the right directory back all of them work. So its whole list is looked at before one is ended (rule 12).
+link, and with the right directory back all of them work. So its whole list is looked at before one is ended (rule "No
+guess").
 Who else could be there: the questions about its other sessions, lists, a restart that still brings links back.
 """
 
@@ -18,7 +19,7 @@ from accounts.bridges.incidents import Kind
 from accounts.lifecycle import EndCause
 from accounts.models import Bridge, BridgeOrder, LinkSession
 
-# Rule 12, as for the stops of a reconcile (unwanted.py): more of a bridge's links than both, and none is ended.
+# Rule "No guess", as for the stops of a reconcile (unwanted.py): more of a bridge's links than both, and none is ended.
 AT_ONCE = 3
 SHARE = 0.05
 WITHIN = timedelta(minutes=15)  # found one after the other: recovery comes round in 11

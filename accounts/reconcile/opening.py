@@ -25,7 +25,7 @@ Why, Kind, State = BridgeOrder.Why, BridgeOrder.Kind, BridgeOrder.State
 UNCLEAR_FOR = 120
 # Seconds; a client that was told to open stands in the list as qr_scanning until its login is read.
 OPENS_WITHIN = 60
-# What was lost may be back before its bridge was asked about it: now one absence is no proof (rule 12).
+# What was lost may be back before its bridge was asked about it: now one absence is no proof (rule "No guess").
 OPENED_FROM: dict[BridgeOrder.Why, list[Status]] = {Why.RECOVERY: [Status.DISCONNECTED]}
 
 
@@ -36,7 +36,7 @@ def found_missing(
     """The bridge does not run what should run there: start it again, under the same id, with its stored login.
 
     `certain`: the bridge has lost it and does not merely hide it, so that no second socket is opened: then also in
-    the quiet time (rule 7). `reason` goes into the history.
+    the quiet time (rule "Quiet time"). `reason` goes into the history.
     """
     account, session = lock_session(session_pk)
     if not session.is_open or session.authenticated_at is None or account.status not in OPENED_FROM.get(why, RESUMABLE):
@@ -56,7 +56,7 @@ def found_missing(
 
 @atomically
 def found_down(session_pk: int, *, asked_at: datetime, found: str) -> Outcome:
-    """A lost link stands in the bridge's list as `found`, not connected: it shall connect anew (rule 10)."""
+    """A lost link stands in the bridge's list as `found`, not connected: it shall connect anew (rule "Recovery")."""
     account, session = lock_session(session_pk)
     if not session.is_open or account.status != Status.DISCONNECTED or not may_open(session):
         return Outcome.NO_CHANGE
@@ -65,7 +65,7 @@ def found_down(session_pk: int, *, asked_at: datetime, found: str) -> Outcome:
     if _is_coming_up(account, session, found=found):
         return Outcome.NO_CHANGE
     seen = f"The bridge lists it as {found[:40]}."
-    if session.is_quiet:  # rule 7: the bridge runs it, so a second socket would open beside it
+    if session.is_quiet:  # rule "Quiet time": the bridge runs it, so a second socket would open beside it
         findings.note_once_a_day(
             account, session, trigger="check", reason=f"{seen} It was scanned just now: left alone."
         )

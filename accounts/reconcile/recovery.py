@@ -1,7 +1,7 @@
-"""A lost link comes back (rule 10): the bridge's own attempt first, then ours, more and more seldom and without end.
+"""A lost link comes back (rule "Recovery"): the bridge tries first, then we do, more and more seldom and without end.
 
-Each try is a question to the bridge (rule 0); its answer decides what is ordered (`session_list.py`). What was tried is
-read from the orders. Who else could be there: the bridge's own attempts, a second run, reconcile, staff.
+Each try asks the bridge; its answer decides what is ordered (`session_list.py`). What was tried is read from the orders.
+Who else could be there: the bridge's own attempts, a second run, reconcile, staff.
 """
 
 from dataclasses import dataclass

@@ -167,7 +167,7 @@ def _give_up(account: Account, session: LinkSession, moving: LinkMove) -> None:
         return
     words = f"{moving.from_bridge.name} is up and did not say that it has stopped it. It stays there."
     _go_back(account, session, moving, words=words)
-    outbox.ask(session, Why.RECOVERY)  # what it has done meanwhile; its answer restores the link (rule 10)
+    outbox.ask(session, Why.RECOVERY)  # what it has done meanwhile; its answer restores the link (rule "Recovery")
 
 
 def _go_back(account: Account, session: LinkSession, moved: LinkMove, *, words: str) -> None:

@@ -1,4 +1,4 @@
-"""What a bridge runs and what the desk believes, made one again: by rule 0, and never on a guess (rule 12).
+"""What a bridge runs and what the desk believes, made one again, and never on a guess (rule "No guess").
 
 Runs over each list that a bridge gives, by heartbeat or when polled. Who else could be there: events that overtake
 the list, recovery, staff, the list of a second process. Whatever moved lately is left for the next list, and what is
@@ -148,7 +148,7 @@ def _remember(bridge: Bridge, found: Differences) -> None:
 
 
 def _take_back(found: Differences, done: Done) -> None:
-    """Rule 6: nobody who scanned is thrown away. What cannot be taken back is stopped like the others."""
+    """Rule "Soft ends": nobody who scanned is thrown away. What cannot be taken back is stopped like the others."""
     for row, running in found.scanned[:MOVES_AT_ONCE]:
         outcome = Outcome.APPLIED if is_observing() else safely(session_list.found_scanned, row.pk, running)
         if outcome == Outcome.APPLIED:
@@ -158,7 +158,7 @@ def _take_back(found: Differences, done: Done) -> None:
 
 
 def _move(found: Differences, done: Done) -> None:
-    """Rule 0: what the bridge lists is so, whatever event was lost."""
+    """Rule "Ask the bridge": what the bridge lists is so, whatever event was lost."""
     back = partial(session_list.found_connected, asked_at=found.asked_at, trigger="reconcile")
     lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=LISTED_AS_DOWN)
     for row, phone in found.up:

@@ -49,7 +49,7 @@ def weigh(order: BridgeOrder, listed: Mapping[str, Running], *, asked_at: dateti
 
 
 def _weigh_absence(order: BridgeOrder, *, asked_at: datetime) -> Outcome:
-    """It counts only for one that is lost, or where somebody waits for it: elsewhere one is no proof (rule 12)."""
+    """One absence proves something only of a lost link, or where somebody waits for it (rule "No guess")."""
     if order.why not in {Why.PAIR, Why.RECOVERY}:
         return Outcome.NO_CHANGE
     why, certain = Why(order.why), order.why == Why.RECOVERY
@@ -69,7 +69,7 @@ def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone:
 
 def found_scanned(session_pk: int, running: Running) -> Outcome:
     """The bridge lists as scanned what is about to be stopped after a soft end: the events of the scan were lost, and
-    nobody who scanned is thrown away (rule 6)."""
+    nobody who scanned is thrown away (rule "Soft ends")."""
     if running.is_connected and phones.E164.fullmatch(running.phone_number):
         return ready(session_pk, phone=running.phone_number, device_jid="", platform="", trigger="check")
     return authenticated(session_pk, device_jid="", trigger="check")

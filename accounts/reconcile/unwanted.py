@@ -1,5 +1,5 @@
 """What a bridge runs and should not: what has ended here, and what is another bridge's. Both are stopped there, and
-nothing else is: an unknown session may be somebody's link (rule 12).
+nothing else is: an unknown session may be somebody's link (rule "No guess").
 
 Who else could be there: whoever ordered such a stop before, a scan that takes an end back, a move to this very bridge.
 """
@@ -26,7 +26,7 @@ from accounts.reconcile import findings
 from accounts.reconcile.diff import Differences, Row, ago
 
 AT_ONCE = 20  # sessions in a run, which a heartbeat waits for; each costs 15 queries
-# Rule 12: more at once than both, and it is rather we who are wrong.
+# Rule "No guess": more at once than both, and it is rather we who are wrong.
 STOPS_AT_ONCE = 3
 STOPS_SHARE = 0.05
 OWNER_LISTS_IT = 90  # seconds since its owner named it: three lists
@@ -165,7 +165,7 @@ def _brake(case: Case, stops: Stops) -> list[Row]:
 def _stop_one(session_pk: int) -> bool:
     account, session = lock_session(session_pk)
     if session.is_open:
-        return False  # reopened: a scan was under way (rule 6)
+        return False  # reopened: a scan was under way (rule "Soft ends")
     outbox.stop_resurrected(session)
     findings.note_once_a_day(account, session, trigger="reconcile", reason=ENDED)
     return True

@@ -1,4 +1,4 @@
-"""`pair` on a connected account: refused, looked into, and restored when the bridge runs it no more (rule 0)."""
+"""`pair` on a connected account is refused; the bridge is asked, and what it runs no more is restored."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_one_that_is_gone_is_restored_and_not_paired_anew(
 def test_a_fresh_link_is_not_started_twice_on_the_word_of_one_list(
     asks: Program, account: Account, session: LinkSession, portal: Portal, node: MisbehavingBridge
 ) -> None:
-    """One of several processes behind an address knows only its own sessions (rule 7)."""
+    """One of several processes behind an address knows only its own sessions (rule "Quiet time")."""
     run_due_tasks()
     link(portal, session)
     assert pair(asks, account) == (429, "PAIRING_IN_PROGRESS")

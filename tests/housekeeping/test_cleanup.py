@@ -56,7 +56,7 @@ class TestOnDemand:
         assert_survives(account, tried=partial(everything, account))
 
     def test_nor_one_that_has_just_ended(self, portal: Portal, account: Account, session: LinkSession) -> None:
-        """The scan of the expired code may be under way (rule 6)."""
+        """The scan of the expired code may be under way (rule "Soft ends")."""
         lapsed(portal, session, ago=3 * MINUTE)
         assert attempts.expire(session.pk)
         assert_survives(account, tried=partial(everything, account))

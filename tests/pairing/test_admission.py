@@ -1,4 +1,4 @@
-"""Quiet time after a scan (rule 7), the cooldown after failures (rule 8), and staff who take the risk."""
+"""Quiet time after a scan, the cooldown after failures, and staff who take the risk."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Ends that only our clock gives: where the bridge lists a link, it is taken back instead of stopped (rule 6)."""
+"""Soft ends: where the bridge lists a link, it is taken back instead of stopped."""
 
 import pytest
 from django.utils import timezone

@@ -135,7 +135,7 @@ class TestActionRequired:
     def test_a_code_that_comes_late_does_not_take_a_scanned_session_back(
         self, portal: Portal, account: Account, session: LinkSession
     ) -> None:
-        """Rule 2. It was drawn before the scan, and overtaken by what the scan brought about."""
+        """Rule "A code demotes nobody". It was drawn before the scan, and overtaken by what the scan brought about."""
         portal.post("session_authenticated", session)
         portal.post("session_action_required", session, kind="passkey", message="Confirm on the phone")
         assert portal.post("qr_code_generated", session, **QR).json()["outcome"] == "qr_after_scan"

@@ -1,4 +1,4 @@
-"""Rule 5: so many pairings without a phone number at once in a workspace, and when the next one may begin."""
+"""Rule "One place": so many pairings without a phone number at once in a workspace, and when the next one may begin."""
 
 from typing import Any
 

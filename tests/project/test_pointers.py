@@ -22,6 +22,7 @@ ROOMS = (
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 DOCUMENT = re.compile(r'docs/([\w-]+\.md)(?:\s?\(|,\s)?(?:"([^"]+)")?')
 SECTION = re.compile(r"contract(?:\.md)?,?(?: section)? (\d(?:\.\d)?)(?: and (\d\.\d))?\b", re.IGNORECASE)
+RULES = re.compile(r'\b[Rr]ules?((?: (?:and )?"[A-Z][^"]+")+)')
 LINK = re.compile(r"\]\((?!http|#)([^)#\s]+)")
 
 
@@ -44,6 +45,15 @@ def broken(text: str) -> list[str]:
         elif heading and heading not in headings(name):
             missing.append(f"{name}, {heading}")
     return missing
+
+
+def test_every_rule_that_the_code_names_is_in_the_document() -> None:
+    """By its name; a number would send the reader away."""
+    named = {
+        rule for path in SOURCES for found in RULES.findall(text_of(path)) for rule in re.findall(r'"(.+?)"', found)
+    }
+    assert named <= set(headings("rules.md"))
+    assert not [str(path) for path in SOURCES if re.search(r"\b[Rr]ules? \d", text_of(path))]
 
 
 def test_every_pointer_in_the_code_leads_somewhere() -> None:

@@ -124,7 +124,7 @@ class TestStop:
     def test_never_whoever_scanned_though_no_event_said_so(
         self, session: LinkSession, account: Account, ended: str
     ) -> None:
-        """Rule 6: the desk was away while the phone scanned, and its events are late or lost."""
+        """Rule "Soft ends": the desk was away while the phone scanned, and its events are late or lost."""
         long_ago = timezone.now() - timedelta(seconds=diff.SOFT_END_SETTLED + 1)
         scanned_at = long_ago if ended == "never_ready" else None
         LinkSession.objects.update(ended_at=long_ago, end_reason=ended, authenticated_at=scanned_at)
@@ -142,7 +142,7 @@ class TestStop:
         assert beat(sessions=[named]).json()["stop"] == [session.session_id]
 
     def test_too_many_at_once_are_none(self, workspace: Workspace, bridge: Bridge) -> None:
-        """Rule 12: then it is rather we who are wrong."""
+        """Rule "No guess": then it is rather we who are wrong."""
         account = Account.objects.create(workspace=workspace)
         ended = {"account": account, "bridge": bridge, "ended_at": timezone.now(), "end_reason": "reset"}
         ids = [LinkSession.objects.create(session_id=f"s{number}", **ended).session_id for number in range(6)]

@@ -100,7 +100,7 @@ class TestWhatIsNotTried:
         lose(portal, linked, node)
         pass_time(16)
         recover(bridge)
-        assert [seen.method for seen in node.seen] == ["GET"]  # rule 7: no second socket beside the first
+        assert [seen.method for seen in node.seen] == ["GET"]  # rule "Quiet time": no second socket beside the first
         LinkSession.objects.update(authenticated_at=timezone.now() - timedelta(seconds=121))
         pass_time(20)
         recover(bridge)

@@ -36,7 +36,7 @@ def newest_reason(account: Account) -> str:
 
 
 class TestTruth:
-    """Rule 0: whatever event was lost, came late or twice."""
+    """Rule "Ask the bridge": whatever event was lost, came late or twice."""
 
     def test_a_lost_ready_after_a_drop(
         self, portal: Portal, linked: LinkSession, account: Account, node: MisbehavingBridge
@@ -157,7 +157,7 @@ class TestRestore:
     def test_a_fresh_start_is_told_so_two_lists_are_enough(
         self, linked: LinkSession, account: Account, bridge: Bridge, node: MisbehavingBridge
     ) -> None:
-        """Also in the quiet time: what the bridge has lost opens no second socket (rule 7)."""
+        """Also in the quiet time: what the bridge has lost opens no second socket (rule "Quiet time")."""
         LinkSession.objects.update(authenticated_at=timezone.now() - timedelta(seconds=100))
         shows(node, row(linked), boot="b1")
         poll()

@@ -1,4 +1,4 @@
-"""Lost, and expected back: what is tried, when, how often, and what it leaves behind (rule 10)."""
+"""Lost, and expected back: what is tried, when, how often, and what it leaves behind (rule "Recovery")."""
 
 import itertools
 from datetime import timedelta

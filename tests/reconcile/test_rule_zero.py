@@ -190,7 +190,7 @@ class TestDecoration:
 
 @pytest.mark.django_db(transaction=True)
 class TestLostScan:
-    """The bridge could not tell us of the scan, and the attempt has run out: its stop looks first (rule 6)."""
+    """The bridge could not tell us of the scan, and the attempt has run out: its stop looks at the list first."""
 
     def lapse(self, session: LinkSession) -> None:
         Portal("alpha-hmac").post("qr_code_generated", session, **QR)
@@ -228,7 +228,7 @@ class TestLostScan:
 
 @pytest.mark.django_db(transaction=True)
 class TestSlowPhone:
-    """Scanned, and not ready within 90 s: the attempt has failed, but the phone may only be slow (rule 6)."""
+    """Scanned, and not ready within 90 s: the attempt has failed, but the phone may only be slow (rule "Soft ends")."""
 
     @pytest.fixture
     def late(self, portal: Portal, account: Account, session: LinkSession) -> LinkSession:

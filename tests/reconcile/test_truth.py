@@ -1,4 +1,4 @@
-"""Events get lost, come late, twice, out of turn: each account ends as its bridge says that it is (rule 0)."""
+"""Events get lost, come late, twice, out of turn: each account ends as its bridge says that it is."""
 
 from datetime import timedelta
 from typing import Any

@@ -128,7 +128,7 @@ class Clockwork(RuleBasedStateMachine):
 
     @staticmethod
     def _has_had_its_day(session: LinkSession) -> bool:
-        """Rule 6: what came after it was scanned as well, or all was reset since."""
+        """Rule "Soft ends": what came after it was scanned as well, or all was reset since."""
         account = session.account.resolve()
         later = account.sessions.filter(authenticated_at__isnull=False).exclude(pk=session.pk)
         return later.exists() or (account.reset_at is not None and account.reset_at >= session.started_at)

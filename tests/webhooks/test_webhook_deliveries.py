@@ -67,7 +67,7 @@ class TestDeliveries:
             assert portal.post("qr_code_generated", "webjs_1_1_nobody00", **QR).status_code == 200
         row = UnmatchedTraffic.objects.get()
         assert (row.count, row.reason) == (5, "unknown_session")
-        assert BridgeOrder.objects.count() == 0  # nothing unknown is stopped (rule 12)
+        assert BridgeOrder.objects.count() == 0  # nothing unknown is stopped (rule "No guess")
 
     def test_unknown_events_cost_one_row_with_a_count(self, portal: Portal, session: LinkSession) -> None:
         portal.post("session_status_changed", session)

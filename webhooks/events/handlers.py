@@ -38,7 +38,7 @@ def _ready(session_pk: int, data: Data) -> Outcome:
 
 
 def _error(session_pk: int, data: Data) -> Outcome:
-    """`webhook_send_failed` is good news: the session is connected, only its `session_ready` was lost (rule 4)."""
+    """`webhook_send_failed` is good news: the session is connected, only its `session_ready` was lost."""
     if data["error"] == "webhook_send_failed" and data.get("phone_number"):
         return bridge_events.ready(
             session_pk, phone=data["phone_number"], device_jid="", platform="", trigger="webhook_send_failed"
@@ -67,7 +67,7 @@ def _pairing_code(session_pk: int, data: Data) -> Outcome:
 
 
 def _nothing(session_pk: int, data: Data) -> Outcome:
-    """`session_reconnected` is sent although the client is destroyed: only `session_ready` means connected (rule 4)."""
+    """`session_reconnected` is sent although the client is destroyed: only `session_ready` means connected."""
     return Outcome.NO_CHANGE
 
 
@@ -94,7 +94,7 @@ HANDLED = frozenset([*LIFECYCLE, *MESSAGES])
 # Known, and of no use afterwards.
 DROPPED = frozenset({"typing_indicator", "chat_state_updated"})
 
-# A scan that was under way reopens a session that ended softly (rule 6): these go to the account in any case.
+# A scan that was under way reopens a session that ended softly (rule "Soft ends"): these go to the account in any case.
 REOPENING = frozenset({"session_authenticated", "session_ready", "session_error"})
 # What says that a link is gone. A `session_ready` that is older than one of these must not undo it.
 LOSING = frozenset({"session_error", "session_disconnected", "session_expired"})

@@ -1,4 +1,4 @@
-"""Rule 0: where an event and the record disagree and either may be the newer, the bridge is asked instead."""
+"""Where an event and the record disagree and either may be the newer, the bridge is asked (rule "Ask the bridge")."""
 
 from datetime import timedelta
 

@@ -94,7 +94,7 @@ def _count_and_charge(
 
 
 def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> UnmatchedTraffic.Reason | None:
-    """Rule 1: events are matched by session id; what the body says about workspaces is only an echo."""
+    """Events are matched by session id; what the body says of workspaces is only an echo (rule "Match by session")."""
     if delivery.event in DROPPED:
         return Reason.DROPPED
     if delivery.event not in HANDLED:
@@ -108,7 +108,7 @@ def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> Unmatched
 
 
 def _comes_too_late(event: str, session: LinkSession) -> bool:
-    """It would move a session that has ended, and does not take its end back (rule 6)."""
+    """It would move a session that has ended, and does not take its end back (rule "Soft ends")."""
     reopens = session.ended_softly and event in REOPENING
     return event in LIFECYCLE and not session.is_open and not reopens
 
