@@ -133,7 +133,7 @@ def _drop(order: BridgeOrder) -> None:
 
 
 def _look_for_a_scan(order: BridgeOrder) -> None:
-    """The list still shows a scan whose events were lost: it is read before a soft end is stopped (rule "Soft ends")."""
+    """The list still shows a scan whose events were lost: it is read before a soft end's stop (rule "Soft ends")."""
     soft = order.kind == Kind.STOP and order.session.ended_softly and not order.logout
     if not soft or order.bridge_id != order.session.bridge_id:
         return

@@ -1,6 +1,6 @@
 """A lost link comes back (rule "Recovery"): the bridge tries first, then we do, more and more seldom and without end.
 
-Each try asks the bridge; its answer decides what is ordered (`session_list.py`). What was tried is read from the orders.
+Each try asks the bridge; its answer decides what is ordered (`session_list.py`). Orders tell what was tried.
 Who else could be there: the bridge's own attempts, a second run, reconcile, staff.
 """
 
