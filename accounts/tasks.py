@@ -7,7 +7,7 @@ from django.db.models import Q
 from accounts.bridges import watch
 from accounts.delivery import dispatcher, in_doubt
 from accounts.housekeeping import cleanup
-from accounts.jobs.each_row import safely
+from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import PAIRING, Status
 from accounts.models import Account
 from accounts.pairing import attempts, waiting_line

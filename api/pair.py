@@ -4,7 +4,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import PAIRING
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
 from accounts.pairing import attempts, waiting_line

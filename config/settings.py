@@ -131,7 +131,7 @@ TIME_ZONE = "UTC"
 
 # --- database -------------------------------------------------------------------------------------
 SQLITE_OPTIONS = {
-    "timeout": 20,  # seconds; it serves nobody in turn. A webhook waits less (accounts/db/locking.py)
+    "timeout": 20,  # seconds; it serves nobody in turn. A webhook waits less (accounts/db/transactions.py)
     "transaction_mode": "IMMEDIATE",  # a deferred one fails at its first write instead of waiting
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: an acknowledged event survives
 }

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import Incident
 
 log = logging.getLogger(__name__)

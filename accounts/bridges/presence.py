@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
-from accounts.db.locking import hardly_waiting
+from accounts.db.transactions import hardly_waiting
 from accounts.models import Bridge
 
 HEARD_EVERY = 10  # seconds between two writes of last_heard_at

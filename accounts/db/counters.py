@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Model
 from django.utils import timezone
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 
 
 @atomically

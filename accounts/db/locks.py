@@ -17,7 +17,7 @@ loser tries again (`locking.atomically`).
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import local
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import Model, QuerySet
 
@@ -28,6 +28,17 @@ BY_ID = {ORDER.index("account")}
 STRICT = False  # the tests turn it on; elsewhere a wrong order is at worst a deadlock, which is tried again
 
 _transaction = local()
+
+
+class Lock(NamedTuple):
+    rank: int
+    pk: Any
+
+    def __str__(self) -> str:
+        return f"{ORDER[self.rank]} {self.pk}"
+
+    def comes_before(self, other: "Lock") -> bool:
+        return self.rank < other.rank or (self.rank == other.rank and self.rank in BY_ID and self.pk < other.pk)
 
 
 class WrongOrder(AssertionError):
@@ -69,8 +80,7 @@ def _note(model: type[Model], pk: Any) -> None:
     held = getattr(_transaction, "held", None)
     if held is None:
         return
-    rank = ORDER.index(str(model._meta.model_name))
-    later = {name for at, key, name in held if at > rank or (at == rank and rank in BY_ID and key > pk)}
-    if STRICT and later and (rank, pk, model.__name__) not in held:
-        raise WrongOrder(f"{model.__name__} {pk} is locked after {', '.join(sorted(later))} (accounts/db/locks.py)")
-    held.add((rank, pk, model.__name__))
+    mine = Lock(ORDER.index(str(model._meta.model_name)), pk)
+    if STRICT and mine not in held and any(mine.comes_before(other) for other in held):
+        raise WrongOrder(f"{mine} is locked after one of {', '.join(map(str, held))}")
+    held.add(mine)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import SCANNED, BridgeError, Running
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import FIRST_QR_WITHIN

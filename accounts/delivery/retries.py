@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.bridges import circuit_breaker
 from accounts.bridges.client import BridgeError
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import BridgeOrder
 from accounts.orders import closing, turns

@@ -15,8 +15,8 @@ from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.bridges import ownership, presence
-from accounts.db.locking import atomically
-from accounts.jobs.each_row import safely
+from accounts.db.transactions import atomically
+from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import UNSCANNED, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Transition
 from accounts.models.account import AccountQuerySet

@@ -15,7 +15,7 @@ from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 from django_q.models import Failure
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import BridgeOrder, BridgeProcess, Incident, LinkMove, Message, ReconcileRun, StraySession
 
 BATCH = 1_000  # rows a statement: locks are held for milliseconds

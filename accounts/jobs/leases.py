@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import Lease
 
 UNFINISHED = Q(released_at=None) | Q(released_at__lt=F("taken_at"))  # who was killed has not let go

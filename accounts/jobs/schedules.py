@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext_noop
 from django_q.models import OrmQ, Schedule
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import key_of
 
 

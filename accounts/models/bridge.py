@@ -1,5 +1,6 @@
 """A bridge: a process that speaks the WhatsApp Web protocol, and the secrets we share with it."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -100,6 +101,10 @@ class Bridge(models.Model):
     def is_draining(self) -> bool:
         """It takes nothing new: staff have said so, or it has."""
         return self.draining or self.says_draining
+
+    def draining_since(self, now: datetime) -> datetime:
+        """Since when it has said so without a break; `now` where it says so for the first time."""
+        return self.says_draining_since if self.says_draining and self.says_draining_since else now
 
     def serves(self, workspace_id: int) -> bool:
         served = set(self.workspaces.values_list("pk", flat=True))

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import UNLINKING_ENDS
 from accounts.models import BridgeOrder, LinkSession, User

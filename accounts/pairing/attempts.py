@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from accounts.bridges import choosing
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import PAIRING, READY_WITHIN, UNSCANNED, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.models.session import new_session_id

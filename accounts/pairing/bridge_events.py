@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import failures
 from accounts.bridges import incidents
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import (
     ACTION_WITHIN,

@@ -2,7 +2,7 @@
 
 from accounts import phones
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import Account, LinkInvitation, User, Workspace
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts import phones
 from accounts.bridges import client
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, BridgeOrder, Message, User
 from accounts.orders import outbox

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from accounts.bridges import choosing, presence
 from accounts.db import locks
-from accounts.db.locking import atomically
-from accounts.jobs.each_row import safely
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
+from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import (
     FIRST_QR_WITHIN,
     LINE_WITHIN,

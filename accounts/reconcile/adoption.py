@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.bridges.client import ListedAs
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, BridgeOrder, LinkSession, StraySession, User, Workspace
 from accounts.orders import outbox

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.bridges import incidents, presence
 from accounts.bridges.client import Running
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import Bridge, LinkSession, ReconcileRun
 from accounts.orders import turns
 from accounts.reconcile import processes, run
@@ -76,7 +76,6 @@ def _is_leaving(bridge: Bridge) -> bool:
 def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_up: bool, spoke_at: datetime) -> None:
     """`was_up`, `spoke_at`: of the bridge before this; in a second try of the transaction its row would say now."""
     now = timezone.now()
-    since = (bridge.says_draining and bridge.says_draining_since) or now
     told = said.facts
     if process.is_new:
         told.setdefault("booted_at", now)
@@ -87,7 +86,7 @@ def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_
         last_heard_at=now,
         sessions_reported=len(said.listed),
         says_draining=said.draining,
-        says_draining_since=since if said.draining else None,
+        says_draining_since=bridge.draining_since(now) if said.draining else None,
         **{"last_heartbeat_at" if heartbeat else "last_polled_at": now},
         **told,
     )

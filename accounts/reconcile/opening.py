@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.bridges import incidents
 from accounts.bridges.client import ListedAs
 from accounts.bridges.ownership import RESUMABLE, runs_elsewhere, waits_for_stop
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import READY_WITHIN, RECOVER_AFTER, Status
 from accounts.models import Account, BridgeOrder, LinkSession

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.bridges import incidents
 from accounts.bridges.incidents import Kind
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
 from accounts.reconcile.diff import Differences
 

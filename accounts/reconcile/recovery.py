@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts import failures
 from accounts.bridges import incidents, ownership, presence
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import RECOVER_AFTER, Status

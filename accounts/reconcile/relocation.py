@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.bridges import ownership, presence
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import RECOVER_AFTER, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkMove, LinkSession, User, Workspace

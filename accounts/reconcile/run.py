@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from accounts.bridges import incidents, ownership
 from accounts.bridges.client import Running
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs import leases
-from accounts.jobs.each_row import safely
 from accounts.jobs.queue import enqueue
+from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import Status
 from accounts.models import Bridge, BridgeOrder, LinkSession, ReconcileRun
 from accounts.pairing.bridge_events import Outcome

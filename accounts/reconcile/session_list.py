@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts import phones
 from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen, ready

@@ -16,7 +16,7 @@ from accounts import phones
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import BridgeError, Running
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import LinkSession, StraySession
 from accounts.orders import turns

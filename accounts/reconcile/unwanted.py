@@ -15,9 +15,9 @@ from django.utils import timezone
 from accounts.bridges import incidents
 from accounts.bridges.client import Running
 from accounts.bridges.incidents import Kind
-from accounts.db.locking import atomically
-from accounts.jobs.each_row import safely
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
+from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import UNLINKING_ENDS, EndCause, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.orders import outbox

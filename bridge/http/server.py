@@ -16,8 +16,8 @@ from bridge.errors import RefusedError
 from bridge.http.responses import listed, metadata, status
 from bridge.logs import place_of
 from bridge.outbox.signing import same_secret
-from bridge.sessions.effects import DOWN
-from bridge.sessions.naming import account_id_of, phone_of, session_id_of, workspace_id_of
+from bridge.sessions.event_effects import DOWN
+from bridge.sessions.identifiers import account_id_of, phone_of, session_id_of, workspace_id_of
 from bridge.sessions.registry import Registry
 from bridge.sessions.stored import Session
 

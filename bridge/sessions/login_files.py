@@ -17,7 +17,7 @@ from bridge.engines.base import EngineError
 from bridge.errors import ConfigurationError
 from bridge.sessions import stored
 from bridge.sessions.directories import LOCK, claim, has_login
-from bridge.sessions.naming import SESSION_ID, account_id_of, session_id_of, workspace_id_of
+from bridge.sessions.identifiers import SESSION_ID, account_id_of, session_id_of, workspace_id_of
 from bridge.sessions.stored import Session
 
 ABOUT = "session.json"

@@ -16,7 +16,7 @@ from bridge.logs import place_of
 from bridge.outbox import store
 from bridge.outbox.sender import Sender
 from bridge.sessions import directories, stored
-from bridge.sessions.effects import DOWN, FINAL, apply
+from bridge.sessions.event_effects import DOWN, FINAL, apply
 from bridge.sessions.stored import Session
 
 log = logging.getLogger("bridge.sessions.registry")

@@ -19,7 +19,7 @@ from bridge.outbox.sender import JITTER, backoff
 from bridge.portal import Portal, PortalError
 from bridge.sessions import directories
 from bridge.sessions import stored as stored_sessions
-from bridge.sessions.naming import account_id_of, session_id_of, workspace_id_of
+from bridge.sessions.identifiers import account_id_of, session_id_of, workspace_id_of
 from bridge.sessions.registry import Registry
 from bridge.sessions.stored import Session
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, LinkInvitation, Workspace
 from accounts.pairing import attempts, link_probe, waiting_line

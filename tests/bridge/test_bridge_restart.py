@@ -12,7 +12,7 @@ import pytest
 from bridge.engines.base import ClientSpec, Emit, EngineError
 from bridge.engines.simulated import SimulatedEngine
 from bridge.engines.simulated_phone import derived_phone
-from bridge.sessions.naming import SESSION_ID
+from bridge.sessions.identifiers import SESSION_ID
 from bridge.settings import Settings
 from tests.support.bridge_world import (
     KEY,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from accounts.db.locking import MYSQL_DEADLOCK, TRIES, atomically
+from accounts.db.transactions import MYSQL_DEADLOCK, TRIES, atomically
 from accounts.delivery import dispatcher
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition, Workspace

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import Account, Bridge, LinkSession, Workspace
 from tests.support import ROOT
 
@@ -52,14 +52,14 @@ def test_each_transaction_begins_anew(account: Account, session: LinkSession) ->
 def test_a_workspace_after_anything_else_is_refused(
     later: str, workspace: Workspace, request: pytest.FixtureRequest
 ) -> None:
-    with pytest.raises(locks.WrongOrder, match="Workspace"):
+    with pytest.raises(locks.WrongOrder, match="workspace"):
         take(request.getfixturevalue(later), workspace)
 
 
 def test_accounts_are_locked_by_their_ids(workspace: Workspace, account: Account) -> None:
     other = Account.objects.create(workspace=workspace)
     take(account, other)
-    with pytest.raises(locks.WrongOrder, match="Account"):
+    with pytest.raises(locks.WrongOrder, match="account"):
         take(other, account)
 
 

@@ -53,7 +53,7 @@ def until_taken(send: Callable[[], Any]) -> Any:
 
 
 def _request(send: Callable[[], Any]) -> Any:
-    """Its connection ends with it, as in production: a webhook's does not wait long (accounts/db/locking.py)."""
+    """Its connection ends with it, as in production: a webhook's does not wait long (accounts/db/transactions.py)."""
     try:
         return send()
     finally:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.bridges import incidents
 from accounts.db.counters import count
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import LinkSession
 from accounts.orders import outbox
 from webhooks.models import StoredReport, UnsignedTraffic

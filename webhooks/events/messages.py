@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import LinkMove, Message
 from accounts.pairing.bridge_events import Outcome
 from api.http.errors import ApiError

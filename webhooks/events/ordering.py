@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
 from accounts.models import BridgeOrder, LinkSession
 from accounts.orders.outbox import ask

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from accounts.db import locks
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.logs.format import about
 from accounts.pairing.bridge_events import Outcome
 from api.serializers import checked

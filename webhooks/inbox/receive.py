@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.db import locks
 from accounts.db.counters import count, count_known
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from accounts.models import LinkSession
 from accounts.orders.outbox import stop_resurrected
 from accounts.reconcile import processes

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts.db.locking import atomically
+from accounts.db.transactions import atomically
 from webhooks.events.handlers import SECRETS
 from webhooks.models import WebhookEvent
 

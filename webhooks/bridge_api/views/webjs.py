@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.db.locking import wait_at_most
+from accounts.db.transactions import wait_at_most
 from accounts.logs.format import about
 from api.http.errors import ApiError
 from api.http.strict_json import parse_object
