@@ -4,7 +4,11 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import urllib.request
+
+WITHIN = 300  # seconds, installation included
+PAGES = ("Linking page", "Admin")
 
 
 def free_port() -> str:
@@ -13,25 +17,37 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+def addresses(run: "subprocess.Popen[str]") -> list[str]:
+    """What it prints first, until it says that all is up. Raises KeyError where it ends before."""
+    assert run.stdout
+    printed = {}
+    for line in run.stdout:
+        print(f"make run: {line.split(' user=')[0].rstrip()}")
+        name, _, value = line.partition(": ")
+        printed[name] = value
+        if line.startswith("Logs are in"):
+            break
+    return [printed[page].split()[0] for page in PAGES]
+
+
 def main() -> None:
     command = ["make", "run", f"PORT={free_port()}", f"BRIDGE_PORT={free_port()}"]
     # A group of its own: Ctrl-C in a terminal reaches make and all that it has started.
     run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = threading.Timer(WITHIN, os.killpg, (run.pid, signal.SIGKILL))
+    deadline.start()
     try:
-        assert run.stdout
-        printed = {}
-        for line in run.stdout:
-            name, _, value = line.partition(": ")
-            printed[name] = value.split()[:1]
-            if line.startswith("Logs are in"):
-                break
-        for page in ("Linking page", "Admin"):
-            (url,) = printed[page]
-            with urllib.request.urlopen(url, timeout=30) as answer:
-                print(f"make run: {page} answers {answer.status}")
-    finally:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        for url in addresses(run):
+            with direct.open(url, timeout=30) as answer:
+                assert answer.status == 200, url
         os.killpg(run.pid, signal.SIGINT)
-        print(f"make run: ended with {run.wait(60)} after Ctrl-C")
+        assert run.wait(60) in {0, 2, -signal.SIGINT}, "make says 0, or that it was interrupted"
+        print("make run: both pages answer, Ctrl-C ends it")
+    finally:
+        deadline.cancel()
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ def move(account_id: int, bridge_id: int, *, actor: User | None, reason: str, ha
         locks.row(Workspace, pk=workspace_id)
     account = Account.objects.lock(account_id)
     session = _linked_session(account)
+    if has_login:  # a pairing locks the bridges before it ends the session
+        session = locks.row(LinkSession, pk=session.pk)
     target = Bridge.objects.get(pk=bridge_id)
     _check(target, account=account, session=session)
     if has_login:
@@ -114,7 +116,7 @@ def _linked_session(account: Account) -> LinkSession:
     linked = session is not None and session.is_open and session.ever_linked
     if session is None or not linked or account.status not in {Status.CONNECTED, Status.DISCONNECTED}:
         raise MoveRefused("ACCOUNT_NOT_LINKED", _("This account is not linked. Pair it instead."))
-    return locks.row(LinkSession, pk=session.pk)
+    return session
 
 
 def _check(target: Bridge, *, account: Account, session: LinkSession) -> None:

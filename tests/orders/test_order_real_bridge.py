@@ -45,7 +45,7 @@ def real_bridge(portal_url: str, data_dir: Path, *, scan_after: float = 0) -> It
         "LINKDESK_SIM_READY_AFTER": "0",
         "LINKDESK_SIM_ACK_EVERY": "0.01",
     }
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | own
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | own
     log = data_dir / "log"
     command = [sys.executable, "-m", "bridge"]
     with log.open("w") as out, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=out) as process:

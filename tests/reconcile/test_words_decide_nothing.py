@@ -25,7 +25,7 @@ __all__ = ["bridge", "change", "twelve"]
 pytestmark = pytest.mark.django_db
 
 # Both read it to report what happened, or to write the same line once a day.
-READ_THE_HISTORY = {"accounts/housekeeping/cleanup_lists.py", "accounts/reconcile/findings.py"}
+READ_THE_HISTORY = {"accounts/housekeeping/cleanup.py", "accounts/reconcile/findings.py"}
 
 
 @pytest.fixture

@@ -235,7 +235,7 @@ async def settled(desk: Desk, *, waiting: int = 0, dead: int = 0) -> None:
 def environment(portal: Portal, data_dir: Path, **more: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
         "LINKDESK_URL": f"http://127.0.0.1:{portal.port}",
         "HMAC_SECRET": SECRET,
         "API_KEY": KEY,

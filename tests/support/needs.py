@@ -27,6 +27,7 @@ def missing_for(item: pytest.Item) -> list[str]:
     return [need for mark in item.iter_markers("needs") for need in mark.args if not is_there(need)]
 
 
+@pytest.hookimpl(trylast=True)  # of what was asked for by -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     missing = {item: missing_for(item) for item in items}
     report(config, left_out=dict(Counter(", ".join(needs) for needs in missing.values() if needs)))
@@ -38,4 +39,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for left_out in reports_of("left_out")[:1]:  # all processes collect the same
         if left_out:
             kinds = "; ".join(f"{number} for want of {needs}" for needs, number in left_out.items())
-            terminalreporter.line(f'tests left out: {kinds} (README.md, "The tests that need more")')
+            terminalreporter.line(f'tests left out: {kinds}. With those there: make test ARGS="-m needs" (README.md)')

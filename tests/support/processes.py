@@ -110,7 +110,7 @@ def rows(database_url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
             cursor.execute(query, values)
             connection.commit()
             return list(cursor.fetchall() or ())
-    except MySQLdb.OperationalError as error:
+    except MySQLdb.Error as error:
         raise ConnectionError(str(error)) from error
 
 

@@ -29,7 +29,7 @@ if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and os.environ.get("REDIS_
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Half of the suite's time is spent waiting for processes and clocks; `-n logical` is for what does not wait."""
     cores = os.cpu_count() or 1
-    return cores if config.option.numprocesses == "logical" else 2 * cores
+    return min(cores if config.option.numprocesses == "logical" else 2 * cores, 15)  # Redis has sixteen databases
 
 
 def report(config: pytest.Config, **findings: Any) -> None:
@@ -66,8 +66,10 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
+def pytest_testnodedown(node: Any, error: Any) -> None:
     findings = getattr(node, "workeroutput", {})
+    if error or "secrets" not in findings:
+        findings = {"secrets": [f"{node.gateway.id} died, and what it found with it"]}
     if not reports_of("deselected"):  # all workers collect the same
         items = [SimpleNamespace(nodeid=each) for each in findings.get("deselected", [])]
         node.config.pluginmanager.get_plugin("terminalreporter").pytest_deselected(items)
