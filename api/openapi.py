@@ -128,8 +128,8 @@ PAIRED = {
 }
 
 PAIR_ANSWERS = {
-    201: OpenApiResponse(shapes.Paired, examples=_example(PAIRED)),
-    202: OpenApiResponse(shapes.Paired, "Nothing was started: the link that was there is being restored."),
+    201: OpenApiResponse(shapes.PairedSerializer, examples=_example(PAIRED)),
+    202: OpenApiResponse(shapes.PairedSerializer, "Nothing was started: the link that was there is being restored."),
 }
 PAIR = extend_schema(
     operation_id="pair",

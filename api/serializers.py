@@ -104,7 +104,7 @@ class PairedData(Shape):
     link_url = serializers.CharField(help_text="The page to open on the screen that the phone scans.")
 
 
-class Paired(Shape):
+class PairedSerializer(Shape):
     success = serializers.BooleanField()
     data = PairedData()
 
@@ -137,7 +137,7 @@ class Reset(Shape):
     data = ResetData()
 
 
-class BridgeRow(Shape):
+class BridgeRowSerializer(Shape):
     name = serializers.CharField()
     state = serializers.ChoiceField(BRIDGE_STATES)
     library = serializers.CharField(allow_blank=True)
@@ -151,7 +151,7 @@ class BridgeRow(Shape):
     last_heard_at = serializers.DateTimeField(allow_null=True)
 
 
-class LaneState(Shape):
+class LaneStateSerializer(Shape):
     lane = serializers.CharField()
     state = serializers.ChoiceField(WORKER_STATES)
     seconds_silent = serializers.IntegerField(allow_null=True, help_text="Since a worker of this lane last answered.")
@@ -159,11 +159,11 @@ class LaneState(Shape):
     waiting = serializers.IntegerField()
 
 
-class WorkerState(Shape):
+class WorkerStateSerializer(Shape):
     state = serializers.ChoiceField(WORKER_STATES, help_text="Of the lane that is worst off.")
     seconds_late = serializers.IntegerField(help_text="By how much the oldest work is overdue.")
     waiting = serializers.IntegerField(help_text="Tasks that are due.")
-    lanes = LaneState(many=True)
+    lanes = LaneStateSerializer(many=True)
 
 
 class Manager(Shape):
@@ -177,9 +177,9 @@ class Manager(Shape):
 
 class Service(Shape):
     manager = Manager()
-    bridges = BridgeRow(many=True)
+    bridges = BridgeRowSerializer(many=True)
     database = serializers.ChoiceField(["up"])
-    queue = WorkerState()
+    queue = WorkerStateSerializer()
 
 
 class Tenant(Shape):
@@ -189,7 +189,7 @@ class Tenant(Shape):
     by_status = serializers.DictField(child=serializers.IntegerField())
 
 
-class AccountRow(Shape):
+class AccountRowSerializer(Shape):
     account = serializers.UUIDField()
     label = serializers.CharField(allow_blank=True)
     phone_number = serializers.CharField(allow_null=True)
@@ -202,7 +202,7 @@ class AccountRow(Shape):
 class StatusData(Shape):
     service = Service()
     tenant = Tenant()
-    accounts = AccountRow(many=True)
+    accounts = AccountRowSerializer(many=True)
 
 
 class StatusAnswer(Shape):
@@ -214,8 +214,8 @@ class HealthData(Shape):
     pairing_active = serializers.BooleanField()
     database = serializers.ChoiceField(["up"])
     cache = serializers.ChoiceField(["up", "down", "in_process"])
-    worker = WorkerState()
-    bridges = BridgeRow(many=True)
+    worker = WorkerStateSerializer()
+    bridges = BridgeRowSerializer(many=True)
 
 
 class HealthAnswer(Shape):

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 
 from bridge.logs import place_of
 from bridge.outbox.sender import JITTER
-from bridge.portal import Advice, Portal, PortalError
+from bridge.portal import Portal, PortalError, PortalInstructions
 from bridge.sessions.registry import Registry
 from bridge.sessions.restore import Restorer
 
@@ -69,12 +69,12 @@ class Heartbeat:
         except Exception as error:
             log.error("heartbeat broke off error=%s", place_of(error))
 
-    async def _follow(self, advice: Advice, *, moment: int) -> None:
+    async def _follow(self, advice: PortalInstructions, *, moment: int) -> None:
         for session_id in advice.stop:
             await self._registry.stop_untouched(session_id, moment=moment)
         await self._restorer.restore(advice.restore, moment=moment)
 
-    async def _tell(self, *, timeout: float) -> Advice | None:
+    async def _tell(self, *, timeout: float) -> PortalInstructions | None:
         """None when the portal did not answer: the log says so once, until it does again."""
         try:
             advice = await self._portal.heartbeat(self._said(), timeout=timeout)

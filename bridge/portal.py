@@ -20,7 +20,7 @@ class PortalError(Exception):
 
 
 @dataclass(frozen=True)
-class Advice:
+class PortalInstructions:
     stop: list[str]
     restore: list[dict[str, Any]]
 
@@ -34,13 +34,13 @@ class Portal:
         """Raises PortalError. Each item has id, session_id and workspace_id, if the portal is well."""
         return _rows(await self._ask("GET", "accounts/active", timeout=ACTIVE_TIMEOUT), "sessions")
 
-    async def heartbeat(self, said: dict[str, object], *, timeout: float) -> Advice:
+    async def heartbeat(self, said: dict[str, object], *, timeout: float) -> PortalInstructions:
         """Raises PortalError. `restore` is as in `active_sessions`."""
         answer = await self._ask("POST", "bridges/heartbeat", body=said, timeout=timeout)
         stop = answer.get("stop")
         if not isinstance(stop, list):
             raise PortalError("no list stop")
-        return Advice([name for name in stop if isinstance(name, str)], _rows(answer, "restore"))
+        return PortalInstructions([name for name in stop if isinstance(name, str)], _rows(answer, "restore"))
 
     async def mark_disconnected(self, session_id: str, *, workspace_id: object, reason: str) -> None:
         """Tried once, as in the contract: the portal also sees by its own poll that the session is absent."""

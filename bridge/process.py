@@ -32,7 +32,7 @@ STOP_TIMEOUT = 1.0  # for requests and webhooks that are on their way
 LOOK_EVERY = 0.05
 
 
-class Bridge:
+class BridgeServer:
     """`start` raises ConfigurationError. Must be made inside a running event loop."""
 
     def __init__(self, settings: Settings, *, load: Callable[[Settings], Engine] | None = None) -> None:
@@ -129,7 +129,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _asked_to_stop, stop, number)
-    bridge = Bridge(settings)
+    bridge = BridgeServer(settings)
     port = await bridge.start()
     log.info("listening host=%s port=%d boot=%s", settings.host, port, bridge.registry.boot)
     await stop.wait()

@@ -50,11 +50,11 @@ EVENT_TONES: dict[str, str] = {
     WebhookEvent.State.DEAD: "bad",
 }
 PROOF_TONES: dict[str, str] = {
-    link_probe.Step.WAITING: "accent",
-    link_probe.Step.SENT: "accent",
-    link_probe.Step.DELIVERED: "good",
-    link_probe.Step.READ: "good",
-    link_probe.Step.FAILED: "bad",
+    link_probe.ProbeStep.WAITING: "accent",
+    link_probe.ProbeStep.SENT: "accent",
+    link_probe.ProbeStep.DELIVERED: "good",
+    link_probe.ProbeStep.READ: "good",
+    link_probe.ProbeStep.FAILED: "bad",
 }
 STRAY_TONES: dict[str, str] = {
     StraySession.Outcome.ADOPTED: "good",

@@ -29,20 +29,20 @@ class Event(Shape):
     data = serializers.DictField(help_text="`session_id`, `workspace_id`, and what belongs to the event.")
 
 
-class Outcome(Shape):
+class OutcomeSerializer(Shape):
     success = serializers.BooleanField()
     outcome = serializers.CharField(help_text="applied, duplicate, stored, or why it moved nothing.")
 
 
-class Done(Shape):
+class DoneSerializer(Shape):
     success = serializers.BooleanField()
 
 
-class Message(Done):
+class MessageSerializer(DoneSerializer):
     message = serializers.CharField()
 
 
-class Changed(Done):
+class Changed(DoneSerializer):
     changed = serializers.BooleanField()
 
 
@@ -75,11 +75,11 @@ class AccountData(ActiveRow, SessionStatus):
     pass
 
 
-class AccountAnswer(Done):
+class AccountAnswer(DoneSerializer):
     data = AccountData()
 
 
-class AccountList(Done):
+class AccountList(DoneSerializer):
     data = AccountData(many=True)
 
 
@@ -92,11 +92,11 @@ class Stats(Shape):
     low_health_accounts = serializers.IntegerField()
 
 
-class StatsAnswer(Done):
+class StatsAnswer(DoneSerializer):
     data = Stats()
 
 
-class Cleaned(Done):
+class CleanedSerializer(DoneSerializer):
     cleaned_count = serializers.IntegerField()
 
 
@@ -105,11 +105,11 @@ class Breakdown(Shape):
     disconnected = serializers.IntegerField()
 
 
-class CleanedStale(Cleaned):
+class CleanedStale(CleanedSerializer):
     breakdown = Breakdown()
 
 
-class Advice(Done):
+class AdviceSerializer(DoneSerializer):
     stop = serializers.ListField(child=serializers.CharField())
     restore = RestoreRow(many=True)
 
@@ -145,7 +145,7 @@ _EVENTS = [
 ]
 _EVENT = _described(
     "An event of a session",
-    {200: Outcome},
+    {200: OutcomeSerializer},
     *JSON_BODY,
     "INVALID_HEADER",
     "INVALID_MEDIA",
@@ -160,7 +160,7 @@ _EVENT = _described(
 _WORKSPACE = OpenApiParameter("workspace_id", OpenApiTypes.STR, description="If given: of this workspace only.")
 _NUMBER = OpenApiParameter("key", OpenApiTypes.STR, OpenApiParameter.PATH, description="GET: session id; PATCH: id.")
 _FAILED = _described(
-    "A session could not be restored", {200: Message}, *JSON_BODY, "NOT_FOUND", request=MarkDisconnected
+    "A session could not be restored", {200: MessageSerializer}, *JSON_BODY, "NOT_FOUND", request=MarkDisconnected
 )
 
 DESCRIBED: dict[type[APIView], dict[str, Any]] = {
@@ -168,7 +168,7 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
     reports.ChatsSync: {
         "post": _described(
             "All chats of a session; stored",
-            {200: Outcome},
+            {200: OutcomeSerializer},
             *JSON_BODY,
             everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
             request=OpenApiTypes.OBJECT,
@@ -179,7 +179,7 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
             summary="Unsigned: counted, trusted in nothing",
             tags=["bridges"],
             request=OpenApiTypes.OBJECT,
-            responses=answers({202: Done}, "BODY_TOO_LARGE"),
+            responses=answers({202: DoneSerializer}, "BODY_TOO_LARGE"),
         )
     },
     views_sessions.ActiveAccounts: {"get": _described("The sessions to restore", {200: Active})},
@@ -203,12 +203,12 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
         ),
     },
     cleanup.AccountsForCleanup: {"get": _described("What a bridge may forget", {200: AccountList})},
-    cleanup.CleanupLogs: {"post": _described("Kept", {200: Done}, *JSON_BODY, request=requests.CleanupLog)},
+    cleanup.CleanupLogs: {"post": _described("Kept", {200: DoneSerializer}, *JSON_BODY, request=requests.CleanupLog)},
     cleanup.CleanupStats: {"get": _described("What was cleaned up", {200: StatsAnswer})},
     cleanup.CleanUp: {
         "post": _described(
             "Clean up accounts in these states",
-            {200: Cleaned},
+            {200: CleanedSerializer},
             *JSON_BODY,
             "STATUS_NOT_CLEANABLE",
             "NOT_FOUND",
@@ -219,7 +219,9 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
         "post": _described("Clean up what is stale", {200: CleanedStale}, *JSON_BODY, request=requests.StaleCleanup)
     },
     heartbeat.HeartbeatView: {
-        "post": _described("What a bridge is and runs", {200: Advice}, *JSON_BODY, request=requests.BridgeHeartbeat)
+        "post": _described(
+            "What a bridge is and runs", {200: AdviceSerializer}, *JSON_BODY, request=requests.BridgeHeartbeat
+        )
     },
 }
 

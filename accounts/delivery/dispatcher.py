@@ -74,7 +74,7 @@ def sweep() -> int:
 def _claim(order_id: int) -> BridgeOrder | None:
     """Take the order, under the session's lock: two orders of one session are never on the wire together.
 
-    With it goes its bridge's lane. An order that must wait comes again, and that is not counted as a try.
+    With it goes its bridge's slot. An order that must wait comes again, and that is not counted as a try.
     """
     session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
     if session_pk is None:
@@ -99,7 +99,7 @@ def _claim(order_id: int) -> BridgeOrder | None:
 
 
 def _must_wait(order: BridgeOrder) -> float:
-    """Seconds; 0: it is its turn, and it has its bridge's lane."""
+    """Seconds; 0: it is its turn, and it has its bridge's slot."""
     if pause := circuit_breaker.pause(order.bridge):
         return pause
     if turns.session_is_busy(order):

@@ -52,7 +52,7 @@ def _look_for_evidence(order: BridgeOrder) -> None:
         _look_for_a_stop(order)
     elif _is_listed(order, scanned=turns.may_have_arrived(order)):
         # A Node bridge lists a start from its first moment, and what shall reconnect was listed before: while it may be
-        # at it only a scan proves that it is done, and its lane stays taken. A code that comes confirms it at once.
+        # at it only a scan proves that it is done, and its slot stays taken. A code that comes confirms it at once.
         closing.confirm(order)
     else:
         _look_again(order)

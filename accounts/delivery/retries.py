@@ -97,7 +97,7 @@ def _put_back(order: BridgeOrder, error: BridgeError) -> None:
 
 
 def wait_for_another_turn(order: BridgeOrder) -> None:
-    """It lost its lane before anything was sent, so this is not counted as a try."""
+    """It lost its slot before anything was sent, so this is not counted as a try."""
     _wait_again(order, turns.turn(order), attempts=order.attempts - 1)
 
 

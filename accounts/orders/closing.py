@@ -38,7 +38,7 @@ def leave_in_doubt(order: BridgeOrder, *, setback: BridgeOrder.Setback | None = 
 def confirm_start(session: LinkSession) -> None:
     """The session talks, so it runs: whatever the POST answered or will answer.
 
-    A start whose POST is still open leaves its lane when the POST returns.
+    A start whose POST is still open leaves its slot when the POST returns.
     """
     starts = session.orders.filter(kind__in=BridgeOrder.OPENING, bridge=session.bridge_id)
     waiting = list(starts.filter(state__in=OUT))

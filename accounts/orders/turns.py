@@ -1,10 +1,10 @@
-"""The two lanes in which a bridge gets its orders: one start at a time, and one of the rest.
+"""The two slots in which a bridge gets its orders: one start at a time, and one of the rest.
 
-A start holds its lane also where the answer was unclear: a Node bridge dies, with all that it runs, when a create takes
+A start holds its slot also where the answer was unclear: a Node bridge dies, with all that it runs, when a create takes
 over 60 s. So a bridge that hangs holds two workers at the most until it is known to fail; those that are known to fail
 share one place, and hold one worker between them.
 
-Who else could be there: other workers with the bridge's other orders. A worker that died in a lane leaves it when its
+Who else could be there: other workers with the bridge's other orders. A worker that died in a slot leaves it when its
 time is over; the same order, delivered again, is still the holder.
 """
 
@@ -42,13 +42,13 @@ def session_is_busy(order: BridgeOrder) -> bool:
 
 
 def enter(order: BridgeOrder, *, seconds: float) -> bool:
-    """Stand in its lane, and in the place of those that fail where the bridge is one of them."""
+    """Take its slot, and the place of those that fail where the bridge is one of them."""
     return _stand(order.bridge, name_of(order), _holder(order), seconds=seconds)
 
 
 @contextmanager
 def short_turn(bridge: Bridge, *, seconds: float, order: BridgeOrder | None = None) -> Iterator[bool]:
-    """In the lane of the rest, for a look at the list or for what is no order. False: it is not free, or the bridge is
+    """In the slot of the rest, for a look at the list or for what is no order. False: it is not free, or the bridge is
     put aside."""
     name, holder = _rest(bridge.pk), _holder(order) if order else token_hex(8)
     if circuit_breaker.pause(bridge) or not _stand(bridge, name, holder, seconds=seconds):
@@ -64,7 +64,7 @@ def short_turn(bridge: Bridge, *, seconds: float, order: BridgeOrder | None = No
 def stay(order: BridgeOrder) -> bool:
     """From its POST on a start may keep the bridge busy, whatever becomes of us or of the answer.
 
-    False: it took so long to come to it that somebody else has the lane.
+    False: it took so long to come to it that somebody else has the slot.
     """
     return not order.is_start or leases.extend(name_of(order), _holder(order), seconds=CREATING)
 
@@ -77,7 +77,7 @@ def may_have_arrived(order: BridgeOrder) -> bool:
 def leave(order: BridgeOrder) -> None:
     """Let the next one have its turn, unless a twin delivers it by now.
 
-    The bridge of a start without a clear answer may be busy with it still, so its lane is free when its time is over.
+    The bridge of a start without a clear answer may be busy with it still, so its slot is free when its time is over.
     But no worker waits for that bridge any more.
     """
     state = BridgeOrder.objects.filter(pk=order.pk).values_list("state", flat=True).first()
@@ -100,7 +100,7 @@ def clear(bridge_id: int, *, before: datetime) -> None:
 
 
 def turn(order: BridgeOrder) -> float:
-    """Seconds until it asks for its lane again: the further back it stands, the more seldom."""
+    """Seconds until it asks for its slot again: the further back it stands, the more seldom."""
     waiting = BridgeOrder.objects.filter(bridge=order.bridge_id, state=State.PENDING, pk__lt=order.pk)
     starts = Q(kind__in=BridgeOrder.OPENING)
     ahead = waiting.filter(starts if order.is_start else ~starts).count()
@@ -108,7 +108,7 @@ def turn(order: BridgeOrder) -> float:
 
 
 def _call_next(order: BridgeOrder) -> None:
-    """The lane for starts is free: the first that was told to come again comes now, for somebody waits for a code."""
+    """The slot for starts is free: the first that was told to come again comes now, for somebody waits for a code."""
     starts = BridgeOrder.objects.filter(bridge=order.bridge_id, kind__in=BridgeOrder.OPENING)
     waiting = starts.filter(state=State.PENDING, attempts=0)
     pk = waiting.order_by("pk").values_list("pk", flat=True).first()

@@ -26,7 +26,7 @@ class SendRefused(Exception):
         self.code = code
 
 
-class Step(TextChoices):
+class ProbeStep(TextChoices):
     WAITING = "waiting", gettext_lazy("waiting")
     SENT = "sent", gettext_lazy("sent")
     DELIVERED = "delivered", gettext_lazy("delivered")
@@ -36,7 +36,7 @@ class Step(TextChoices):
 
 @dataclass(frozen=True)
 class Proof:
-    step: Step
+    step: ProbeStep
     text: str
 
 
@@ -69,18 +69,18 @@ def send(order: BridgeOrder) -> None:
 def proof_of(order: BridgeOrder) -> Proof:
     """How far it came, from the order and the highest ack of its message."""
     if order.state in BridgeOrder.UNDER_WAY:
-        return Proof(Step.WAITING, _("The test message waits for the bridge."))
+        return Proof(ProbeStep.WAITING, _("The test message waits for the bridge."))
     if order.state != BridgeOrder.State.CONFIRMED:
-        return Proof(Step.FAILED, order.error or _("The test message was not sent."))
+        return Proof(ProbeStep.FAILED, order.error or _("The test message was not sent."))
     acks = Message.objects.filter(session=order.session_id, message_id=order.message_id)
     ack = acks.values_list("ack_level", flat=True).first()
     if ack is None or FAILED < ack < DELIVERED:
-        return Proof(Step.SENT, _("The test message was sent; the phone has not confirmed it yet."))
+        return Proof(ProbeStep.SENT, _("The test message was sent; the phone has not confirmed it yet."))
     if ack <= FAILED:
-        return Proof(Step.FAILED, _("WhatsApp could not send the test message."))
+        return Proof(ProbeStep.FAILED, _("WhatsApp could not send the test message."))
     if ack < READ:
-        return Proof(Step.DELIVERED, _("The test message was delivered: this link can send."))
-    return Proof(Step.READ, _("The test message was read: this link can send."))
+        return Proof(ProbeStep.DELIVERED, _("The test message was delivered: this link can send."))
+    return Proof(ProbeStep.READ, _("The test message was read: this link can send."))
 
 
 def _text() -> str:

@@ -44,7 +44,7 @@ class Said:
         return {name: value for name, value in told.items() if value not in ("", None)}
 
 
-def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.Advice:
+def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.BridgeInstructions:
     """Note what the bridge says, and compare its list with the record at once.
 
     One that is leaving is only heard: its sessions go one by one, and come back with its next process.
@@ -56,7 +56,7 @@ def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.Advice:
     spoke_at = max(filter(None, [bridge.last_heartbeat_at, bridge.last_polled_at]), default=bridge.created_at)
     _note(bridge, said, process=process, heartbeat=heartbeat, was_up=presence.is_up(bridge), spoke_at=spoke_at)
     if _is_leaving(bridge):
-        return run.Advice()
+        return run.BridgeInstructions()
     return run.run(
         bridge,
         said.listed,

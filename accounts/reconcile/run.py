@@ -42,7 +42,7 @@ NOT_RESTORED = "The bridge was started anew and has not restored it."
 
 
 @dataclass(frozen=True)
-class Advice:
+class BridgeInstructions:
     """What was ordered, for a bridge that waits for an answer: it may do it before the orders come."""
 
     stop: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Advice:
 
 
 @dataclass
-class Done:
+class RunResult:
     """What this run did, or would have done."""
 
     restored: list[int] = field(default_factory=list)
@@ -70,7 +70,7 @@ def run(
     heartbeat: bool = False,
     several: bool = False,
     note: str = "",
-) -> Advice:
+) -> BridgeInstructions:
     """Compare `bridge`, as its row is now, with its complete list, and act on it.
 
     `asked_at`: when it was asked for the list, or its heartbeat came. `several`: another process answered than before.
@@ -81,7 +81,7 @@ def run(
     if holder is None:  # the next list is as good
         if note:
             ReconcileRun.objects.create(bridge=bridge, running=len(listed), note=note)
-        return Advice()
+        return BridgeInstructions()
     words = "broken off"
     try:
         done = _reconcile(bridge, listed, asked_at=asked_at, heartbeat=heartbeat, several=several, note=note)
@@ -89,9 +89,9 @@ def run(
     finally:
         leases.release(name, holder, result=words)
     if is_observing():
-        return Advice()
+        return BridgeInstructions()
     restored = LinkSession.objects.filter(pk__in=done.restored).select_related("account") if done.restored else []
-    return Advice(stop=done.stops.waiting + done.stops.ordered, restore=list(restored))
+    return BridgeInstructions(stop=done.stops.waiting + done.stops.ordered, restore=list(restored))
 
 
 def is_observing() -> bool:
@@ -100,11 +100,11 @@ def is_observing() -> bool:
 
 def _reconcile(
     bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime, heartbeat: bool, several: bool, note: str
-) -> Done:
+) -> RunResult:
     found = compare(bridge, listed, asked_at=asked_at)
     since = timezone.now() - SUMMARY_EVERY
     runs = list(ReconcileRun.objects.filter(bridge=bridge, at__gt=since).order_by("-at"))
-    done = Done(notes=[note] if note else [])
+    done = RunResult(notes=[note] if note else [])
     is_open = incidents.open_of(bridge.pk)
     doubt = processes.look(bridge, found, runs, several=several, is_open=is_open)
     done.sign = doubt.sign
@@ -147,7 +147,7 @@ def _remember(bridge: Bridge, found: Differences) -> None:
     missed.update(absent_polls=F("absent_polls") + 1)
 
 
-def _take_back(found: Differences, done: Done) -> None:
+def _take_back(found: Differences, done: RunResult) -> None:
     """Rule "Soft ends": nobody who scanned is thrown away. What cannot be taken back is stopped like the others."""
     for row, running in found.scanned[:MOVES_AT_ONCE]:
         outcome = Outcome.APPLIED if is_observing() else safely(session_list.found_scanned, row.pk, running)
@@ -157,7 +157,7 @@ def _take_back(found: Differences, done: Done) -> None:
             found.ended.append(row)
 
 
-def _move(found: Differences, done: Done) -> None:
+def _move(found: Differences, done: RunResult) -> None:
     """Rule "Ask the bridge": what the bridge lists is so, whatever event was lost."""
     back = partial(session_list.found_connected, asked_at=found.asked_at, trigger="reconcile")
     lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=LISTED_AS_DOWN)
@@ -167,7 +167,7 @@ def _move(found: Differences, done: Done) -> None:
         _one(done, row, lose)
 
 
-def _one(done: Done, row: Row, move: Callable[[int], Outcome]) -> bool:
+def _one(done: RunResult, row: Row, move: Callable[[int], Outcome]) -> bool:
     """Whether it moved, or would have."""
     if done.tried >= MOVES_AT_ONCE:
         done.has_more = done.moved > 0  # else the next list is soon enough
@@ -183,7 +183,7 @@ def _is_restoring(bridge: Bridge, found: Differences) -> bool:
     return is_fresh(bridge) and (just_started or bool(found.back))
 
 
-def _restore(bridge: Bridge, found: Differences, done: Done) -> None:
+def _restore(bridge: Bridge, found: Differences, done: RunResult) -> None:
     """Two at once are started anew, with the same id and login. The others are lost for now, and recovery's."""
     fresh = is_fresh(bridge)
     reason, why = NOT_RESTORED if fresh else ABSENT, BridgeOrder.Why.RECONCILE
@@ -217,7 +217,7 @@ def _run_elsewhere(lost: list[Row]) -> set[int]:
     return set(elsewhere.values_list("pk", flat=True)) if lost else set()
 
 
-def _sum_up(bridge: Bridge, found: Differences, done: Done, *, running: int, runs: list[ReconcileRun]) -> None:
+def _sum_up(bridge: Bridge, found: Differences, done: RunResult, *, running: int, runs: list[ReconcileRun]) -> None:
     """Kept when something was done or is new, and now and then."""
     summary = {
         "absent": len(found.absent),

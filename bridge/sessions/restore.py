@@ -32,7 +32,7 @@ NO_LOGIN = "No login here"
 
 
 @dataclass(frozen=True)
-class Failure:
+class RestoreFailure:
     session_id: str
     workspace_id: object
     reason: str
@@ -117,39 +117,39 @@ class Restorer:
         finally:
             self._under_way.discard(session_id)
 
-    async def _restore_named(self, session_id: str, *, item: dict[str, Any], moment: int) -> list[Failure]:
+    async def _restore_named(self, session_id: str, *, item: dict[str, Any], moment: int) -> list[RestoreFailure]:
         workspace_id = item.get("workspace_id")
         try:
             session = Session(session_id, workspace_id_of(workspace_id), account_id_of(item.get("id")), logged_in=True)
         except ValueError as error:
-            return [Failure(session_id, workspace_id, str(error))]
+            return [RestoreFailure(session_id, workspace_id, str(error))]
         return await self._in_turn(session, moment=moment)
 
-    async def _in_turn(self, session: Session, *, moment: int) -> list[Failure]:
+    async def _in_turn(self, session: Session, *, moment: int) -> list[RestoreFailure]:
         async with self._slots:
             if session.logged_in:
                 await asyncio.sleep(JITTER.uniform(0, SPREAD))
             return await self._restore(session, moment=moment)
 
-    async def _restore(self, session: Session, *, moment: int) -> list[Failure]:
+    async def _restore(self, session: Session, *, moment: int) -> list[RestoreFailure]:
         try:
             known = self._registry.known(session.session_id)
             if session.logged_in and not known and not self._has_login(session):
-                return [Failure(session.session_id, session.workspace_id, NO_LOGIN)]
+                return [RestoreFailure(session.session_id, session.workspace_id, NO_LOGIN)]
             if await self._registry.restore(session, moment=moment):
                 log.info("restored session=%s", session.session_id)
         except EngineError as error:
             log.error("restore failed session=%s error=%s", session.session_id, error)
-            return [Failure(session.session_id, session.workspace_id, str(error))]
+            return [RestoreFailure(session.session_id, session.workspace_id, str(error))]
         except Exception as error:
             log.error("restore failed session=%s error=%s", session.session_id, place_of(error))
-            return [Failure(session.session_id, session.workspace_id, "The client could not be started")]
+            return [RestoreFailure(session.session_id, session.workspace_id, "The client could not be started")]
         return []
 
     def _has_login(self, session: Session) -> bool:
         return directories.has_login(self._logins / session.session_id)
 
-    async def _mark(self, failures: Sequence[Failure]) -> None:
+    async def _mark(self, failures: Sequence[RestoreFailure]) -> None:
         for failure in failures:
             await self._portal.mark_disconnected(
                 failure.session_id, workspace_id=failure.workspace_id, reason=failure.reason

@@ -122,7 +122,7 @@ def _test_line(account: Account) -> TestLine | None:
         step=display.dot(display.PROOF_TONES[proof.step], proof.step.label),
         text=proof.text,
         link=Link(display.moment(order.created_at), page_of_row(order)),
-        is_under_way=proof.step in {link_probe.Step.WAITING, link_probe.Step.SENT},
+        is_under_way=proof.step in {link_probe.ProbeStep.WAITING, link_probe.ProbeStep.SENT},
     )
 
 

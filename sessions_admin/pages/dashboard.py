@@ -40,7 +40,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Step:
+class SetUpStep:
     """Something to do before the desk can work."""
 
     text: str | Promise
@@ -53,7 +53,7 @@ class Overview:
     troubles: list[Trouble]
     more_troubles: int
     notices: list[Notice]
-    steps: list[Step]
+    steps: list[SetUpStep]
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _trouble(account: Account) -> Trouble:
     )
 
 
-def _steps(request: HttpRequest) -> list[Step]:
+def _steps(request: HttpRequest) -> list[SetUpStep]:
     """What is still missing, in order, as far as this user may set it right."""
     needed: list[tuple[type[Model], str | Promise]] = [
         (Workspace, _("Create a workspace: the customer whose phones you link.")),
@@ -104,7 +104,7 @@ def _steps(request: HttpRequest) -> list[Step]:
         (Account, _("Add an account, then press Invite on its page and send the address to who holds the phone.")),
     ]
     return [
-        Step(text, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
+        SetUpStep(text, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
         for model, text in needed
         if admin.site.get_model_admin(model).has_add_permission(request) and not model._default_manager.exists()
     ]

@@ -79,7 +79,7 @@ def test_a_test_message_from_the_admin_arrives_at_the_phone(workspace: Workspace
         run_due_tasks()
         order = session.orders.get(kind=BridgeOrder.Kind.TEST_MESSAGE)
         assert order.message_id, order.error
-        eventually(lambda: link_probe.proof_of(order).step == link_probe.Step.READ)
+        eventually(lambda: link_probe.proof_of(order).step == link_probe.ProbeStep.READ)
         inbox = (tmp_path / "simulated" / session.session_id / "phone-inbox.jsonl").read_text().splitlines()
         assert ["is linked and can send" in json.loads(line)["body"] for line in inbox] == [True]
         attempts.force_reset(account.pk)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Message
 from accounts.pairing import codes, link_probe
 from accounts.pairing.attempts import PairingRefused
-from accounts.pairing.link_probe import Step
+from accounts.pairing.link_probe import ProbeStep
 from tests.support import misbehaving
 from tests.support.links import QR, link
 from tests.support.misbehaving import MisbehavingBridge, Seen, status, well
@@ -43,7 +43,7 @@ class TestTestMessage:
 
     def test_it_goes_to_the_accounts_own_number(self, node: MisbehavingBridge, linked: Account) -> None:
         order = link_probe.send_test_message(linked.pk, actor=None)
-        assert link_probe.proof_of(order).step == Step.WAITING
+        assert link_probe.proof_of(order).step == ProbeStep.WAITING
         run_due_tasks()
         order.refresh_from_db()
         (seen,) = node.seen
@@ -60,9 +60,16 @@ class TestTestMessage:
 
     @pytest.mark.parametrize(
         ("ack", "step"),
-        [(None, Step.SENT), (1, Step.SENT), (2, Step.DELIVERED), (3, Step.READ), (4, Step.READ), (-1, Step.FAILED)],
+        [
+            (None, ProbeStep.SENT),
+            (1, ProbeStep.SENT),
+            (2, ProbeStep.DELIVERED),
+            (3, ProbeStep.READ),
+            (4, ProbeStep.READ),
+            (-1, ProbeStep.FAILED),
+        ],
     )
-    def test_its_acks_are_the_proof(self, linked: Account, portal: Portal, ack: int | None, step: Step) -> None:
+    def test_its_acks_are_the_proof(self, linked: Account, portal: Portal, ack: int | None, step: ProbeStep) -> None:
         order = link_probe.send_test_message(linked.pk, actor=None)
         run_due_tasks()
         order.refresh_from_db()

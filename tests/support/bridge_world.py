@@ -17,7 +17,7 @@ from aiohttp import web
 
 from bridge.engines.base import Engine
 from bridge.outbox.signing import sign
-from bridge.process import Bridge
+from bridge.process import BridgeServer
 from bridge.settings import Settings
 from tests.support import ROOT
 
@@ -147,7 +147,7 @@ class Desk:
     """What the portal does to a bridge: JSON in, (status, JSON) out."""
 
     # Of a bridge that runs in this process; the engine is of the test's own class.
-    bridge: Bridge
+    bridge: BridgeServer
     engine: Any
 
     def __init__(self, port: int) -> None:
@@ -200,7 +200,7 @@ def put_logins(data_dir: Path, *session_ids: str) -> None:
 
 @asynccontextmanager
 async def running(portal: Portal, data_dir: Path, *, load: Load | None = None, **changes: Any) -> AsyncIterator[Desk]:
-    bridge = Bridge(settings(portal, data_dir, **changes), load=load)
+    bridge = BridgeServer(settings(portal, data_dir, **changes), load=load)
     desk = Desk(await bridge.start())
     desk.bridge, desk.engine = bridge, bridge._engine
     try:
