@@ -1,30 +1,18 @@
 """Orders that were under way before their last problem had a code."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
-BEFORE, AFTER = [("accounts", "0007_rival_seen_at")], [("accounts", "0008_order_moves")]
+from tests.support.migrations import migrate, newest_after_all
+
+BEFORE, AFTER = ("accounts", "0007_rival_seen_at"), ("accounts", "0008_order_moves")
 DIED = "the worker died with it"
 TEXTS = ["", DIED, f"{DIED}. The phone may be asking for it.", "it answered 500"]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+__all__ = ["newest_after_all"]
 
-
-def migrate(to: list[tuple[str, str]]) -> Any:
-    """The models as they are then."""
-    executor = MigrationExecutor(connection)
-    return executor.migrate(to).apps
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    yield
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
+pytestmark = pytest.mark.usefixtures("newest_after_all")
 
 
 def fill(apps: Any, problems: list[dict[str, str]]) -> Any:

@@ -1,18 +1,17 @@
 """The migration that gives moves to other bridges a table, with a move in it at each of its steps, both ways."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.apps.registry import Apps
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from accounts.bridges import ownership
 from accounts.models import BridgeOrder, LinkMove, LinkSession
 from accounts.reconcile import relocation
+from tests.support import migrations
+from tests.support.migrations import migrate, newest_after_all
 from tests.support.portal import make_bridge
 
 NAME = ("accounts", "0011_link_moves")
@@ -21,25 +20,11 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def migrate(*targets: tuple[str, str]) -> Apps:
-    executor = MigrationExecutor(connection)
-    executor.migrate(list(targets))
-    return executor.loader.project_state(list(targets)).apps
+__all__ = ["newest_after_all"]
 
 
-def before() -> list[tuple[str, str]]:
-    found = MigrationExecutor(connection).loader.get_migration(*NAME).dependencies
-    return [name for name in found if name[0] == NAME[0]]
-
-
-def newest() -> list[tuple[str, str]]:
-    return list(MigrationExecutor(connection).loader.graph.leaf_nodes())
-
-
-@pytest.fixture
-def _newest_again() -> Iterator[None]:
-    yield
-    migrate(*newest())
+def before() -> list[migrations.Name]:
+    return [name for name in migrations.before(NAME) if name[0] == NAME[0]]
 
 
 class Old:
@@ -86,7 +71,7 @@ def waited(apps: Apps, session: Any, *, since: datetime) -> bool:
     return any(not now.orders.filter(kind="start", bridge=now.bridge_id, pk__gt=stop.pk).exists() for stop in stops)
 
 
-@pytest.mark.usefixtures("_newest_again")
+@pytest.mark.usefixtures("newest_after_all")
 class TestForwards:
     @pytest.fixture
     def old(self) -> Old:
@@ -95,7 +80,7 @@ class TestForwards:
     def test_one_that_waits_for_its_stop_is_open_and_goes_on(self, old: Old) -> None:
         session = old.session("beta")
         stop = old.order(session, "stop", "alpha", ago=HOUR, state="confirmed")
-        migrate(*newest())
+        migrate()
         row = LinkMove.objects.get(session=session.pk)
         assert rows(session) == [("alpha", "beta", "waits_for_stop")]
         assert (row.stop_id, row.started_at) == (stop.pk, stop.created_at)
@@ -110,7 +95,7 @@ class TestForwards:
         session = old.session("beta")
         old.order(session, "stop", "alpha", ago=HOUR)
         start = old.order(session, "start", "beta", ago=HOUR / 2, state="pending")
-        migrate(*newest())
+        migrate()
         assert rows(session) == [("alpha", "beta", "started")]
         assert LinkMove.objects.get().state_changed_at == start.created_at
         assert not waits(session)
@@ -118,7 +103,7 @@ class TestForwards:
     def test_one_that_was_given_up(self, old: Old) -> None:
         session = old.session("alpha")
         old.order(session, "stop", "alpha", ago=HOUR, state="cancelled", closed_at=timezone.now())
-        migrate(*newest())
+        migrate()
         assert rows(session) == [("alpha", None, "given_up")]
         assert not waits(session)
 
@@ -127,14 +112,14 @@ class TestForwards:
         old.order(session, "stop", "alpha", ago=HOUR)
         old.order(session, "start", "beta", ago=HOUR / 2)
         old.order(session, "stop", "beta", ago=HOUR / 3, why="reconcile")
-        migrate(*newest())
+        migrate()
         assert rows(session) == [("alpha", "beta", "given_back")]
         assert whys(session)[-1] == ("stop", "reconcile")
 
     def test_one_that_nobody_waits_for_any_more(self, old: Old) -> None:
         session = old.session("beta")
         old.order(session, "stop", "alpha", ago=DAY + HOUR, state="failed")
-        migrate(*newest())
+        migrate()
         assert rows(session) == [("alpha", "beta", "lapsed")]
         assert not waits(session)
 
@@ -147,7 +132,7 @@ class TestForwards:
         old.order(session, "stop", "alpha", ago=6 * HOUR)
         old.order(session, "start", "beta", ago=5 * HOUR)
         old.order(session, "stop", "beta", ago=HOUR, state="unclear")
-        migrate(*newest())
+        migrate()
         assert rows(session) == [
             ("alpha", None, "given_up"),
             ("alpha", "beta", "given_back"),
@@ -160,12 +145,12 @@ class TestForwards:
         old.order(session, "test_message", "alpha", ago=HOUR)
         old.order(session, "check", "alpha", ago=HOUR)
         old.order(session, "stop", "beta", ago=HOUR, why="reconcile")
-        migrate(*newest())
+        migrate()
         assert rows(session) == []
         assert whys(session) == [("test_message", "staff"), ("check", "staff"), ("stop", "reconcile")]
 
 
-@pytest.mark.usefixtures("_newest_again")
+@pytest.mark.usefixtures("newest_after_all")
 class TestBackwards:
     @pytest.fixture
     def moved(self, session: LinkSession) -> LinkSession:
@@ -189,7 +174,7 @@ class TestBackwards:
         old = migrate(*before())
         assert whys(moved) == [("stop", "staff")]
         assert waited(old, moved, since=timezone.now() - DAY)
-        migrate(*newest())
+        migrate()
         assert rows(moved) == [("alpha", "beta", "waits_for_stop")]
 
     @pytest.mark.parametrize("are_there", [True, False])
@@ -200,7 +185,7 @@ class TestBackwards:
         old = migrate(*before())
         assert whys(moved) == [("stop", "staff"), ("start", "staff")]
         assert not waited(old, moved, since=timezone.now() - DAY)
-        migrate(*newest())
+        migrate()
         assert rows(moved) == [("alpha", "beta", "started")]
 
     @pytest.mark.parametrize("are_there", [True, False])
@@ -214,7 +199,7 @@ class TestBackwards:
             moved.orders.all().delete()
         old = migrate(*before())
         assert not waited(old, moved, since=timezone.now() - DAY)
-        migrate(*newest())
+        migrate()
         assert rows(moved)[0][2] == state
 
     def test_only_the_orders_of_moves_are_changed(self, moved: LinkSession) -> None:

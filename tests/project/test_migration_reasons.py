@@ -1,38 +1,27 @@
 """The reasons go from sentences and history rows into columns, and back, in a table that has rows."""
 
-import importlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
-NAME = "0010_reasons_in_columns"
+from tests.support import migrations
+from tests.support.migrations import migrate, newest_after_all
+
+NAME = ("accounts", "0010_reasons_in_columns")
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
-pytestmark = pytest.mark.django_db(transaction=True)
+__all__ = ["newest_after_all"]
 
-
-def migrate(*targets: tuple[str, str]) -> Any:
-    """The models as they are then."""
-    executor = MigrationExecutor(connection)
-    return executor.migrate(list(targets) or executor.loader.graph.leaf_nodes()).apps
+pytestmark = pytest.mark.usefixtures("newest_after_all")
 
 
 def before() -> Any:
-    return migrate(*importlib.import_module(f"accounts.migrations.{NAME}").Migration.dependencies)
+    return migrate(*migrations.before(NAME))
 
 
 def after() -> Any:
-    return migrate(("accounts", NAME))
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    yield
-    migrate()
+    return migrate(NAME)
 
 
 def hours(count: float) -> datetime:

@@ -1,36 +1,23 @@
 """Migration 0009 with rows in the tables: what notes and inbox said of processes is known on both sides of it."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from accounts.models import Bridge, BridgeProcess, LinkSession, ReconcileRun
 from accounts.reconcile import processes
 from tests.support.lists import beat
+from tests.support.migrations import migrate, newest_after_all
 from webhooks.models import WebhookEvent
 
 BEFORE, AFTER = ("accounts", "0007_rival_seen_at"), ("accounts", "0009_bridge_processes")
 LEAVING = "It says that it is shutting down."
 
+__all__ = ["newest_after_all"]
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def migrate(*targets: tuple[str, str]) -> Any:
-    executor = MigrationExecutor(connection)
-    nodes = list(targets) or executor.loader.graph.leaf_nodes()
-    executor.migrate(nodes)
-    return executor.loader.project_state(nodes).apps
-
-
-@pytest.fixture
-def newest_after_all() -> Iterator[None]:
-    yield
-    migrate()
 
 
 def ago(minutes: float) -> datetime:
