@@ -31,7 +31,7 @@ class Delivery:
 
 
 def store(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int | None:
-    """T1. None: the very same request, or the same event id, is here already."""
+    """Run T1. Returns None when the very same request, or the same event id, is stored already."""
     try:
         return _insert(delivery, session_pk, fields=fields)
     except IntegrityError:

@@ -1,4 +1,4 @@
-"""What a bridge asks and reports when it tidies up, and what it may have us tidy up."""
+"""Endpoints with which a bridge tidies up its own files, reports that it did, and has us tidy up accounts."""
 
 from datetime import timedelta
 

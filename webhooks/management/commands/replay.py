@@ -96,7 +96,7 @@ def _moment(text: str) -> datetime:
 
 
 def _replay(pk: int) -> str:
-    """What became of it. It may have been deleted, or applied by the sweep, since the list was made."""
+    """Replay an event and return its result. It may have been deleted, or applied by the sweep, since it was listed."""
     try:
         tried = process.retry(pk, anew=True)
     except WebhookEvent.DoesNotExist:
