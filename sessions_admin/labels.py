@@ -1,4 +1,4 @@
-"""Words for what the record keeps as a code: what moved an account, what is wrong with a bridge, which job ran."""
+"""Words for codes in the record: the trigger of a change, the kind of an incident, the name of a job."""
 
 import re
 
@@ -10,7 +10,7 @@ from accounts.failures import Advice
 from accounts.jobs import schedules
 from accounts.models import Incident
 
-# What stands in a history row as its trigger. What is not here is shown as it is.
+# The triggers in history rows. A trigger that is not here is shown as it is.
 TRIGGERS: dict[str, str | Promise] = {
     "admin": _("started by staff"),
     "api": _("started through the API"),
@@ -68,7 +68,7 @@ INCIDENTS: dict[str, Advice] = {
 }
 
 
-# What holds a lease and is no job: what a bridge has one of, and the place of those that fail.
+# The leases that are no jobs: those of each bridge, and the one for orders to bridges that fail.
 LEASES = {
     "bridge:N:starts": gettext_noop("bridge %(number)s: starts"),
     "bridge:N:others": gettext_noop("bridge %(number)s: other orders"),
