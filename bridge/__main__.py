@@ -137,7 +137,7 @@ def list_dead(flags: dict[str, str], ids: list[int]) -> int:
 
 
 def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
-    """1 when an id was named that is not a dead letter."""
+    """Returns 1 when one of `ids` is not a dead letter."""
     database = existing_database(flags)
     count = database.transact(lambda connection: store.revive(connection, ids or None))
     database.close()
