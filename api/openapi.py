@@ -83,7 +83,7 @@ class Unhealthy(Error):
 
 
 def answers(good: dict[int, Any], *codes: str) -> dict[int, Any]:
-    """The responses of an operation: what it gives, and its errors, each code with an example."""
+    """Return the responses of an operation: its good answers, and its errors, each code with an example."""
     examples: dict[int, list[OpenApiExample]] = defaultdict(list)
     for code in dict.fromkeys(codes):
         status, message = CODES[code]

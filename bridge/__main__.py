@@ -146,7 +146,7 @@ def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
 
 
 def drop_dead(flags: dict[str, str], ids: list[int]) -> int:
-    """As `retry_dead`."""
+    """Returns 1 as `retry_dead` does."""
     database = existing_database(flags)
     dropped = database.transact(lambda connection: [store.drop_dead(connection, sequence) for sequence in ids])
     database.close()

@@ -1,4 +1,4 @@
-"""Tells the portal what this bridge is and runs, and does what it is told in return (contract 5.1)."""
+"""Tells the portal what this bridge is and runs, and follows the instructions in the answer (contract 5.1)."""
 
 import asyncio
 import logging

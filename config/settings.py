@@ -248,8 +248,8 @@ LINKDESK_LIMIT_QR = env.int("LINKDESK_LIMIT_QR", default=20)  # a minute and ses
 LINKDESK_LIMIT_OTHERS = env.int("LINKDESK_LIMIT_OTHERS", default=300)  # a minute, per workspace and per bridge
 LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # failed requests a minute and address
 LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
-LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # whose failures are not counted
-LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
+LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # failures from these are not counted
+LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # the X-Forwarded-For of these is believed
 # Networks in which bridges may be. Without them accounts/bridges/addresses.py decides.
 LINKDESK_BRIDGE_NETWORKS = networks("LINKDESK_BRIDGE_NETWORKS")
 LINKDESK_RECONCILE: str = env("LINKDESK_RECONCILE", default="act")

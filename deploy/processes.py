@@ -29,7 +29,7 @@ def _is_ours(group: int) -> bool:
 
 
 def members_of(group: int) -> list[psutil.Process]:
-    """The processes of a group, those included that have ended and that nobody has waited for."""
+    """Return the processes of a group, including those that have ended and were not waited for."""
     return [process for process in psutil.process_iter(["cmdline"]) if _group_of(process.pid) == group]
 
 

@@ -39,7 +39,7 @@ TRIGGERS: dict[str, str | Promise] = {
     "cooldown_overridden": _("started in spite of the cooldown"),
 }
 
-# Every kind of incident: what it means for whoever is linked there, and what to do.
+# Each kind of incident has its meaning for the accounts that are linked there, and the advice on what to do.
 INCIDENTS: dict[str, Advice] = {
     Incident.Kind.DOWN: Advice(
         _("The bridge does not answer. Its accounts keep their status; nothing is counted against them."),

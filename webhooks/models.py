@@ -1,4 +1,4 @@
-"""The inbox: what bridges told us, and what became of it."""
+"""The inbox: the events of bridges, and the result of each."""
 
 from django.db import models
 from django.utils import timezone

@@ -42,7 +42,7 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True)
 class Budget:
-    """`name` is the class of requests and `owner` whose budget it is, such as "workspace 3"."""
+    """`name` is the class of requests, and `owner` has the budget, such as "workspace 3"."""
 
     name: str
     owner: str
@@ -66,7 +66,7 @@ def _refuse(budget: Budget, retry_after: int) -> NoReturn:
 
 
 def spend_or_refuse(budget: Budget) -> None:
-    """As `spend`, for what must not pass uncounted: 503 while Redis is down."""
+    """Do as `spend`, for requests that must not pass uncounted: 503 while Redis is down."""
     retry_after = _take_from_redis(budget) if settings.REDIS_URL else _take_here(budget)
     if isinstance(retry_after, _Down):
         raise ApiError(503, "LIMITER_DOWN", "This is not possible right now. Try again soon.", retry_after=10)

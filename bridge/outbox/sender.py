@@ -28,7 +28,7 @@ LONGEST_RETRY_AFTER = 3600.0
 RETRIED_4XX = frozenset({408, 425, 429})
 # `outbox retry` writes to the file from another process, so the file must be polled.
 LOOK_EVERY = 2.0
-# Only the spread matters, not that nobody can guess it; SystemRandom needs no seed to worry about.
+# Only the spread matters, not secrecy; SystemRandom is used because it needs no seed.
 JITTER = random.SystemRandom()
 
 

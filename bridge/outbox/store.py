@@ -143,7 +143,7 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def due(connection: sqlite3.Connection, before: float) -> int:
-    """Count the sessions whose next letter is due by then. One that waits for an absent portal is not."""
+    """Count the sessions whose next letter is due by then. A letter that waits for an absent portal is not due."""
     query = (
         "SELECT count(*) FROM (SELECT next_try_at, min(id) FROM outbox WHERE dead_at IS NULL GROUP BY session_id)"
         " WHERE next_try_at <= ?"

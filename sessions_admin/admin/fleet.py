@@ -1,4 +1,4 @@
-"""The admin of what is known of bridges: incidents, their processes, and what each reconcile found and did."""
+"""The admin of facts about bridges: incidents, their processes, and what each reconcile found and did."""
 
 from typing import Any
 

@@ -34,7 +34,7 @@ def keep(bridge_id: int, kind: StoredReport.Kind, *, raw: bytes, payload: dict[s
 
 
 def flag_rival(bridge_id: int, session: LinkSession) -> None:
-    """Report a bridge that speaks for another one's session, unless it was told to stop it (it was moved away)."""
+    """Report a bridge that speaks for another one's session, unless it was told to stop it (a relocation)."""
     if not outbox.being_stopped(bridge_id, [session.pk]):
         summary = f"It sends events of {session.session_id}, a session of another bridge."
         incidents.report(bridge_id, incidents.Kind.CONTESTED, summary=summary)

@@ -24,7 +24,7 @@ from webhooks.models import WebhookEvent
 log = logging.getLogger(__name__)
 State = WebhookEvent.State
 MAX_ATTEMPTS = 8
-LEASE = 60  # seconds; likewise for the sweep, whose task is killed at 45
+LEASE = 60  # seconds; this holds for the sweep too, as its task is killed at 45
 
 
 def sweep() -> int:
@@ -95,7 +95,7 @@ def apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
 def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
     event = locks.row(WebhookEvent, pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
-        return "duplicate"  # the lease ran out and somebody else took it
+        return "duplicate"  # the lease ran out and another process took it
     outcome = doubt(event, attempt=attempt)
     if outcome is None:
         handler = LIFECYCLE[event.event]

@@ -1,4 +1,4 @@
-"""Endpoints with which a bridge tidies up its own files, reports that it did, and has us tidy up accounts."""
+"""Endpoints with which a bridge asks what it may forget, reports its cleanups, and has us clean up accounts."""
 
 from datetime import timedelta
 
