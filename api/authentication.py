@@ -1,6 +1,6 @@
-"""Who asks: a program with a workspace token, or a member of the staff who is logged in.
+"""Authentication of operators: a program with a workspace token, or a member of the staff who is logged in.
 
-What is not in the asker's workspace is the same 404 as what is nowhere.
+An object outside the asker's workspace gives the same 404 as one that does not exist.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ PERMISSIONS = {
 
 
 class Caller:
-    """Somebody who has shown a credential. `request.auth` says which: the token, the user, the bridge's primary key."""
+    """An authenticated caller. `request.auth` is the credential: the token, the user, or the bridge's primary key."""
 
     is_authenticated = True
 
@@ -54,7 +54,7 @@ class WorkspaceTokens(BaseAuthentication):
 
 
 class StaffSessions(SessionAuthentication):
-    """The admin's login. Everybody else who is logged in counts as nobody."""
+    """The admin's login. A logged-in user who is not staff counts as not authenticated."""
 
     def authenticate(self, request: Request) -> tuple[Caller, User] | None:
         user = cast(User, request._request.user)
@@ -73,7 +73,7 @@ OPERATORS = [WorkspaceTokens, StaffSessions]
 
 
 def admit(request: Request, scope: Scope, workspace_id: int | None = None) -> Asker:
-    """Whoever asks, let into the workspace. Raises ApiError: 404 for a workspace that is not theirs, 403, 400."""
+    """Let the caller into the workspace. Raises ApiError: 404 for a workspace that is not theirs, 403, 400."""
     shown: WorkspaceToken | User = request.auth  # type: ignore[assignment]  # the stubs know DRF's own tokens only
     asker = _of_token(shown, workspace_id) if isinstance(shown, WorkspaceToken) else _of_staff(shown, workspace_id)
     if scope not in asker.scopes:

@@ -1,4 +1,4 @@
-"""Whether the parts that linking needs are there, as seen from the tables and not from a process that may be gone."""
+"""Health of the parts that linking needs, read from the tables and not from a process that may be gone."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from accounts.models import Bridge, LinkSession, Pulse, Workspace
 from api.http.errors import envelope
 from api.serializers import WORKER_STATES
 
-# Jobs run each minute, the cluster looks at them every 30 s: an hour hand that is later than both has stopped.
+# Jobs run each minute and the cluster looks at them every 30 s: a job that is later than both together is late.
 WORKER_LATE_AFTER = 90  # seconds
 WORKER_STUCK_AFTER = 30  # seconds; its watchdog asks every 5 s
 
@@ -72,7 +72,7 @@ class Health:
 def examine(workspace: Workspace) -> Health:
     parts = Parts(
         pairing_active=workspace.accounts.live().filter(status__in=PAIRING).exists(),
-        database="up",  # or there is no answer but BUSY
+        database="up",  # while it is down, the only answer is BUSY
         cache=cache_state(),
         worker=worker_state(),
         bridges=bridges_of(workspace),
@@ -91,7 +91,7 @@ def _no_worker(lanes: list[LaneState]) -> str:
 
 
 def worker_state() -> WorkerState:
-    """Of all lanes; as bad as the worst one. A cluster's own report lies in a cache that we may not see."""
+    """Return the state of all lanes, as bad as the worst. A cluster's own report is in a cache that we may not see."""
     lanes = [_lane(key) for key in sorted(set(settings.LINKDESK_LANES.values()))]
     return WorkerState(
         state=max((lane["state"] for lane in lanes), key=WORKER_STATES.index),
@@ -121,7 +121,7 @@ def _state(silent: int | None, *, late: float) -> str:
 
 
 def bridges_of(workspace: Workspace) -> list[BridgeRow]:
-    """Those that serve the workspace. How much others use them is not said."""
+    """Return the bridges that serve the workspace. How much other workspaces use them is not told."""
     ours = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True, account__workspace=workspace)
     bridges = choosing.with_load(choosing.serving(workspace)).annotate(ours=choosing.count_of(ours))
     return [_row(bridge) for bridge in bridges.order_by("pk")]
@@ -149,7 +149,7 @@ def _heard(bridge: Bridge) -> str:
 
 
 def _advisory(bridge: Bridge) -> str:
-    """What is known to be good needs no word."""
+    """Return the level of the library's advisory; a version that is known to be good has none."""
     known = advisory(bridge.library, bridge.version)
     return str(known.level) if known and known.level != Level.GOOD else ""
 
@@ -165,7 +165,7 @@ def cache_state() -> str:
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
-    """The process lives. It asks nobody: a database that is down is no reason to restart the web process."""
+    """The process lives. Nothing else is checked: a database that is down is no reason to restart the web process."""
     return JsonResponse({"status": "ok"})
 
 

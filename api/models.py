@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import ExactCharField
 
-TOKEN_PREFIX = "ld_"  # noqa: S105  # how each begins, no secret; accounts/logs/redaction.py knows it too
+TOKEN_PREFIX = "ld_"  # noqa: S105  # the prefix of each token, no secret; accounts/logs/redaction.py knows it too
 USED_EVERY = 60  # seconds between two writes of last_used_at: a program may ask many times a second
 
 
@@ -26,7 +26,7 @@ ALL_SCOPES = " ".join(Scope.values)
 
 class TokenQuerySet(models.QuerySet["WorkspaceToken"]):
     def find(self, token: str) -> "WorkspaceToken | None":
-        """The token if it may be used now: unknown, expired and revoked ones are one and the same None."""
+        """Return the token if it may be used now; an unknown, expired or revoked one gives None."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
         fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
         usable = self.filter(fresh, token_hash=digest, revoked_at__isnull=True)
@@ -62,7 +62,7 @@ class WorkspaceToken(models.Model):
     def issue(
         cls, workspace_id: int, *, name: str = "", scopes: str = ALL_SCOPES, expires_in_days: int | None = None
     ) -> str:
-        """A new token, shown now or never."""
+        """Return a new token. It is shown now or never."""
         token = f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}"
         cls.objects.create(
             workspace_id=workspace_id,
@@ -75,7 +75,7 @@ class WorkspaceToken(models.Model):
         return token
 
     def note_use(self) -> None:
-        """At most one write a minute; many requests at once write once, for the row decides."""
+        """Note the use, at most once a minute. Of many concurrent requests one writes, because the row decides."""
         now = timezone.now()
         before = now - timedelta(seconds=USED_EVERY)
         if self.last_used_at is None or self.last_used_at < before:
@@ -89,7 +89,7 @@ class WorkspaceToken(models.Model):
 
 
 class RateLimitCount(models.Model):
-    """How often requests of a class were refused, for whom."""
+    """The number of refused requests, by class of requests and owner of the budget."""
 
     owner = ExactCharField(_("of"), max_length=80)
     name = models.CharField(_("class"), max_length=20)

@@ -1,4 +1,4 @@
-"""What /api/schema/ says beyond what the code shows: errors with their codes, credentials, examples."""
+"""Parts of /api/schema/ that the code does not show: errors with their codes, credentials, examples."""
 
 from collections import defaultdict
 from typing import Any
@@ -50,7 +50,7 @@ CODES = {
     "BUSY": (503, "The database does not answer. Try again."),
 }
 WAITS = frozenset({429, 503})  # with Retry-After, and the same seconds in the body
-# What the reading of a body refuses, whatever it should have held (api/http/strict_json.py, api/http/sizes.py).
+# Errors of reading a body, whatever it should have held (api/http/strict_json.py, api/http/sizes.py).
 JSON_BODY = (
     "INVALID_UTF8",
     "INVALID_JSON",
@@ -64,7 +64,7 @@ JSON_BODY = (
     "INVALID_FIELD",
     "BODY_TOO_LARGE",
 )
-BODY = (*JSON_BODY, "UNSUPPORTED_MEDIA_TYPE")  # of operators; what a bridge signs is JSON, whatever it is called
+BODY = (*JSON_BODY, "UNSUPPORTED_MEDIA_TYPE")  # for operators; a bridge's body is read as JSON, whatever its type
 
 
 class ErrorDetail(shapes.Shape):
@@ -83,7 +83,7 @@ class Unhealthy(Error):
 
 
 def answers(good: dict[int, Any], *codes: str) -> dict[int, Any]:
-    """The responses of an operation: what it gives, and its errors, each code with an example."""
+    """Return the responses of an operation: its good answers, and its errors, each code with an example."""
     examples: dict[int, list[OpenApiExample]] = defaultdict(list)
     for code in dict.fromkeys(codes):
         status, message = CODES[code]

@@ -1,4 +1,4 @@
-"""`pair`: an attempt to link, for an account that is found or made. Which state gives what: docs/rules.md."""
+"""`pair` starts an attempt to link, for an account that is found or made. docs/rules.md has the result by state."""
 
 from typing import TypedDict
 from uuid import UUID
@@ -17,7 +17,7 @@ STATUSES = {
     "ALREADY_CONNECTED": 409,
     "ACCOUNT_INACTIVE": 409,
     "NO_BRIDGE_AVAILABLE": 503,
-}  # every other refusal is one to wait out: 429
+}  # every other refusal passes with time: 429
 
 
 class Paired(TypedDict):
@@ -32,10 +32,10 @@ class Paired(TypedDict):
 def pair(
     asker: Asker, *, account: UUID | None = None, phone_number: str = "", label: str = "", force: bool = False
 ) -> Paired:
-    """Start a pairing and invite to it. Raises ApiError: 404, or why not now, as `attempts.start` says.
+    """Start a pairing and invite to it. Raises ApiError: 404, or the reason why it is refused now (`attempts.start`).
 
-    A connected account is refused, and its bridge asked whether it still is; if not, it is being restored when the
-    caller asks again, and nothing new is started: the answer's status is then `disconnected` (a 202).
+    A connected account is refused, and its bridge is asked whether it still is connected. If not, the link is being
+    restored when the caller asks again; nothing new is started then, and the answer's status is `disconnected` (a 202).
     """
     try:
         return _pair(asker, account=account, phone=phone_number or None, label=label, force=force)
@@ -47,7 +47,7 @@ def pair(
 
 
 def account_of(asker: Asker, account: UUID) -> Account:
-    """The live account, also by the name of one that was merged into it. Raises ApiError 404."""
+    """Return the live account, also for the UUID of one that was merged into it. Raises ApiError 404."""
     found = asker.workspace.accounts.select_related("merged_into").filter(uuid=account).first()
     living = found.resolve() if found else None
     if living is None or living.deleted_at is not None:
@@ -56,7 +56,7 @@ def account_of(asker: Asker, account: UUID) -> Account:
 
 
 def reset(asker: Asker, *, account: UUID | None) -> int:
-    """End what one account has, or every pairing in progress in the workspace; gives how many were reset.
+    """Reset one account, or every pairing in progress in the workspace. Returns how many were reset.
 
     Raises ApiError 404 for an account that is not theirs.
     """
@@ -69,8 +69,8 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
 
 @atomically
 def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, force: bool) -> Paired:
-    """One transaction: a refusal takes the account with it that was made for it."""
-    # Locked, so that a twin finds the account that we make instead of making a second one.
+    """This is one transaction, so that a refusal also takes back an account that was made for it."""
+    # The lock makes a concurrent request find the account that we make, instead of making a second one.
     workspace = locks.row(Workspace, pk=asker.workspace.pk)
     if account is not None:
         chosen = account_of(asker, account)
@@ -89,7 +89,7 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
 
 
 def _may(asker: Asker, *, force: bool) -> May:
-    """`force` replaces a code that waits for its scan; with the scope `manage` also what was scanned."""
+    """`force` replaces a code that waits for its scan; with the scope `manage` also an attempt that was scanned."""
     if not force:
         return May.NOTHING
     return May.INTERRUPT if Scope.MANAGE in asker.scopes else May.RENEW

@@ -1,5 +1,5 @@
-"""What the operator API takes and gives. What it takes is checked by these; what it gives is described by them, and the
-suite compares the two (tests/api/test_schema_conformance.py)."""
+"""Requests and answers of the operator API. Requests are checked by these serializers; answers are only described, and
+the suite compares them with the description (tests/api/test_schema_conformance.py)."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ PAIRING_STATES = [status.value for status in Status if status in PAIRING]
 
 
 def read(shape: type[Shape], request: Request) -> dict[str, Any]:
-    """The query of a GET, the JSON object of anything else, checked. Raises ApiError 400 and 415, ValidationError."""
+    """Check the query of a GET, or the JSON object of others. Raises ApiError 400 and 415, and ValidationError."""
     if request.method == "GET":
         given: dict[str, Any] = request.query_params.dict()
     else:
@@ -30,14 +30,14 @@ def read(shape: type[Shape], request: Request) -> dict[str, Any]:
 
 
 def checked(shape: type[Shape], data: Any) -> dict[str, Any]:
-    """What `shape` makes of the data. Raises ValidationError, and ApiError where a field has a code of its own."""
+    """Validate the data by `shape`. Raises ValidationError, and ApiError where a field has a code of its own."""
     filled = shape(data=data)
     filled.is_valid(raise_exception=True)
     return dict(filled.validated_data)
 
 
 def _body(request: Request) -> dict[str, Any]:
-    """From the raw bytes: DRF's own parser would read a chunked body as empty."""
+    """Parse the raw bytes: DRF's own parser would read a chunked body as empty."""
     if not request.body:
         return {}
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
@@ -87,7 +87,7 @@ class ResetRequest(Named):
     account = serializers.UUIDField(required=False, help_text="Without it: every pairing in progress.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A misspelt account would be all of them."""
+        """Refuse unknown names: a misspelt `account` would otherwise mean all accounts."""
         text = "Reset knows no such field. Name the account, or nothing for every pairing in progress."
         if unknown := set(self.initial_data) - set(self.fields):
             raise serializers.ValidationError(dict.fromkeys(sorted(unknown), text))

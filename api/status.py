@@ -23,7 +23,7 @@ class AccountRow(TypedDict):
     last_seen_at: datetime | None
 
 
-# As the keys of AccountRow. Bare values: 3,000 model instances cost more than everything else.
+# The columns of AccountRow, read as bare values: 3,000 model instances cost more than everything else.
 COLUMNS = (
     "uuid",
     "label",
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 def of_workspace(workspace: Workspace) -> dict[str, Any]:
-    """Shaped as `api.shapes.StatusData`. The counts are those of the very rows shown: the two cannot disagree."""
+    """Return the fields of `StatusData`. The counts come from the rows that are shown, so the two cannot disagree."""
     lapsed = _lapsed(workspace)
     rows = [_row(values, lapsed) for values in workspace.accounts.live().order_by("pk").values_list(*COLUMNS)]
     by_status = Counter(row["status"] for row in rows)
@@ -73,9 +73,9 @@ def _manager(workspace: Workspace, by_status: Counter[str]) -> dict[str, Any]:
 
 
 def _lapsed(workspace: Workspace) -> dict[UUID, Status]:
-    """The accounts whose deadline has passed, and what they are by it: right also while the worker is not."""
+    """Return the accounts whose deadline has passed, with the status it gives: right even while no worker runs."""
     now, found = timezone.now(), {}
-    # Nothing lapses within its first minute: of the attempts that run, few are read as a whole.
+    # Nothing lapses within its first minute, so few of the running attempts are read as model instances.
     begun = now - timedelta(seconds=FIRST_QR_WITHIN)
     waits = Q(status__in=PAIRING) | Q(status=Status.DISCONNECTED, current_session__connected_at__isnull=True)
     open_ones = workspace.accounts.live().filter(waits, current_session__ended_at__isnull=True)

@@ -1,4 +1,4 @@
-"""Below /api/whatsapp/. Exact paths, as for bridges."""
+"""Paths below /api/whatsapp/. They are exact, as those for bridges."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The operator API below /api/whatsapp/: who asks, what they may, one call, the answer."""
+"""The operator API below /api/whatsapp/. Each view reads the request, admits the caller, makes one call and answers."""
 
 from base64 import b64encode
 from typing import Any
@@ -19,7 +19,7 @@ from api.serializers import read
 
 
 def _paired(data: Paired) -> Response:
-    """202: nothing was started, the link that was there is being restored."""
+    """The status 202 means that nothing was started: the existing link is being restored."""
     return Response({"success": True, "data": data}, 202 if data["status"] == Status.DISCONNECTED else 201)
 
 
@@ -43,7 +43,7 @@ class PairView(APIView):
 
 
 class FreshCodeView(APIView):
-    """POST accounts/generate-qr: `pair` under the name that older systems know."""
+    """POST accounts/generate-qr: the same as `pair`, under the path that older systems know."""
 
     authentication_classes = OPERATORS
 
@@ -91,6 +91,6 @@ def _pairing(seen: snapshots.Snapshot) -> dict[str, Any]:
 
 
 def _png(seen: snapshots.Snapshot) -> str:
-    """As a data: URL, which needs no second credential to open."""
+    """Return the code as a data: URL, which needs no second credential to open."""
     png = LinkSession.objects.values_list("qr_png", flat=True).filter(session_id=seen["session_id"]).first()
     return f"data:image/png;base64,{b64encode(png).decode()}" if seen["qr_png"] and png else ""

@@ -137,7 +137,7 @@ def list_dead(flags: dict[str, str], ids: list[int]) -> int:
 
 
 def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
-    """1 when an id was named that is not a dead letter."""
+    """Returns 1 when one of `ids` is not a dead letter."""
     database = existing_database(flags)
     count = database.transact(lambda connection: store.revive(connection, ids or None))
     database.close()
@@ -146,7 +146,7 @@ def retry_dead(flags: dict[str, str], ids: list[int]) -> int:
 
 
 def drop_dead(flags: dict[str, str], ids: list[int]) -> int:
-    """As `retry_dead`."""
+    """Returns 1 as `retry_dead` does."""
     database = existing_database(flags)
     dropped = database.transact(lambda connection: [store.drop_dead(connection, sequence) for sequence in ids])
     database.close()

@@ -1,5 +1,5 @@
-"""One SQLite file holds the outbox and the sessions, so that a change of state and the event that tells of
-it are one transaction: a kill in between would leave a login that nobody was told of, or the reverse."""
+"""One SQLite file holds the outbox and the sessions, so that a change of state and its event are one transaction:
+otherwise a kill in between would leave a login without its event, or the reverse."""
 
 import asyncio
 import fcntl
@@ -53,13 +53,13 @@ class Database:
             # `timeout` 20: the outbox commands write to the same file while the bridge runs.
             self._connection = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            # FULL: an event that was taken must survive a power cut, not only a kill.
+            # FULL: a stored event must survive a power cut, not only a kill.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise ConfigurationError(f"cannot open {path}: {error}") from error
         self._connection.row_factory = sqlite3.Row
-        # One thread: writes keep the order in which they were asked for, and fsync never blocks the loop.
+        # With one thread writes keep their order, and fsync never blocks the event loop.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
 
     def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -73,7 +73,7 @@ class Database:
         return result
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """`work` in one transaction, in the database thread. Committed when this returns."""
+        """Run `work` in one transaction, in the database thread. It is committed when this returns."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.transact, work)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Database:
 
 
 def claim_data_dir(data_dir: Path) -> IO[str]:
-    """Keep the answer open: the claim ends with it, also when the process is killed.
+    """Lock the directory until the returned file is closed or the process ends, even by a kill.
 
     Two bridges over one directory would run one login twice, and WhatsApp logs such a device out.
     """

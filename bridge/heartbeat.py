@@ -1,4 +1,4 @@
-"""Tells the portal what this bridge is and runs, and does what it is told in return (contract 5.1)."""
+"""Tells the portal what this bridge is and runs, and follows the instructions in the answer (contract 5.1)."""
 
 import asyncio
 import logging
@@ -13,12 +13,12 @@ from bridge.sessions.restore import Restorer
 log = logging.getLogger("bridge.heartbeat")
 
 LONGEST_BEAT = 10.0
-SOON = 5.0  # until the next one while nobody hears us: an unheard bridge is given no sessions
-LAST_BEAT = 1.0  # the bridge is on its way out and has an outbox to flush
+SOON = 5.0  # seconds to the next one while the portal does not answer: it gives an unheard bridge no sessions
+LAST_BEAT = 1.0  # seconds; the bridge is stopping and has an outbox to flush
 
 
 class Heartbeat:
-    """`every` seconds; 0: none."""
+    """A heartbeat is sent each `every` seconds; 0 means none."""
 
     def __init__(self, registry: Registry, portal: Portal, *, restorer: Restorer, every: float) -> None:
         self._registry = registry
@@ -39,7 +39,7 @@ class Heartbeat:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def last(self) -> None:
-        """Says that it is draining, so that nothing new is sent here. What it is answered is the next process's."""
+        """Says that it is draining, so that nothing new is sent here. The answer is left to the next process."""
         await self.stop()
         if self._every:
             await self._tell(timeout=LAST_BEAT)
@@ -50,10 +50,10 @@ class Heartbeat:
         task.add_done_callback(self._tasks.discard)
 
     async def _go_on(self) -> None:
-        """The first at once; then bridges that were started together part. A portal that comes up hears us soon."""
+        """Beat at once; a random first wait parts bridges that start together. A portal that comes up hears us soon."""
         wait = self._every * JITTER.uniform(0.5, 1)
         while True:
-            # Beside us: what one beat restores may take longer than the next one waits.
+            # A beat runs as a task of its own: its restores may take longer than the time to the next beat.
             self._run(self._beat())
             await asyncio.sleep(soon := min(wait, SOON))
             if not self._unheard:
@@ -75,7 +75,7 @@ class Heartbeat:
         await self._restorer.restore(advice.restore, moment=moment)
 
     async def _tell(self, *, timeout: float) -> PortalInstructions | None:
-        """None when the portal did not answer: the log says so once, until it does again."""
+        """Return None when the portal did not answer. That is logged once, until the portal answers again."""
         try:
             advice = await self._portal.heartbeat(self._said(), timeout=timeout)
         except PortalError as error:

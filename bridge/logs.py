@@ -1,7 +1,7 @@
-"""One line per happening on stderr: time, level, words, key=value.
+"""Each log entry is one line on stderr: time, level, words, key=value.
 
 Session ids and event names may appear; phone numbers, codes, bodies and secrets may not. Exceptions are
-therefore logged by type and place: their text can quote what they choked on.
+therefore logged by type and place: their text can quote the value that caused them.
 """
 
 import logging
@@ -28,12 +28,12 @@ def start_logging() -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("bridge").setLevel(logging.INFO)
-    # It quotes requests that it cannot parse, and the api_key of a GET is in the first line.
+    # aiohttp quotes requests that it cannot parse, and the api_key of a GET is in the first line.
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
 
 def place_of(error: BaseException) -> str:
-    """`TypeName@file:line` of the innermost frame."""
+    """Return `TypeName@file:line` of the innermost frame."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return type(error).__name__

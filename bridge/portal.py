@@ -1,4 +1,4 @@
-"""What the bridge asks of the portal besides the webhooks (contract 1.5 and 5.1)."""
+"""The bridge's requests to the portal other than webhooks (contract 1.5 and 5.1)."""
 
 import logging
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Portal:
         return PortalInstructions([name for name in stop if isinstance(name, str)], _rows(answer, "restore"))
 
     async def mark_disconnected(self, session_id: str, *, workspace_id: object, reason: str) -> None:
-        """Tried once, as in the contract: the portal also sees by its own poll that the session is absent."""
+        """This is tried once, as in the contract: the portal also sees by its own poll that the session is absent."""
         body = {"workspace_id": workspace_id, "reason": reason}
         try:
             await self._ask("POST", f"sessions/{session_id}/mark-disconnected", body=body, timeout=MARK_TIMEOUT)

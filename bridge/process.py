@@ -28,12 +28,12 @@ from bridge.settings import Settings
 
 log = logging.getLogger("bridge.process")
 
-STOP_TIMEOUT = 1.0  # for requests and webhooks that are on their way
+STOP_TIMEOUT = 1.0  # seconds for requests and webhooks that are under way
 LOOK_EVERY = 0.05
 
 
 class BridgeServer:
-    """`start` raises ConfigurationError. Must be made inside a running event loop."""
+    """The running bridge. `start` raises ConfigurationError. It must be made inside a running event loop."""
 
     def __init__(self, settings: Settings, *, load: Callable[[Settings], Engine] | None = None) -> None:
         self.settings = settings
@@ -59,13 +59,13 @@ class BridgeServer:
         self._restorer = Restorer(self.registry, portal, logins=logins)
         self._heartbeat = Heartbeat(self.registry, portal, restorer=self._restorer, every=settings.heartbeat_every)
         self._app = make_app(self.registry, api_key=settings.api_key)
-        # No access log: the api_key of a GET is in its query.
+        # There is no access log, because the api_key of a GET is in its query.
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=STOP_TIMEOUT)
         self._restoring: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """The port it listens on. Clients start only when it does: a supervisor that tries a port in use again and
-        again must log nobody in and out."""
+        """Return the port it listens on. Clients start only after it listens: a supervisor that keeps trying a port in
+        use must not log devices in and out."""
         await self._sender.start()
         await self._restorer.expect_stored(self._database)
         await self._runner.setup()
@@ -82,21 +82,21 @@ class BridgeServer:
         return int(self._runner.addresses[0][1])
 
     async def drain(self) -> None:
-        """New clients are refused from here on; what is under way is finished and the outbox flushed, all within
-        `drain_within` seconds. What is not delivered then waits on disk for the next start."""
+        """New clients are refused from here on; requests under way are finished and the outbox is flushed, all within
+        `drain_within` seconds. Letters that are left wait on disk for the next start."""
         end = time.time() + self.settings.drain_within
         self.registry.draining = True
         await self._stop_restoring()
         last = asyncio.create_task(self._heartbeat.last())
-        # Half, so that a request that hangs leaves some for the outbox.
+        # Requests get half of the time, so that one that hangs leaves some for the outbox.
         await _wait_until(self._nothing_under_way, end=end - self.settings.drain_within / 2)
-        # Before the flush, which would not come to an end while phones talk.
+        # The engine closes before the flush, which would not end while phones send events.
         await self._engine.close()
         await _wait_until(partial(self._nothing_due, before=end), end=end)
         await last
 
     async def stop(self) -> None:
-        """No event is sent for it: the sessions come back with the next start."""
+        """Stop without an event: the sessions come back with the next start."""
         await self._stop_restoring()
         await self._heartbeat.stop()
         await self._runner.cleanup()
@@ -122,7 +122,7 @@ def engine_of(settings: Settings) -> Engine:
 
 
 async def run(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT."""
     os.umask(0o077)  # codes and logins are in the data directory
     _make_room(settings.capacity)
     stop = asyncio.Event()
@@ -140,7 +140,7 @@ async def run(settings: Settings) -> None:
 
 
 def _make_room(capacity: int) -> None:
-    """A running session holds a lock file open, some engines a database more; many systems give 1,024 files."""
+    """Raise the limit of open files, often 1,024: a session holds a lock file, with some engines also a database."""
     wanted = 512 + 4 * capacity
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
@@ -149,7 +149,7 @@ def _make_room(capacity: int) -> None:
 
 
 def _asked_to_stop(stop: asyncio.Event, number: int) -> None:
-    """The second time at once: everything is on disk, as after a kill."""
+    """Ask for a stop; a second signal ends the process at once, as everything is on disk."""
     if stop.is_set():
         os._exit(128 + number)
     stop.set()

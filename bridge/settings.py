@@ -1,4 +1,4 @@
-"""Settings: environment first, command line flags over it. Checked once, at start."""
+"""Settings come from the environment, and command line flags override it. They are checked once, at start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from bridge.errors import ConfigurationError
 
-# Above this a value was surely meant as milliseconds: the bridge of the contract reads WEBHOOK_TIMEOUT so.
+# A larger value was surely meant as milliseconds: the bridge of the contract reads WEBHOOK_TIMEOUT so.
 LONGEST_WEBHOOK_TIMEOUT = 600
 
 DEFAULTS = {
@@ -41,15 +41,15 @@ class Settings:
     webhook_timeout: float = 30.0
     heartbeat_every: float = 30.0  # seconds; 0: none
     drain_within: float = 8.0  # supervisor kills 10 s after the SIGTERM
-    # First wait after a failed try, for webhooks and for the portal's list alike. Tests shorten it.
+    # The first wait after a failed try, for webhooks and for the portal's list alike. Tests shorten it.
     retry_base: float = 1.0
-    # Engines read their own knobs from here.
+    # Engines read their own knobs from `environ`.
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def read_settings(environ: Mapping[str, str], *, flags: Mapping[str, str]) -> Settings:
     """Raises ConfigurationError with every missing name at once."""
-    # An empty variable is an unset one: compose files and .env templates leave them so.
+    # An empty variable counts as unset: compose files and .env templates leave them so.
     values = DEFAULTS | {k: v for k, v in environ.items() if v} | dict(flags)
     missing = [f"  {name}: {meaning}" for name, meaning in REQUIRED.items() if not values.get(name)]
     if missing:
@@ -71,7 +71,7 @@ def read_settings(environ: Mapping[str, str], *, flags: Mapping[str, str]) -> Se
 
 
 def data_dir(environ: Mapping[str, str], *, flags: Mapping[str, str]) -> Path:
-    """Alone, as the engine below: the outbox and session commands need no secrets."""
+    """Read only this setting, as `engine_name` does: the outbox and session commands need no secrets."""
     return Path(flags.get("BRIDGE_DATA_DIR") or environ.get("BRIDGE_DATA_DIR") or DEFAULTS["BRIDGE_DATA_DIR"])
 
 

@@ -1,4 +1,4 @@
-"""The secrets of the embedded default: made once, kept in the data directory."""
+"""The secrets of the embedded default are made once, and kept in the data directory."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ NAMES = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS")
 
 
 def load_secrets(file: Path, *, may_create: bool) -> None:
-    """Put what `file` holds into the environment, where the environment does not say it already.
+    """Put the secrets of `file` into the environment, unless they are set there already.
 
     Raises ImproperlyConfigured when a secret is missing and may not be made up: several production
     hosts with keys of their own would silently lose each other's sessions, tasks and bridge secrets.

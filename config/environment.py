@@ -1,4 +1,4 @@
-"""The environment as it is meant: empty is unset, and a value that cannot be read stops the start with a sentence."""
+"""Environment variables: an empty one counts as unset, and an unreadable one stops the start with a clear message."""
 
 from typing import Any
 

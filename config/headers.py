@@ -5,8 +5,8 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 STRICT = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-# Unfold's Alpine evaluates expressions and sets inline styles; only staff ever load these pages. Its scripts are files:
-# what somebody smuggles into a page as an inline script does not run.
+# Unfold's Alpine evaluates expressions and sets inline styles; only staff ever load these pages. Its scripts are files,
+# so an inline script that somebody smuggles into a page does not run.
 ADMIN = STRICT + "; img-src 'self' data:; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'"
 # Swagger UI's style sheet has its arrows and locks as data: images. Its scripts and styles are files of ours.
 DOCS = STRICT + "; img-src 'self' data:"

@@ -17,14 +17,14 @@ env = Environment()
 
 
 def networks(name: str) -> list[str]:
-    """Networks or addresses with commas between them. A bad one stops the start: left out, it would trust nobody."""
+    """Read networks or addresses separated by commas. A bad one stops the start: without it nobody would be trusted."""
     try:
         return [str(ip_network(each.strip(), strict=False)) for each in env.list(name, default=[])]
     except ValueError as error:
         raise ImproperlyConfigured(f"{name}: {error}. Write it as 10.0.0.0/8 or 10.0.0.5.") from error
 
 
-if (BASE_DIR / ".env").exists():  # a missing one would be a line in the log before it has its format
+if (BASE_DIR / ".env").exists():  # a missing file would be logged before the log has its format
     env.read_env(BASE_DIR / ".env")
 
 # --- where we run ---------------------------------------------------------------------------------
@@ -36,7 +36,7 @@ DATA_DIR.mkdir(parents=True, exist_ok=True)
 load_secrets(DATA_DIR / "secrets.env", may_create=EMBEDDED)
 
 SECRET_KEY = env("SECRET_KEY")
-# Newest first: the first one encrypts, all of them decrypt.
+# The newest key is first: the first one encrypts, all of them decrypt.
 FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS")
 DEBUG = env.bool("DEBUG", default=False)
 ENVIRONMENT = env("LINKDESK_ENVIRONMENT", default="local" if EMBEDDED else "production")
@@ -131,14 +131,14 @@ TIME_ZONE = "UTC"
 
 # --- database -------------------------------------------------------------------------------------
 SQLITE_OPTIONS = {
-    "timeout": 20,  # seconds; it serves nobody in turn. A webhook waits less (accounts/db/transactions.py)
+    "timeout": 20,  # seconds; waiting writers have no order. A webhook waits less (accounts/db/transactions.py)
     "transaction_mode": "IMMEDIATE",  # a deferred one fails at its first write instead of waiting
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # FULL: an acknowledged event survives
 }
 MYSQL_OPTIONS = {
     "charset": "utf8mb4",
     "isolation_level": "read committed",
-    # Seconds; the defaults (50 for a lock, none for the line) are longer than any bridge waits.
+    # Seconds; the defaults (50 for a lock, no limit for the connection) are longer than any bridge waits.
     "connect_timeout": 3,
     "read_timeout": 30,
     "write_timeout": 30,
@@ -166,7 +166,7 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        # One second: a hung Redis must not hold up whoever publishes.
+        # The timeout is one second: a hung Redis must not hold up the process that publishes.
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 1, "socket_connect_timeout": 1}]},
     }
     if REDIS_URL
@@ -188,7 +188,7 @@ Q_CLUSTER = {
     "catch_up": False,
     "label": "Queue",
 }
-# Each lane is served by a worker of its own, or all by one: "separate" with one worker would leave orders lying.
+# Each lane has a worker of its own, or one worker serves all: "separate" with one worker would leave orders undone.
 LANES_ARE = env("LINKDESK_LANES", default="one")
 if LANES_ARE not in {"one", "separate"}:
     raise ImproperlyConfigured(f"LINKDESK_LANES must be one or separate, not {LANES_ARE!r}.")
@@ -226,7 +226,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/whatsapp",
     "SERVE_AUTHENTICATION": [],
     "SERVE_INCLUDE_SCHEMA": False,
-    "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # docstrings are for whoever works on the code
+    "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # docstrings are for people who work on the code
     "COMPONENT_SPLIT_REQUEST": True,
     "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
     "ENUM_NAME_OVERRIDES": {
@@ -248,9 +248,9 @@ LINKDESK_LIMIT_QR = env.int("LINKDESK_LIMIT_QR", default=20)  # a minute and ses
 LINKDESK_LIMIT_OTHERS = env.int("LINKDESK_LIMIT_OTHERS", default=300)  # a minute, per workspace and per bridge
 LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # failed requests a minute and address
 LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
-LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # whose failures are not counted
-LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
-# Where bridges may be. Without it accounts/bridges/addresses.py decides.
+LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # failures from these are not counted
+LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # the X-Forwarded-For of these is believed
+# Networks in which bridges may be. Without them accounts/bridges/addresses.py decides.
 LINKDESK_BRIDGE_NETWORKS = networks("LINKDESK_BRIDGE_NETWORKS")
 LINKDESK_RECONCILE: str = env("LINKDESK_RECONCILE", default="act")
 if LINKDESK_RECONCILE not in {"act", "observe"}:

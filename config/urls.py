@@ -1,4 +1,4 @@
-"""Where everything answers. Exact paths: a redirect would lose a bridge's webhook."""
+"""The addresses of everything. The paths are exact: a redirect would lose a bridge's webhook."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path

@@ -1,4 +1,4 @@
-"""Process groups that outlive whoever started them: written down at start, ended whole later."""
+"""Process groups that may outlive their parent: their numbers are written down at start, to end them whole later."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ def record(pid_file: Path, pid: int) -> None:
 
 
 def end_group(pid_file: Path) -> None:
-    """Kill what is left of the process group in `pid_file`, if it still is one of ours."""
+    """Kill the rest of the process group in `pid_file`, if it still is one of ours."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         group = int(pid_file.read_text())
         pid_file.unlink(missing_ok=True)
@@ -24,12 +24,12 @@ def end_group(pid_file: Path) -> None:
 
 
 def _is_ours(group: int) -> bool:
-    """Numbers are used again: what runs there now must run on this project's Python."""
+    """Whether the group runs on this project's Python: process numbers are used again by other programs."""
     return any(sys.executable in " ".join(process.info["cmdline"] or []) for process in members_of(group))
 
 
 def members_of(group: int) -> list[psutil.Process]:
-    """The processes of a group, those included that have ended and that nobody has waited for."""
+    """Return the processes of a group, including those that have ended and were not waited for."""
     return [process for process in psutil.process_iter(["cmdline"]) if _group_of(process.pid) == group]
 
 

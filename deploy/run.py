@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _lock(file: Path) -> IO[str] | None:
-    """Ours until we end, however we end; None when somebody has it."""
+    """Take the lock, which is ours until we end, however we end. Returns None when another process has it."""
     handle = file.open("w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,7 +53,7 @@ def _lock(file: Path) -> IO[str] | None:
 
 
 def _clear(folder: Path) -> None:
-    """End what is left, the supervisor first: it would start again what we kill."""
+    """End the leftovers, the supervisor first: it would restart the programs that we kill."""
     end_group(folder / "supervisord.pid")
     for name in PROGRAMS:
         end_group(folder / f"{name}.pid")
@@ -99,7 +99,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _manage(*arguments: str) -> str:
-    """A management command's output; its errors go to the terminal, and end us."""
+    """Return a management command's output; an error goes to the terminal and ends `make run`."""
     done = subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)
@@ -119,7 +119,7 @@ def _wait_until_ready(port: str, supervisor: subprocess.Popen[bytes]) -> bool:
 
 
 def configuration(data: Path, port: str) -> str:
-    """supervisord.conf: groups are killed whole, and what dies is started again, without end."""
+    """Return supervisord.conf: groups are killed whole, and a program that dies is restarted, without limit."""
     secrets = json.loads((data / "demo.json").read_text())
     bridge = {
         "HMAC_SECRET": secrets["hmac_secret"],
@@ -140,7 +140,7 @@ def configuration(data: Path, port: str) -> str:
 def _program(name: str, data: Path, command: str, environment: dict[str, str] | None = None) -> str:
     variables = ",".join(f'{key}="{value}"' for key, value in (environment or {}).items())
     pid_file = data / "run" / f"{name}.pid"
-    # The worker ends its cluster itself, in a second; told together with it, that hangs until it is killed.
+    # The worker ends its cluster itself, in a second; if both get the signal, the cluster hangs until it is killed.
     text = f"""
 [program:{name}]
 command="{sys.executable}" -m deploy.child "{pid_file}" "{sys.executable}" {command}

@@ -1,4 +1,4 @@
-"""Who may see a linking page: whoever has the token of a usable invitation."""
+"""Access to a linking page: anybody who has the token of a usable invitation may see it."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,7 +12,7 @@ Invited = Callable[[HttpRequest, LinkInvitation], HttpResponse]
 
 
 def invited(view: Invited) -> Callable[[HttpRequest, str], HttpResponse]:
-    """A view that gets the invitation of its token; 404 for a token that never was, 410 for one that is over."""
+    """Give a view the invitation of its token; 404 for a token that never existed, 410 for one that is over."""
 
     @wraps(view)
     def guarded(request: HttpRequest, token: str) -> HttpResponse:
@@ -33,7 +33,7 @@ def refuse(code: str, message: str, *, status: int, retry_after: int | None = No
 
 
 def keep_private(response: HttpResponse) -> HttpResponse:
-    """The address is a secret, and what it shows may be scanned: no cache, no referrer, no search engine."""
+    """The address is a secret and its code may be scanned: no cache, no referrer and no search engine may keep it."""
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"

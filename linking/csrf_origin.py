@@ -10,7 +10,7 @@ TokenView = Callable[[HttpRequest, str], HttpResponse]
 
 
 def knows_own_forms(view: TokenView) -> TokenView:
-    """Outside `csrf_protect`: say where such a form came from, as far as the browser vouches for it."""
+    """Wrap `csrf_protect`: restore the form's origin, as far as the browser vouches for it."""
 
     @wraps(view)
     def restored(request: HttpRequest, token: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What the page is told, by the first paint, by the snapshot endpoint and by the socket alike."""
+"""The state that the page gets: by its first rendering, the snapshot endpoint and the socket alike."""
 
 from accounts import snapshots
 from accounts.snapshots import Snapshot

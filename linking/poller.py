@@ -1,7 +1,7 @@
-"""Wakes the sockets of this process when their account moved.
+"""Wakes the sockets of this process when their account changed.
 
-One poll for all of them (2,000 sockets that ask one by one keep the database busy for half of the time); what others
-publish only makes it sooner (linking/pubsub.py). One snapshot per account and version is read, and sent to all.
+All of them share one poll (2,000 sockets that ask one by one keep the database busy for half of the time). Messages of
+other processes only make it sooner (linking/pubsub.py). One snapshot per account and version is read, and sent to all.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from linking.pubsub import Hints
 
 log = logging.getLogger(__name__)
 
-POLL_EVERY = 15 if settings.REDIS_URL else 2  # seconds; with Redis hints come from every process
+POLL_EVERY = 15 if settings.REDIS_URL else 2  # seconds; with Redis every process publishes its changes
 AT_ONCE = 500  # ids in one query
 
 
@@ -30,7 +30,7 @@ class Watcher(Protocol):
 
 @dataclass
 class Watched:
-    """An account somebody watches. The lock keeps what its watchers are shown in order."""
+    """An account that is watched. The lock keeps the snapshots in order for its watchers."""
 
     version: int = 0  # the newest that was shown
     watchers: set[Watcher] = field(default_factory=set)
@@ -38,7 +38,7 @@ class Watched:
 
 
 class Poller:
-    """Runs while anybody watches, on the event loop of those who do."""
+    """Runs while any account is watched, on the event loop of the watchers."""
 
     def __init__(self, poll_every: float = POLL_EVERY) -> None:
         self._poll_every = poll_every
@@ -51,7 +51,7 @@ class Poller:
         watched = self._watched.setdefault(account_id, Watched())
         watched.watchers.add(watcher)
         self._run()
-        await self._hints.join(account_id)  # before reading: what moves between the two is heard
+        await self._hints.join(account_id)  # before reading: a change between the two is heard
         async with watched.lock:
             lives_on_as, snapshot = await _read(account_id)
             if len(watched.watchers) == 1:  # others may not have been shown this version yet
@@ -89,7 +89,7 @@ class Poller:
             for start in range(0, len(ids), AT_ONCE):
                 for account_id, version in await _versions(ids[start : start + AT_ONCE]):
                     await self._moved(account_id, version)
-        except Exception:  # a database that is away for a moment comes back; the next round sees what moved
+        except Exception:  # the database may be away for a moment; the next round sees the changes
             log.warning("could not look at the watched accounts", exc_info=True)
 
     async def _heard(self, account_id: int, version: int) -> None:
@@ -99,7 +99,7 @@ class Poller:
             log.warning("account %s: could not read it; the next round will", account_id, exc_info=True)
 
     async def _moved(self, account_id: int, version: int) -> None:
-        """The account is at `version`, by a hint or by a poll, whichever was sooner."""
+        """Show the account, which is at `version` by a message or by a poll, whichever was sooner."""
         watched = self._watched.get(account_id)
         if watched is None:
             return
@@ -114,12 +114,12 @@ class Poller:
             await self._follow(account_id, lives_on_as, version=snapshot["version"])
 
     async def _follow(self, merged: int, into: int, *, version: int) -> None:
-        """The watchers of a merged account go on with the one that it lives on as."""
+        """Let the watchers of a merged account watch the account that it was merged into."""
         leaving = self._watched.pop(merged, None)
         if leaving is None:
             return
         watched = self._watched.setdefault(into, Watched(version))
-        watched.version = min(watched.version, version)  # somebody may be shown the same twice, nobody misses one
+        watched.version = min(watched.version, version)  # a watcher may see one version twice, but misses none
         watched.watchers |= leaving.watchers
         await self._hints.leave(merged)
         await self._hints.join(into)
@@ -131,7 +131,7 @@ def _read_now(account_id: int) -> tuple[int, Snapshot]:
 
 
 async def _read(account_id: int) -> tuple[int, Snapshot]:
-    """The account that this one lives on as, and what its watchers see."""
+    """Return the account that this one was merged into, or itself, and its snapshot."""
     account: tuple[int, Snapshot] = await database_sync_to_async(_read_now)(account_id)
     return account
 

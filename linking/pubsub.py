@@ -1,6 +1,6 @@
-"""What others publish about the accounts that this process watches.
+"""Receives what other processes publish about the accounts that this process watches.
 
-One channel per process, not one per socket: a Redis that is away closes no socket, and a thousand sockets that
+Each process has one channel, not one per socket: when Redis is away no socket closes, and a thousand sockets that
 close at once leave nothing behind in it.
 """
 
@@ -20,7 +20,7 @@ AGAIN_AFTER = 5  # seconds until the channel layer is tried again; the poller go
 class Hints:
     """Calls `heard(account_id, version)` for the accounts that were joined, while `listen` runs.
 
-    `after_gap` is called once it listens (again): what was published before was heard by nobody.
+    `after_gap` is called once it listens (again): messages published before that were lost.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Hints:
         while True:
             try:
                 await self._listen()
-            except Exception:  # whatever Redis does: the poller sees what moved, only later
+            except Exception:  # whatever Redis does, the poller sees the changes, only later
                 log.warning("no hints from the channel layer; trying again in %s s", AGAIN_AFTER, exc_info=True)
             finally:
                 self._channel = ""
@@ -60,7 +60,7 @@ class Hints:
             await self._heard(message["account"], message["version"])
 
     async def _tell_layer(self, verb: str, account_id: int) -> None:
-        """Without a channel there is nothing to tell: `listen` joins all when it has one."""
+        """Tell the channel layer. Without a channel there is nothing to do: `listen` joins all when it has one."""
         if not self._channel:
             return
         try:

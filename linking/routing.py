@@ -1,4 +1,4 @@
-"""Where sockets answer."""
+"""The addresses of the WebSockets."""
 
 from django.urls import URLPattern, path, re_path
 

@@ -1,5 +1,5 @@
-"""The faces of the page: one for each view, and for each reason where the reason changes the words, be it the end's or
-what the bridge said of it.
+"""The faces of the page: one for each view, and one more for each reason that changes the words, whether it is the
+reason of the end or the bridge's own word for it.
 
 All of them are rendered by the server in the visitor's language; the script only shows one and hides the others.
 """
@@ -23,14 +23,14 @@ NEW_CODE = _("New QR code")
 
 @dataclass(frozen=True)
 class Face:
-    key: str  # what the snapshot names: the view, or "view:reason", or "view:word of the bridge"
+    key: str  # made from the snapshot: the view, or "view:reason", or "view:word of the bridge"
     title: Words
     meaning: Words = ""
     todo: Words = ""
     tone: Literal["good", "wait", "bad", "quiet"] = "quiet"  # with an icon of its own: colour never speaks alone
     button: Words = ""  # posts "start", which begins an attempt, or joins the one that somebody else has begun
     shows_phone: bool = False
-    shows_devices: bool = False  # how many of ours may still stand on the phone
+    shows_devices: bool = False  # whether to say how many of our devices may still be on the phone
     is_moving: bool = False  # something is on its way: the icon turns
 
 
@@ -48,7 +48,7 @@ _TITLES: dict[View, Words] = {
     View.FAILED: _("Linking did not work"),
     View.UNAVAILABLE: _("No code at the moment"),
 }
-# What stands in front when the reason is not known to the page, and what all reasons share.
+# These words stand when the page has none for the reason.
 _PLAIN_FAILURES = (
     (View.EXPIRED, FAILURES[EndReason.QR_EXPIRED]),
     (View.WRONG_NUMBER, FAILURES[EndReason.WRONG_NUMBER]),
@@ -91,8 +91,8 @@ def _failure(view: View, reason: EndReason | None = None, said: str = "") -> Fac
 
 
 def key_of(view: View, reason: str, said: str = "") -> str:
-    """The face of a view that went wrong for `reason`, of which the bridge `said` so; the view's own where neither
-    adds anything."""
+    """Return the key of the face for a failed view: by the bridge's word `said`, by `reason`, or the view's own when
+    neither changes the words."""
     if any(said in words for words in _SAID.get(view, {}).values()):
         return f"{view}:{said}"
     return f"{view}:{reason}" if reason in _REASONS.get(view, ()) else str(view)
@@ -140,7 +140,7 @@ MESSAGE_FACES = (
         shows_phone=True,
         is_moving=True,
     ),
-    # A start that was refused; its words come with the refusal.
+    # The face of a refused start; its text comes with the refusal.
     Face(REFUSED, _TITLES[View.UNAVAILABLE], tone="wait", button=_("Try again")),
     *(_failure(view) for view, _words in _PLAIN_FAILURES),
     *(_failure(view, reason) for view, reasons in _REASONS.items() for reason in reasons),

@@ -27,7 +27,7 @@ UNKNOWN, OVER = 4404, 4403  # close codes: no such link; revoked or expired
 
 
 class PageSocket:
-    """One open page."""
+    """The socket of one open page."""
 
     def __init__(self, token: str, send: Send) -> None:
         self._token = token
@@ -52,7 +52,7 @@ class PageSocket:
             await poller.unwatch(self)
 
     async def show(self, snapshot: Snapshot) -> None:
-        """Called by the poller. A reset revokes the invitation and moves the account: look before telling."""
+        """Called by the poller. A reset revokes the invitation and changes the account, so access is checked first."""
         if await self._enter() is not None:
             await self._tell(state_of(snapshot))
 
@@ -66,7 +66,7 @@ class PageSocket:
                 log.warning("could not check a watcher's invitation", exc_info=True)
 
     async def _enter(self) -> int | None:
-        """The account that may be watched; otherwise the socket is closed."""
+        """Return the account that may be watched, or close the socket."""
         invitation: LinkInvitation | None = await database_sync_to_async(LinkInvitation.objects.find)(self._token)
         if invitation is not None and invitation.is_usable:
             return invitation.account_id
@@ -88,6 +88,6 @@ async def page(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 
 
 async def nothing(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Any other address: said politely, for the router would raise, with the address in its message."""
+    """Close a socket at any other address: the router would raise, with the address in its message."""
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": UNKNOWN})

@@ -24,7 +24,7 @@ from linking.access import invited, keep_private, refuse, wants_json
 from linking.csrf_origin import knows_own_forms
 from linking.screens import CODE_FACES, MESSAGE_FACES, REFUSED, title_of
 
-# Somebody else has started it, in another tab perhaps: this page joins.
+# After these refusals the page joins: somebody else has started the attempt, perhaps in another tab.
 JOINED = frozenset({"PAIRING_IN_PROGRESS", "ALREADY_CONNECTED"})
 STATUSES = {
     "NO_BRIDGE_AVAILABLE": 503,
@@ -56,7 +56,7 @@ def snapshot(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
 @require_safe
 @invited
 def qr_png(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
-    """The code as an image, for bridges that send nothing else."""
+    """Serve the code as an image, for bridges that send nothing else."""
     state = page_state.take(invitation.account_id)
     session = LinkSession.objects.filter(session_id=state["session_id"]).first()
     if not state["qr_png"] or session is None or not session.qr_png:
@@ -64,7 +64,7 @@ def qr_png(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
     return HttpResponse(bytes(session.qr_png), content_type="image/png")
 
 
-@csrf_exempt  # by the middleware: `csrf_protect` checks it, once the form's origin is known
+@csrf_exempt  # the middleware skips it; `csrf_protect` checks it, once the form's origin is known
 @require_POST
 @knows_own_forms
 @invited
@@ -85,7 +85,7 @@ def start(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
 @invited
 @csrf_protect
 def ask_code(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
-    """A code to type, for the phone that shows this page and cannot scan itself."""
+    """Ask for a pairing code, for the phone that shows this page and cannot scan itself."""
     account = invitation.account.resolve()
     try:
         ask_pairing_code(account.pk, phone_number=request.POST.get("phone_number", "")[:40])
@@ -95,7 +95,7 @@ def ask_code(request: HttpRequest, invitation: LinkInvitation) -> HttpResponse:
 
 
 def complete(request: HttpRequest, token: str) -> HttpResponse:
-    """The address as people copy it, without its last slash."""
+    """Redirect an address that was copied without its last slash."""
     return keep_private(redirect("linking:page", token))
 
 
@@ -106,7 +106,7 @@ def _shown_by_itself(request: HttpRequest, account_id: int) -> HttpResponse:
 
 
 def _switch_language(request: HttpRequest, language: str) -> HttpResponse:
-    """In a cookie only, so that it works by a plain link and changes nothing in the database."""
+    """Keep the language in a cookie only, so that a plain link works and the database does not change."""
     response = HttpResponseRedirect(request.path, status=303)
     name, secure = settings.LANGUAGE_COOKIE_NAME, settings.SESSION_COOKIE_SECURE
     response.set_cookie(name, language, max_age=LANGUAGE_KEPT, secure=secure, httponly=True, samesite="Lax")
@@ -141,12 +141,12 @@ def _show(request: HttpRequest, invitation: LinkInvitation, *, refusal: str = ""
         "languages": LANGUAGE_NAMES,
         "scan_within": SCAN_WITHIN,
         "refreshes": state["view"] in MOVING,
-        "here": request.path.rpartition("/")[0] + "/",  # also for what a POST to one of its buttons shows
+        "here": request.path.rpartition("/")[0] + "/",  # also for the page that answers a POST of its buttons
     }
     return render(request, "linking/page.html", context, status=status)
 
 
 def _named(svg: str) -> SafeString:
-    """The QR code as drawn by accounts.qr, with a name for those who do not see it."""
+    """Return the QR code as drawn by accounts.qr, with a name for visitors who do not see it."""
     opening = format_html('<svg role="img" aria-label="{}" ', _("QR code for WhatsApp"))
     return mark_safe(svg.replace("<svg ", opening, 1))  # noqa: S308  # our own drawing

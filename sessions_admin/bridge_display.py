@@ -1,4 +1,4 @@
-"""What is said of a bridge in a cell or a line: whether it is up, what its library is known for, how full it is."""
+"""A bridge in a cell or a line: whether it is up, what its library is known for, how full it is."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,18 +17,18 @@ ADVISORY_TONES = {Level.BAD: "bad", Level.WARN: "wait", Level.GOOD: "good"}
 
 
 def is_down(bridge: Bridge) -> bool:
-    """Silent for longer than three heartbeats. One that was never heard of is not down: it is not there yet."""
+    """Whether it is silent for longer than three heartbeats. A bridge that was never heard of is not down."""
     return bridge.last_heard_at is not None and not is_up(bridge)
 
 
 def speaks_for_itself(bridge: Bridge) -> bool:
-    """Whether its heartbeats say what it is, which would be put back over what staff type."""
+    """Whether its heartbeats describe it; they would overwrite the values that staff type."""
     beat = bridge.last_heartbeat_at
     return beat is not None and beat >= timezone.now() - timedelta(seconds=UP_WITHIN)
 
 
 def state(bridge: Any) -> SafeString:
-    """What of this holds: up or not, draining, refusing our orders, giving no codes. Of a bridge `with_load`."""
+    """Say whether it is up, draining, refusing orders or giving no codes. `bridge` comes from `with_load`."""
     words = [_hearing(bridge)]
     words += [display.dot("wait", _("draining"))] if bridge.is_draining else []
     words += [display.dot("wait", _("refuses orders"))] if bridge.failing_since else []
@@ -45,7 +45,7 @@ def _hearing(bridge: Bridge) -> SafeString:
 
 
 def library(bridge: Bridge) -> SafeString | str:
-    """Its name and version, with a word on what the version is known for."""
+    """Return the library's name and version, with a word on what the version is known for."""
     name = f"{bridge.library} {bridge.version}".strip()
     known = advisory(bridge.library, bridge.version)
     if known is None:
@@ -65,7 +65,7 @@ def pairings(bridge: Any) -> str:
 
 
 def unreachable(account: Account) -> SafeString | str:
-    """Beside the status, never in its place: a silent bridge says nothing about the phone."""
+    """This stands beside the status, never in its place: a silent bridge says nothing about the phone."""
     session = account.current_session
     if session is None or not session.is_open or not is_down(session.bridge):
         return ""

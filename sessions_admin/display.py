@@ -1,4 +1,4 @@
-"""What a table cell shows: a status with its dot, an age, a phone number, a moment, folded JSON."""
+"""The contents of table cells: a status with its dot, an age, a phone number, a moment, folded JSON."""
 
 import json
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def dot(tone: str, word: object) -> SafeString:
 
 
 def several(words: Sequence[object]) -> SafeString:
-    """Beside each other, or below where there is no room."""
+    """Put words side by side, or one below the other when there is no room."""
     return format_html('<span class="ld-words">{}</span>', format_html_join("", "<span>{}</span>", zip(words)))
 
 
@@ -81,7 +81,7 @@ def phone(digits: str | None) -> str:
 
 
 def reason(code: str) -> str:
-    """A history row's reason: staff's own words, an end reason by its name, or what a bridge said, in words."""
+    """Return a history row's reason in words: the words of staff, an end reason's name, or the bridge's reason."""
     why, _colon, said = code.partition(": ")
     if why in EndReason.values:
         return f"{EndReason(why).label}: {_told(said)}" if said else str(EndReason(why).label)
@@ -94,7 +94,7 @@ def _told(code: str) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """Absolute, with its zone, for tables."""
+    """Return an absolute time with its zone, for tables."""
     return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S %Z") if value else "–"
 
 
@@ -103,7 +103,7 @@ def when(value: datetime | None) -> SafeString:
 
 
 def after(start: datetime, value: datetime | None) -> SafeString | str:
-    """How long after `start`, for the steps of one attempt; the full time is its title."""
+    """Return the time since `start`, for the steps of one attempt; the full time is its title."""
     if value is None:
         return "–"
     seconds = int((value - start).total_seconds())
@@ -111,14 +111,14 @@ def after(start: datetime, value: datetime | None) -> SafeString | str:
 
 
 def age(value: datetime | None) -> SafeString | str:
-    """Relative and short, for lists; the full time is its title."""
+    """Return a short relative time, for lists; the full time is its title."""
     if value is None:
         return "–"
     return format_html('<time class="ld-age" title="{}">{}</time>', moment(value), since(value))
 
 
 def since(value: datetime | None) -> str:
-    """How long ago, in words."""
+    """Say how long ago it was, in words."""
     return duration(max(0, int((timezone.now() - value).total_seconds()))) if value else "–"
 
 
@@ -139,5 +139,5 @@ def folded(value: object) -> SafeString:
 
 
 def number(text: object) -> SafeString:
-    """Digits under digits."""
+    """Align a number so that its digits stand under those of other rows."""
     return format_html('<span class="ld-number">{}</span>', text)

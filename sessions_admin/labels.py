@@ -1,4 +1,4 @@
-"""Words for what the record keeps as a code: what moved an account, what is wrong with a bridge, which job ran."""
+"""Words for codes in the record: the trigger of a change, the kind of an incident, the name of a job."""
 
 import re
 
@@ -10,7 +10,7 @@ from accounts.failures import Advice
 from accounts.jobs import schedules
 from accounts.models import Incident
 
-# What stands in a history row as its trigger. What is not here is shown as it is.
+# The triggers in history rows. A trigger that is not here is shown as it is.
 TRIGGERS: dict[str, str | Promise] = {
     "admin": _("started by staff"),
     "api": _("started through the API"),
@@ -39,7 +39,7 @@ TRIGGERS: dict[str, str | Promise] = {
     "cooldown_overridden": _("started in spite of the cooldown"),
 }
 
-# Every kind of incident: what it means for whoever is linked there, and what to do.
+# Each kind of incident has its meaning for the accounts that are linked there, and the advice on what to do.
 INCIDENTS: dict[str, Advice] = {
     Incident.Kind.DOWN: Advice(
         _("The bridge does not answer. Its accounts keep their status; nothing is counted against them."),
@@ -68,7 +68,7 @@ INCIDENTS: dict[str, Advice] = {
 }
 
 
-# What holds a lease and is no job: what a bridge has one of, and the place of those that fail.
+# The leases that are no jobs: those of each bridge, and the one for orders to bridges that fail.
 LEASES = {
     "bridge:N:starts": gettext_noop("bridge %(number)s: starts"),
     "bridge:N:others": gettext_noop("bridge %(number)s: other orders"),

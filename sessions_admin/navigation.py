@@ -83,7 +83,7 @@ GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
 ]
 
 
-# Where the group says the rest, or the queue has no Indonesian of its own (its pages take these words too).
+# Short titles under a group's name, and titles for the queue, which has no Indonesian (its pages use these too).
 TITLES: dict[type[Model], Any] = {
     BridgeOrder: _("Orders"),
     BridgeSecret: _("Secrets"),
@@ -110,7 +110,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def environment(request: HttpRequest) -> tuple[str, str] | None:
-    """A label wherever a mistake is not yet an accident."""
+    """Label every environment except production."""
     return None if settings.ENVIRONMENT == "production" else (gettext(settings.ENVIRONMENT), "warning")
 
 

@@ -1,4 +1,4 @@
-"""Staff read the times of the admin in their own time zone; every other page is for somebody else."""
+"""Staff read the times of the admin in their own time zone; other pages are not for staff and stay as they are."""
 
 from collections.abc import Callable
 from zoneinfo import available_timezones
@@ -17,5 +17,5 @@ class StaffTimeZone:
         if not request.path.startswith("/admin/"):
             return self.get_response(request)
         name = getattr(request.user, "time_zone", None)
-        with timezone.override(name if name in NAMES else None):  # it may have been typed, or be gone
+        with timezone.override(name if name in NAMES else None):  # the name may be made up, or gone
             return self.get_response(request)

@@ -1,6 +1,6 @@
-"""What unfold says in our admin. It ships no Indonesian, and makemessages does not read .venv.
+"""Texts of unfold in our admin. It ships no Indonesian, and makemessages does not read .venv.
 
-Where Django has the same words they are not here, unless its Indonesian is wrong ("Filter navigation items").
+Texts that Django has too are not here, unless its Indonesian is wrong ("Filter navigation items").
 """
 
 from django.utils.translation import gettext_noop, ngettext_lazy
@@ -58,7 +58,7 @@ WORDS = [
         "Raw passwords are not stored, so there is no way to see this user’s password, but you can change the password "
         'using <a href="{}" class="text-primary-600 dark:text-primary-500">this form</a>.'
     ),
-    # With the line breaks of the template.
+    # The line breaks are those of the template.
     ngettext_lazy(
         "\n                Found %(counter)s result in %(time)s seconds\n            ",
         "\n                Found %(counter)s results in %(time)s seconds\n            ",

@@ -1,4 +1,4 @@
-"""What a user may see, by the rule of each model's admin."""
+"""The rows that a user may see, by the rule of each model's admin."""
 
 from typing import Any
 from urllib.parse import urlencode

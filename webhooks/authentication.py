@@ -1,4 +1,4 @@
-"""Who is calling: a bridge, known by its webhook signature or by its API key.
+"""Authentication of bridges, by webhook signature or by API key.
 
 Nothing is written before the signature holds. An unknown secret and a wrong signature are one and the same 401.
 """
@@ -67,17 +67,17 @@ class BridgeKey(BaseAuthentication):
 
 
 def bridge_of(request: Request) -> int:
-    """The primary key of the bridge that has proved itself."""
+    """Return the primary key of the authenticated bridge."""
     return cast(int, request.auth)
 
 
 def sign(secret: bytes, timestamp: str, body: bytes) -> bytes:
-    """Lower-case hex, as the bridge sends it."""
+    """Return the signature in lower-case hex, as the bridge sends it."""
     return hmac.new(secret, timestamp.encode() + body, hashlib.sha256).hexdigest().encode()
 
 
 def forget_secrets() -> None:
-    """Read them anew at the next request."""
+    """Drop the cached secrets; the next request reads them again."""
     _cache.clear()
 
 
@@ -89,7 +89,7 @@ def _known(request: Request, kind: BridgeSecret.Kind, given: bytes, expected: Ca
 
 
 def _match(kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
-    """The bridge whose secret fits. All are tried, so that the time tells nothing about which one it was."""
+    """Return the bridge whose secret fits. All are tried, so that the timing does not reveal which one it was."""
     found = None
     for bridge_id, secret in _secrets(kind):
         if hmac.compare_digest(expected(secret), given):
@@ -98,7 +98,7 @@ def _match(kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], by
 
 
 def _secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
-    """Raises DatabaseError when they cannot be read and none are known yet."""
+    """Return the bridges' secrets. Raises DatabaseError when they cannot be read and none are cached yet."""
     until, known = _cache.get(kind, (0.0, []))
     if until < time.monotonic():
         try:
@@ -125,7 +125,7 @@ def _read_secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
 
 
 def _timestamp(request: Request) -> str:
-    """Its text as sent, for it is signed as text."""
+    """Return X-Timestamp as the text that was sent, because that text is signed."""
     text = _header(request, "X-Timestamp")
     if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
         raise ApiError(401, "INVALID_TIMESTAMP", "X-Timestamp must be Unix seconds, in decimal digits.")

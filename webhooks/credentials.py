@@ -1,4 +1,4 @@
-"""Which credential a caller shows, and whose accounts it may have cleaned up.
+"""Credentials of bridges and operators, and the accounts that each may have cleaned up.
 
 A bridge shows its signature or its key, and acts on its own accounts; an operator's program shows a token, and acts on
 the accounts of the token's workspace.
@@ -18,7 +18,7 @@ SIGNATURE_HEADERS = ("X-HMAC-Signature", "X-Timestamp")
 
 
 class BridgeCredential(BaseAuthentication):
-    """Whoever signs is held to the signature: a wrong one beside a good key is a 401."""
+    """If a request has a signature, only that counts: a wrong signature beside a good key is a 401."""
 
     def authenticate(self, request: Request) -> tuple[Caller, int]:
         signed = any(name in request.headers for name in SIGNATURE_HEADERS)
@@ -29,9 +29,9 @@ class BridgeCredential(BaseAuthentication):
 
 
 class BridgeOrToken(BaseAuthentication):
-    """For what bridges and operators may both ask for: webhooks/credentials.py says for which accounts.
+    """For endpoints that bridges and operators may both call; the functions below say for which accounts.
 
-    A token is known by how it begins. One bridge's key in 262,144 begins so, too, and may come as X-API-Key.
+    A token is recognised by its prefix. One bridge key in 262,144 has the same prefix; it may come as X-API-Key.
     """
 
     def authenticate(self, request: Request) -> tuple[Caller, int | WorkspaceToken] | None:
@@ -44,14 +44,14 @@ class BridgeOrToken(BaseAuthentication):
 
 
 def all_accounts(request: Request) -> AccountQuerySet:
-    """Of the bridge, in all workspaces that it serves; of the token's workspace. Raises ApiError 403."""
+    """Return the accounts of the bridge in all its workspaces, or of the token's workspace. Raises ApiError 403."""
     if isinstance(request.auth, WorkspaceToken):
         return Account.objects.filter(workspace=admit(request, Scope.MANAGE).workspace)
     return cleanup.of_bridge(bridge_of(request))
 
 
 def accounts_in(request: Request, workspace_id: int) -> AccountQuerySet:
-    """As above, in one workspace. Raises ApiError 404 for one that is not theirs, or that is none."""
+    """As `all_accounts`, in one workspace. Raises ApiError 404 for one that is not theirs or does not exist."""
     if isinstance(request.auth, WorkspaceToken):
         return Account.objects.filter(workspace=admit(request, Scope.MANAGE, workspace_id).workspace)
     bridge = Bridge.objects.get(pk=bridge_of(request))

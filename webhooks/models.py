@@ -1,4 +1,4 @@
-"""The inbox: what bridges told us, and what became of it."""
+"""The inbox: the events of bridges, and the result of each."""
 
 from django.db import models
 from django.utils import timezone
@@ -25,7 +25,7 @@ class WebhookEvent(models.Model):
     payload = models.JSONField(_("data"))
     # X-Event-Id, stable over retries, where the bridge sends one.
     event_id = ExactCharField(_("event id"), max_length=64, null=True)
-    # Of timestamp and signature: the very same request again is a replay; a retry is signed anew.
+    # A hash of timestamp and signature: the very same request again is a replay; a retry is signed anew.
     replay_key = models.CharField(max_length=64, editable=False)
     boot = ExactCharField(_("bridge run"), max_length=64, blank=True, default="")
     sequence = models.PositiveBigIntegerField(_("sequence"), null=True)
@@ -33,7 +33,7 @@ class WebhookEvent(models.Model):
     reason = models.CharField(_("why ignored"), max_length=40, blank=True, default="")
     error = models.CharField(_("last problem"), max_length=300, blank=True, default="")
     attempts = models.PositiveSmallIntegerField(_("tries"), default=1)
-    # While received: whoever works on it is dead after this moment. While failed: not before it.
+    # While received: the process that works on it counts as dead after this. While failed: the earliest next try.
     due_at = models.DateTimeField(_("next try"), default=timezone.now)
     received_at = models.DateTimeField(_("received"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished"), null=True)
@@ -51,7 +51,7 @@ class WebhookEvent(models.Model):
         return f"{self.event} {self.pk}"
 
     def finish(self, why_ignored: str) -> None:
-        """Empty: it was applied. The caller holds the row's lock."""
+        """An empty `why_ignored` means that it was applied. The caller holds the row's lock."""
         self.state = self.State.IGNORED if why_ignored else self.State.APPLIED
         self.reason, self.error, self.finished_at = why_ignored, "", timezone.now()
         self.save(update_fields=["state", "reason", "error", "finished_at"])
@@ -63,7 +63,7 @@ class WebhookEvent(models.Model):
 
 
 class UnmatchedTraffic(models.Model):
-    """What moved nothing: one row with a count for each bridge, session id, event and reason."""
+    """Events that changed nothing: one row with a count for each bridge, session id, event and reason."""
 
     class Reason(models.TextChoices):
         UNKNOWN_SESSION = "unknown_session", _("unknown session")
@@ -94,7 +94,7 @@ class UnmatchedTraffic(models.Model):
 
 
 class StoredReport(models.Model):
-    """What a bridge reports besides events: kept as it came, moves nothing. The same again is counted."""
+    """A report of a bridge, other than an event. It is kept as it came and changes nothing; a repetition is counted."""
 
     class Kind(models.TextChoices):
         CHATS = "chats", _("chats of a session")
@@ -120,7 +120,7 @@ class StoredReport(models.Model):
 
 
 class UnsignedTraffic(models.Model):
-    """How often somebody sent what is not signed, by address. Nothing else of it is read or kept."""
+    """How many unsigned requests came from an address. Nothing else of them is read or kept."""
 
     source = models.CharField(_("from"), max_length=45, unique=True)  # the longest IPv6 address
     count = models.PositiveBigIntegerField(_("count"), default=1)

@@ -1,6 +1,6 @@
-"""What /api/schema/ says about the requests of bridges: a table from view and method to its description.
+"""The requests of bridges in /api/schema/: a table from view and method to its description.
 
-Beside the views and not on them: most of it is about the bridge at the other end (docs/bridge-api.md).
+The table stands beside the views: most of it is about the bridge at the other end (docs/bridge-api.md).
 """
 
 from typing import Any
@@ -275,7 +275,7 @@ class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
 
 class BridgeOrTokenScheme(CredentialScheme):  # type: ignore[no-untyped-call]
-    """Defines none of its own: each belongs to the class that it stands for."""
+    """It defines no scheme of its own: each scheme belongs to the class that it stands for."""
 
     target_class = "webhooks.credentials.BridgeOrToken"
     name: list[str] = []

@@ -1,4 +1,4 @@
-"""Which budget an event is charged to. The owner comes from the stored session, never from the body.
+"""Each event is charged to a budget. The budget's owner comes from the stored session, never from the body.
 
 The old portal allowed 100 webhooks a minute from an address: it dropped messages, and whole installations with them.
 """
@@ -12,14 +12,14 @@ from accounts.models import LinkSession, Workspace
 from api.http.rate_limit import Budget, spend
 from webhooks.events.handlers import LIFECYCLE, MESSAGES
 
-COUNTED_EVERY = 10  # seconds in which the number of open sessions is taken as known
+COUNTED_EVERY = 10  # seconds for which the number of open sessions is cached
 PER_OPEN_SESSION = 10  # lifecycle events: a restart brings two for each session, a flapping one some more
 
 
 def charge(session: LinkSession, event: str, *, sender_id: int) -> None:
     """Take one from the session's budget for this event. Raises ApiError 429.
 
-    `sender_id`: the bridge that signed it. It need not be the owner: messages of a former one are kept.
+    `sender_id` is the bridge that signed it. It need not be the owner: messages of a former owner are kept.
     """
     if not session.is_open:
         return charge_stray(sender_id)
@@ -36,7 +36,7 @@ def charge(session: LinkSession, event: str, *, sender_id: int) -> None:
 
 
 def charge_stray(bridge_id: int) -> None:
-    """An event of an ended or unknown session: the bridge's own affair, no workspace pays for it."""
+    """Charge an event of an ended or unknown session to its bridge: no workspace pays for it."""
     spend(Budget("strays", f"bridge {bridge_id}", settings.LINKDESK_LIMIT_OTHERS))
 
 
@@ -56,7 +56,7 @@ def _open_sessions(workspace_id: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _count_open(workspace_id: int, moment: int) -> int:
-    """`moment` makes the cache forget: the number is at most COUNTED_EVERY seconds old."""
+    """`moment` is part of the cache key, so the number is at most COUNTED_EVERY seconds old."""
     return LinkSession.objects.filter(account__workspace=workspace_id, ended_at__isnull=True).count()
 
 

@@ -1,4 +1,4 @@
-"""How long the inbox keeps what it holds, by state. What still waits for its turn is never deleted."""
+"""The inbox is pruned by age and state. An event that still waits for its turn is never deleted."""
 
 from django.conf import settings
 
@@ -10,7 +10,7 @@ State = WebhookEvent.State
 
 
 def run() -> dict[str, int]:
-    """Gives how many of each were deleted."""
+    """Delete old rows, and return how many of each kind."""
     return {
         "done": _events(State.APPLIED, State.IGNORED, days=settings.LINKDESK_KEEP_EVENTS_DAYS),
         "dead": _events(State.DEAD, days=settings.LINKDESK_KEEP_DEAD_DAYS),
@@ -20,12 +20,12 @@ def run() -> dict[str, int]:
 
 def _events(*states: State, days: int) -> int:
     before = limit(days)
-    # Finished long ago too: an old dead letter that was replayed yesterday is yesterday's.
+    # The end must be long ago too: an old dead letter that was replayed yesterday is yesterday's.
     return prune(older_than(WebhookEvent, "received_at", before).filter(state__in=states, finished_at__lt=before))
 
 
 def _unmatched() -> int:
-    """What moved nothing and is counted, with one row for each kind: so the tables are small."""
+    """Delete rows that only count, long after their last count. One row for each kind keeps the tables small."""
     before = limit(settings.LINKDESK_KEEP_UNMATCHED_DAYS)
     counted = (UnmatchedTraffic, UnsignedTraffic, StoredReport, RateLimitCount)
     return sum(prune(model.objects.filter(last_at__lt=before)) for model in counted)

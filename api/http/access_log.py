@@ -1,4 +1,4 @@
-"""Requests in the log: an id for each, and daphne's access log as lines like all others."""
+"""Each request has an id in the log, and daphne's access log is written as lines like all others."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestIdMiddleware:
-    """X-Request-Id as a proxy has set it, else one of our own; it is in each line of the log and in the answer."""
+    """Use the X-Request-Id that a proxy has set, else make one; it is in each line of the log and in the answer."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -32,13 +32,13 @@ class RequestIdMiddleware:
 
 
 def _given(request: HttpRequest) -> str | None:
-    """What anybody may send us is not written into the log unseen."""
+    """Return the id of the request if it is well-formed: anybody may send one, and it goes into the log."""
     value = request.headers.get("X-Request-Id", "")
     return value if _SANE.fullmatch(value) and redact(value) == value else None
 
 
 def install() -> None:
-    """Once per process, when the apps are ready: daphne writes its access log past `logging`, and has no hook."""
+    """Run once per process, when the apps are ready: daphne writes its access log past `logging`, without a hook."""
     AccessLogGenerator.write_entry = _write_entry
 
 

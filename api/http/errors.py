@@ -1,4 +1,4 @@
-"""One shape for every error of the API, and the codes that programs may rely on."""
+"""Every error of the API has one shape, with a code that programs may rely on."""
 
 import logging
 from typing import Any
@@ -69,7 +69,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def _challenge(known: ApiError, context: dict[str, Any]) -> str | None:
-    """What a 401 must name (RFC 9110, 11.6.1)."""
+    """Return the challenge that a 401 must name (RFC 9110, 11.6.1)."""
     if known.status_code != 401:
         return None
     challenge: str | None = context["view"].get_authenticate_header(context["request"])

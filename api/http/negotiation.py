@@ -1,4 +1,4 @@
-"""Which form an answer takes."""
+"""Content negotiation: the form of an answer."""
 
 from typing import Any
 

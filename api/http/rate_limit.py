@@ -1,7 +1,7 @@
 """Budgets: how many requests of a kind pass in a minute. Exact under any number of threads (`limits`, moving window).
 
-They live in Redis, and in the process when there is none. While Redis is down, signed requests are held to a budget of
-this process alone: a bridge must not lose events because of us. Logins are refused, for a guesser would be let through.
+They live in Redis, and in the process when no Redis is set. While Redis is down, signed requests use a budget of this
+process alone: a bridge must not lose events because of us. Logins are refused, as a guesser would be let through.
 """
 
 import logging
@@ -33,7 +33,7 @@ T = TypeVar("T")
 REDIS_PATIENCE = 0.5  # seconds for one answer
 VOUCHED_FOR = 300.0  # seconds in which an address that has shown a good credential is not refused
 VOUCHED_AT_MOST = 10_000  # addresses
-TRY_REDIS_AGAIN = 5.0  # seconds; waiting for a dead one in every request would make us as dead
+TRY_REDIS_AGAIN = 5.0  # seconds; waiting for a dead Redis in every request would stop us too
 
 _redis_down_until = 0.0
 _vouched: dict[str, float] = {}  # until when, by owner of the budget
@@ -42,7 +42,7 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True)
 class Budget:
-    """`name` is the class of requests and `owner` whose budget it is, such as "workspace 3"."""
+    """`name` is the class of requests, and `owner` has the budget, such as "workspace 3"."""
 
     name: str
     owner: str
@@ -66,7 +66,7 @@ def _refuse(budget: Budget, retry_after: int) -> NoReturn:
 
 
 def spend_or_refuse(budget: Budget) -> None:
-    """As `spend`, for what must not pass uncounted: 503 while Redis is down."""
+    """Do as `spend`, for requests that must not pass uncounted: 503 while Redis is down."""
     retry_after = _take_from_redis(budget) if settings.REDIS_URL else _take_here(budget)
     if isinstance(retry_after, _Down):
         raise ApiError(503, "LIMITER_DOWN", "This is not possible right now. Try again soon.", retry_after=10)
@@ -75,7 +75,7 @@ def spend_or_refuse(budget: Budget) -> None:
 
 
 def guarded(authenticate: Callable[[Any, Request], T]) -> Callable[[Any, Request], T]:
-    """Around an authentication: an address that keeps failing is refused before any work.
+    """Wrap an authentication: an address that keeps failing is refused before any work.
 
     Each kind of credential has a budget of its own, and an address that has lately shown a good one is not refused:
     a bridge whose cleanup has no token, or that stands behind one router with a guesser, keeps its webhooks.
@@ -100,7 +100,7 @@ def guarded(authenticate: Callable[[Any, Request], T]) -> Callable[[Any, Request
 
 
 def passes(budget: Budget) -> bool:
-    """Take one where nobody is to be told: False when none was left."""
+    """Take one without an error: False when none was left."""
     return _take(budget) is None
 
 
@@ -119,7 +119,7 @@ def _of_stranger(request: HttpRequest, *, kind: str) -> Budget | None:
 
 
 def network_of(address: str) -> str:
-    """The address, and of IPv6 its /64: one visitor has that many."""
+    """Return an IPv4 address, or the /64 of an IPv6 address: one visitor has that many."""
     try:
         return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
     except ValueError:
@@ -137,7 +137,7 @@ def _vouch(budget: Budget) -> None:
 
 
 def _is_in(address: str, networks: list[str]) -> bool:
-    """The networks were read at start; what a proxy or a test sends as an address need not be one."""
+    """The networks were checked at start; the text that a proxy or a test sends need not be an address."""
     try:
         known = ip_address(address)
     except ValueError:
@@ -153,7 +153,7 @@ _DOWN = _Down()
 
 
 def _take(budget: Budget) -> int | None:
-    """None: taken. Else the seconds until one is left."""
+    """Take one and return None, or return the seconds until one is left."""
     taken = _take_from_redis(budget) if settings.REDIS_URL else _DOWN
     return _take_here(budget) if isinstance(taken, _Down) else taken
 
@@ -175,7 +175,7 @@ def _ask_redis(work: Callable[[MovingWindowRateLimiter], T]) -> T | _Down:
 
 
 def _take_here(budget: Budget) -> int | None:
-    """In memory the library lets 101 of 100 through under 32 threads (measured); in Redis it is exact."""
+    """Take one in memory, where the library lets 101 of 100 pass under 32 threads (measured); in Redis it is exact."""
     with _one_at_a_time:
         return _take_from(_local(), budget)
 

@@ -1,4 +1,4 @@
-"""How large a body may be: known before anything reads it."""
+"""The size of a body is limited before anything reads it."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ class BodySizeMiddleware:
 
 
 def _length(request: HttpRequest) -> int:
-    """As declared; a chunked body has no length, and under ASGI it is there in whole before we are called."""
+    """Return the declared length; a chunked body has none, but under ASGI it is complete before we are called."""
     declared = request.META.get("CONTENT_LENGTH") or ""
     if declared.isascii() and declared.isdigit():
         return int(declared[:19])  # still far too large, and int() refuses thousands of digits

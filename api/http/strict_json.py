@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: what two parsers could read differently is refused."""
+"""JSON from outside is read strictly: a text that two parsers could read differently is refused."""
 
 import json
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ MAX_VALUES = 250_000
 
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The object in `raw`. Raises ApiError 400 with a code: INVALID_JSON, or what exactly is wrong with it."""
-    # At most: a comma may stand in a text. Counted first, for making the values is what takes the time.
+    # An upper bound, as a comma may stand in a text. It is counted first, because building the values takes the time.
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_VALUES:
         raise ApiError(400, "TOO_MANY_VALUES", f"The body has more than {MAX_VALUES} values.")
     try:
@@ -75,7 +75,7 @@ def _finite(text: str) -> float:
 
 
 def _bounded(text: str) -> int:
-    # Before int(): it is quadratic, and refuses more than 4,300 digits with an error of its own.
+    # The length is checked before int(), which is quadratic and refuses more than 4,300 digits with its own error.
     if len(text) > 20 or abs(int(text)) > MAX_INTEGER:
         raise ApiError(400, "NUMBER_OUT_OF_RANGE", "A number is too large.")
     return int(text)

@@ -1,4 +1,4 @@
-"""The engines there are, and the check that one is whole."""
+"""The available engines, and the check that an engine is complete."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import cast
 from bridge.engines.base import Engine
 from bridge.errors import ConfigurationError
 
-# By string: an engine's library is imported only where the engine is used.
+# Engines are named by string, so that an engine's library is imported only when the engine is used.
 ENGINES: Mapping[str, str] = {
     "simulated": "bridge.engines.simulated:SimulatedEngine",
 }
@@ -20,7 +20,7 @@ REQUIRED_METHODS = ("check_options", "start", "stop", "logout", "pairing_code", 
 def load_engine(
     name: str, data_dir: Path, *, environ: Mapping[str, str], engines: Mapping[str, str] = ENGINES
 ) -> Engine:
-    """Raises ConfigurationError: better at start than at the first person who scans."""
+    """Load an engine. Raises ConfigurationError at start, and not when the first person scans."""
     if name not in engines:
         raise ConfigurationError(f"unknown engine {name!r}: there is {', '.join(sorted(engines))}")
     module_name, _, class_name = engines[name].partition(":")

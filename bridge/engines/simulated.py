@@ -16,7 +16,7 @@ from bridge.sessions.directories import Claim, claim
 
 log = logging.getLogger("bridge.simulated")
 
-# Without 0, I, O and U, which people misread.
+# The letters are without 0, I, O and U, which people misread.
 CODE_LETTERS = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
 CODE_EXPIRES_IN = 180  # whatsapp-web.js asks for a new one after 180,000 ms
 
@@ -33,7 +33,7 @@ class Client:
         task.add_done_callback(self._ended)
 
     async def end(self) -> None:
-        """May be called by one of its own tasks."""
+        """End the client. One of its own tasks may call this."""
         others = self.tasks - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -87,7 +87,7 @@ class SimulatedEngine:
             held.release()
 
     async def pairing_code(self, session_id: str, *, phone_number: str) -> PairingCode:
-        """The person types it on that phone when they would have scanned: after `scan_after`."""
+        """The simulated person types it on that phone when they would have scanned: after `scan_after`."""
         self._client(session_id).phone.pairing_phone = phone_number
         letters = "".join(secrets.choice(CODE_LETTERS) for _ in range(8))
         return PairingCode(f"{letters[:4]}-{letters[4:]}", CODE_EXPIRES_IN)
@@ -107,7 +107,7 @@ class SimulatedEngine:
 
     async def _arrive(self, sent: SentMessage, *, recipient: str, sender: str, text: str) -> None:
         for session_id in list(self._clients):
-            client = self._clients.get(session_id)  # it may be stopped while another one is told
+            client = self._clients.get(session_id)  # it may be stopped while another client gets its message
             if client and client.phone.online_as == recipient:
                 await client.phone.receive(sent, sender=sender, text=text)
 
@@ -118,11 +118,11 @@ class SimulatedEngine:
         return client
 
     async def _live(self, session_id: str, *, client: Client) -> None:
-        """An expired phone leaves by itself; a stopped one was taken out by `stop`."""
+        """Run a client. An expired one is removed here; a stopped one was removed by `stop`."""
         try:
             await client.phone.live()
         except Exception as error:
-            # An unreadable login, a full disk. Told as a drop: it must not look well.
+            # The login may be unreadable, or the disk full. A disconnect is sent: the session must not look well.
             log.error("simulated phone broke session=%s error=%s", session_id, place_of(error))
             await client.phone.tell("session_disconnected", {"reason": "ENGINE_ERROR"})
         if self._clients.get(session_id) is client:

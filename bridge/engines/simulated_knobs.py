@@ -1,4 +1,4 @@
-"""The knobs of the simulated phone: from the environment for all, from "simulate" for one session."""
+"""The knobs of the simulated phone come from the environment for all, and from "simulate" for one session."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ PREFIX = "LINKDESK_SIM_"
 
 @dataclass(frozen=True)
 class Knobs:
-    """Times are seconds; negative: never."""
+    """Times are in seconds; a negative one means never."""
 
     scan_after: float = 8.0
     qr_every: float = 20.0  # as the library does (contract 1.3)
@@ -36,7 +36,7 @@ def from_environ(environ: Mapping[str, str]) -> Knobs:
     values: dict[str, Any] = {}
     for name, read in WORDS.items():
         word = environ.get(PREFIX + name.upper())
-        # LINKDESK_SIM_PHONE="" says something; any other empty variable is an unset one.
+        # LINKDESK_SIM_PHONE="" has a meaning; any other empty variable counts as unset.
         if word is None or (word == "" and name != "phone"):
             continue
         try:
@@ -50,7 +50,7 @@ def from_environ(environ: Mapping[str, str]) -> Knobs:
 
 
 def changed(knobs: Knobs, options: Mapping[str, object]) -> Knobs:
-    """`knobs` with the options over them. Raises EngineError for one that is unknown or of the wrong kind."""
+    """Return `knobs` changed by the options. Raises EngineError for one that is unknown or of the wrong type."""
     unknown = sorted(set(options) - set(KINDS))
     if unknown:
         raise EngineError(f"simulate: unknown {', '.join(unknown)}; there is {', '.join(sorted(KINDS))}")

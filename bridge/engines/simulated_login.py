@@ -1,4 +1,4 @@
-"""What a simulated phone keeps in the directory of its session."""
+"""The files of a simulated phone in the directory of its session."""
 
 import json
 import os
@@ -12,7 +12,7 @@ INBOX_LENGTH = 100  # a person looks at the last few; a load test sends millions
 
 @dataclass(frozen=True)
 class Login:
-    """What a linked device keeps on disk."""
+    """The login that a linked device keeps on disk."""
 
     phone: str
     device: int
@@ -39,7 +39,7 @@ class LoginFiles:
     def remove(self) -> None:
         for file in (self._login, self._crashed, self._inbox):
             file.unlink(missing_ok=True)
-            file.with_suffix(DRAFT).unlink(missing_ok=True)  # of a write that a kill broke off
+            file.with_suffix(DRAFT).unlink(missing_ok=True)  # left by a write that a kill broke off
 
     def first_crash(self) -> bool:
         """True once per login: a supervisor would otherwise restart a bridge that crashes for ever."""
@@ -50,15 +50,15 @@ class LoginFiles:
         return True
 
     def show(self, message: Mapping[str, object]) -> None:
-        """On the phone's screen, as it were: what it sent and got, for whoever looks."""
+        """Add a message to the phone's "screen", a file of the messages it sent and got, for people to read."""
         lines = self._inbox.read_text().splitlines() if self._inbox.exists() else []
         lines.append(json.dumps(message, ensure_ascii=False))
         _replace(self._inbox, "\n".join(lines[-INBOX_LENGTH:]) + "\n", durable=False)
 
 
 def move_old_logins(root: Path) -> None:
-    """They once lay side by side: ID.json, ID.crashed. Killed in between, the next start goes on. One that is there
-    again was written by an old version since, and is the newer."""
+    """Old versions kept logins side by side: ID.json, ID.crashed. After a kill in between, the next start goes on. A
+    login that is there again was written by an old version since, and is the newer one."""
     for suffix, name in ((".json", "login.json"), (".crashed", "crashed")):
         for old in root.glob(f"*{suffix}"):
             (root / old.stem).mkdir(exist_ok=True, mode=0o700)
@@ -66,7 +66,7 @@ def move_old_logins(root: Path) -> None:
 
 
 def _replace(path: Path, text: str, *, durable: bool) -> None:
-    """Whole or not at all: the process may be killed at any line."""
+    """Write the file whole or not at all: the process may be killed at any line."""
     draft = path.with_suffix(DRAFT)
     with draft.open("w") as file:
         file.write(text)

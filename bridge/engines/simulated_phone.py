@@ -1,4 +1,4 @@
-"""One simulated phone and its life: codes, scan, ready, and what goes wrong when it is told to."""
+"""The life of one simulated phone: codes, scan, ready, and the failures that its knobs ask for."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ ACTION_SECONDS = 2.0  # how long the person takes to confirm the passkey
 QR_EXPIRES_IN = 60  # contract 1.3
 
 # (ack_level, status, event sent in addition). The status words are one step behind WhatsApp's meaning, as
-# on the reference bridge: whoever reads them trusts ack_level (contract 1.3).
+# on the reference bridge, so readers trust ack_level (contract 1.3).
 ACKS: tuple[tuple[int, str, str | None], ...] = (
     (1, "pending", None),
     (2, "sent", None),
@@ -32,19 +32,19 @@ def derived_phone(account_id: int | str) -> str:
 
 
 def new_code() -> str:
-    """Like WhatsApp's: a reference and three keys. 245 characters."""
+    """Return a code like WhatsApp's: a reference and three keys, 245 characters."""
     parts = [base64.b64encode(secrets.token_bytes(size)).decode() for size in (80, 32, 32, 32)]
     return "2@" + ",".join(parts)
 
 
 def drawn(code: str) -> str:
-    """A PNG data URL. A fixed mask and the lowest correction make it five times as fast to draw."""
+    """Return a PNG data URL. A fixed mask and the lowest correction make it five times as fast to draw."""
     qr = segno.make(code, error="l", boost_error=False, mask=2, micro=False)
     return str(qr.png_data_uri(scale=4, border=4))
 
 
 async def pause(seconds: float) -> None:
-    """Negative: for ever."""
+    """Sleep; for ever when `seconds` is negative."""
     if seconds < 0:
         await asyncio.Event().wait()
     await asyncio.sleep(seconds)
@@ -71,7 +71,7 @@ class SimulatedPhone:
         await pause(-1)
 
     async def crash(self) -> None:
-        """As kill -9: nothing is flushed, nobody is told."""
+        """End the process as kill -9 does: nothing is flushed, and no event is sent."""
         await asyncio.sleep(self.knobs.crash_after)
         if self._files.first_crash():
             os._exit(137)
@@ -81,7 +81,7 @@ class SimulatedPhone:
             await self._emit(event, data)
 
     async def _link(self) -> Login | None:
-        """None when nobody scanned in time. `live` says authenticated; with `shuffle` this does, too early
+        """Return None when nobody scanned in time. `live` says authenticated; with `shuffle` this does, too early
         for the last code, as on the reference bridge (contract 1.2)."""
         try:
             async with asyncio.timeout(self.knobs.expire_after if self.knobs.expire_after >= 0 else None):
@@ -148,8 +148,8 @@ class SimulatedPhone:
         self.online_as = None
         reason = self.knobs.disconnect_reason
         await self.tell("session_disconnected", {"reason": reason} if reason else {})
-        # No session_reconnected: on the reference bridge it does not mean connected (contract 0.4), and
-        # what does is the ready that follows here.
+        # No session_reconnected is sent: on the reference bridge it does not mean connected (contract 0.4). The
+        # ready that follows here does.
         await pause(self.knobs.reconnect_after)
         await self._authenticate(login)
         await self._become_ready(login)

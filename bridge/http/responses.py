@@ -1,4 +1,4 @@
-"""A session as the API shows it: three shapes, all the reference bridge's (contract 2)."""
+"""The API shows a session in three shapes, all of them the reference bridge's (contract 2)."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def status(session: Session) -> dict[str, Any]:
 
 
 def metadata(session: Session) -> dict[str, Any]:
-    """Absent rather than null, as there. The code is here only while it can be scanned."""
+    """Null fields are left out, as on the reference bridge. The code is included only while it can be scanned."""
     fields = {
         "workspaceId": session.workspace_id,
         "accountId": session.account_id,

@@ -1,4 +1,4 @@
-"""The HTTP API: what the portal orders (contract 2 and 5.1)."""
+"""The HTTP API takes the portal's orders (contract 2 and 5.1)."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ async def json_object(request: web.Request) -> Body:
     raw = await request.read()
     try:
         body = json.loads(raw)
-        # A lone surrogate parses, and would break only when it is stored or sent.
+        # A lone surrogate can be parsed, but fails later, when it is stored or sent.
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise RefusedError(400, "Malformed JSON") from None
@@ -167,7 +167,7 @@ async def start_session(request: web.Request) -> web.Response:
 
 
 async def reconnect_session(request: web.Request) -> web.Response:
-    """One that is down gets a new client; one that runs is left alone; an unknown one is started."""
+    """A session that is down gets a new client, a running one is left alone, and an unknown one is started."""
     session_id = request.match_info["session_id"]
     known = request.app[REGISTRY].known(session_id)
     return await started(request, known or wanted_session(request[BODY], session_id=session_id, options={}))

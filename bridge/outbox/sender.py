@@ -1,4 +1,4 @@
-"""Sends what the outbox holds: in order within a session, sessions side by side."""
+"""Sends the letters of the outbox: in order within a session, and sessions in parallel."""
 
 import asyncio
 import logging
@@ -26,19 +26,19 @@ LONGEST_WAIT = 60.0
 # A proxy's mistaken Retry-After of a year must not hold a session's events until they die.
 LONGEST_RETRY_AFTER = 3600.0
 RETRIED_4XX = frozenset({408, 425, 429})
-# `outbox retry` writes to the file from another process: nothing else tells us.
+# `outbox retry` writes to the file from another process, so the file must be polled.
 LOOK_EVERY = 2.0
-# Only the spread matters, not that nobody can guess it; SystemRandom needs no seed to worry about.
+# Only the spread matters, not secrecy; SystemRandom is used because it needs no seed.
 JITTER = random.SystemRandom()
 
 
 def backoff(attempts: int, *, base: float) -> float:
-    """Seconds before the next try: base, doubled each time, spread by half so that sessions do not march."""
+    """Return the seconds to the next try: base, doubled each time, and spread by half so that sessions drift apart."""
     return min(LONGEST_WAIT, base * 2.0 ** min(attempts, 10) * JITTER.uniform(0.5, 1.5))
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds asked for by Retry-After (a number or an HTTP date); 0 when absent or not understood."""
+    """Return the seconds that Retry-After asks for (a number or an HTTP date); 0 when absent or not understood."""
     value = headers.get("Retry-After", "").strip()
     if not value:
         return 0.0
@@ -50,7 +50,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 class Sender:
-    """One task per session that has something to send; it ends when the session has nothing left."""
+    """Runs one task for each session with letters to send; the task ends when no letter is left."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -72,7 +72,7 @@ class Sender:
         self._look = asyncio.create_task(self._look_for_work())
 
     async def stop(self, *, grace: float) -> None:
-        """What is on its way may arrive within `grace` seconds; the rest waits on disk."""
+        """POSTs that are under way may finish within `grace` seconds; the rest waits on disk."""
         self._stopping = True
         if self._look:
             self._look.cancel()
@@ -86,7 +86,7 @@ class Sender:
         await self._http.close()
 
     def nudge(self, session_id: str) -> None:
-        """There is something new in this session's line."""
+        """Send this session's letters: there is a new one."""
         self._nudged.add(session_id)
         if session_id not in self._workers and not self._stopping:
             task = asyncio.create_task(self._work(session_id))
@@ -106,22 +106,22 @@ class Sender:
             while not self._stopping and await self._send_next(session_id):
                 pass
         except Exception as error:
-            # A full disk, for instance. The letter is still there and the next look finds it.
+            # The disk may be full, for instance. The letter is still stored, and the next poll finds it.
             log.error("delivery stopped session=%s error=%s", session_id, place_of(error))
         finally:
             del self._workers[session_id]
 
     async def _send_next(self, session_id: str) -> bool:
-        """False when the line is empty. A nudge may come while we look, and its sender sees a worker here
-        and leaves it to us: then look again."""
+        """Return False when the session has no letter left. A nudge that comes while we look finds this worker and
+        starts no other, so we look again."""
         self._nudged.discard(session_id)
         letter = await self._database.run(partial(store.head, session_id=session_id))
         if letter is None:
             return session_id in self._nudged
         wait = letter.next_try_at - time.time()
-        # Nobody waits longer than that: the clock was set back, and what was due an hour ago by the one before is due.
+        # A longer wait only means that the clock was set back: the letter is due.
         if 0 < wait <= LONGEST_RETRY_AFTER:
-            # In slices: a newer code may replace the one we wait for, a stop may come.
+            # The wait is cut into slices: a newer code may replace this one, or a stop may come.
             await asyncio.sleep(min(wait, LOOK_EVERY))
             return True
         async with self._slots:
@@ -148,7 +148,7 @@ class Sender:
         elif status >= 500 or status in RETRIED_4XX:
             await self._retry(letter, error=f"HTTP {status}", asked=asked)
         else:
-            # Also 3xx: following one turns the POST into a GET that succeeds and loses the event (contract 1.2).
+            # A 3xx counts too: following it turns the POST into a GET that succeeds and loses the event (contract 1.2).
             await self._bury(letter, error=f"HTTP {status}")
 
     async def _post(self, letter: Letter) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""Webhooks on disk: written before anything is sent, removed when the portal has taken them.
+"""Webhooks are stored on disk before anything is sent, and removed when the portal has taken them.
 
 Every function works on a connection inside the caller's transaction.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 KEEP_SECONDS = 24 * 60 * 60  # contract 5.1
 
-# A code replaces the one before it, which the phone no longer takes; and a portal that was away for an hour
-# needs the newest one, not 180 stale ones in front of it. The dead ones go too: sent again by hand, they
-# would put a code on the page that nobody can scan.
+# A code replaces the one before it, which the phone no longer accepts; and a portal that was away for an hour
+# needs the newest code, not 180 stale ones first. Dead letters with codes are removed too: sent again by hand,
+# they would put a code on the page that nobody can scan.
 REPLACING = frozenset({"qr_code_generated", "pairing_code_generated"})
 
 
@@ -39,7 +39,7 @@ COLUMNS = "id, event_id, boot, session_id, event, body, created_at, give_up_at, 
 
 
 def compact_json(value: object) -> bytes:
-    """As JSON.stringify: no spaces, raw UTF-8, a lone surrogate escaped."""
+    """Encode as JSON.stringify does: no spaces, raw UTF-8, a lone surrogate escaped."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     try:
         return text.encode()
@@ -61,7 +61,7 @@ def put(connection: sqlite3.Connection, event: str, *, data: Mapping[str, object
 
 
 def drop_codes(connection: sqlite3.Connection, session_id: str) -> None:
-    """A stopped session's codes lead nowhere; its other events are still true and stay."""
+    """Delete the codes of a stopped session, which are useless; its other events are still true and stay."""
     for event in REPLACING:
         drop(connection, session_id, event=event)
 
@@ -80,7 +80,7 @@ def waiting_sessions(connection: sqlite3.Connection) -> list[str]:
 
 
 def head(connection: sqlite3.Connection, session_id: str) -> Letter | None:
-    """The oldest that waits: the only one of its session that may be sent."""
+    """Return the oldest waiting letter, the only one of its session that may be sent."""
     row = connection.execute(
         f"SELECT {COLUMNS} FROM outbox WHERE session_id = ? AND dead_at IS NULL ORDER BY id LIMIT 1",  # noqa: S608  # text of ours alone
         (session_id,),
@@ -112,7 +112,7 @@ def dead_letters(connection: sqlite3.Connection) -> list[Letter]:
 
 
 def revive(connection: sqlite3.Connection, sequences: Sequence[int] | None = None) -> int:
-    """Dead letters wait again, for another 24 h, at their old place in line. None: all of them."""
+    """Let dead letters wait again, for another 24 h, at their old place in the order; None means all of them."""
     if sequences is None:
         sequences = [letter.sequence for letter in dead_letters(connection)]
     give_up_at = time.time() + KEEP_SECONDS
@@ -127,14 +127,14 @@ def revive(connection: sqlite3.Connection, sequences: Sequence[int] | None = Non
 
 
 def drop_dead(connection: sqlite3.Connection, sequence: int) -> Letter | None:
-    """The dead letter that is gone for good; None when there is none of this number."""
+    """Delete a dead letter for good and return it; None when there is none with this number."""
     query = f"DELETE FROM outbox WHERE id = ? AND dead_at IS NOT NULL RETURNING {COLUMNS}"  # noqa: S608  # text of ours alone
     row = connection.execute(query, (sequence,)).fetchone()
     return Letter(*row) if row else None
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
-    # Two counts over two small indexes: a scan would read every body.
+    # Two counts use two small indexes; a scan of the table would read every body.
     queries = {
         "waiting": "SELECT count(*) FROM outbox WHERE dead_at IS NULL",
         "dead": "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL",
@@ -143,7 +143,7 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def due(connection: sqlite3.Connection, before: float) -> int:
-    """Sessions whose line moves before then. One that waits for a portal that is away does not."""
+    """Count the sessions whose next letter is due by then. A letter that waits for an absent portal is not due."""
     query = (
         "SELECT count(*) FROM (SELECT next_try_at, min(id) FROM outbox WHERE dead_at IS NULL GROUP BY session_id)"
         " WHERE next_try_at <= ?"

@@ -1,6 +1,6 @@
 """Each session's login in a directory of its own, `<data dir>/<engine>/<session id>`, used by one process at a time.
 
-The data directory has a lock too. This one is for what that cannot see: two data directories that share their
+The data directory has a lock too. This one is for cases which that cannot see: two data directories that share their
 logins (a network disk, a link), and a directory that was copied while its client ran.
 """
 
@@ -17,7 +17,7 @@ LOCK = "lock"
 
 
 def claim(path: Path) -> "Claim":
-    """Made when it is not there. Raises EngineError: in use, a copy of one in use, or not to be written to."""
+    """Claim a directory, and make it if needed. Raises EngineError: in use, a copy of one in use, or not writable."""
     try:
         while True:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -33,8 +33,8 @@ def claim(path: Path) -> "Claim":
 
 
 def has_login(path: Path) -> bool:
-    """Whether anything but a lock is there. What cannot be read counts: `claim` says what is wrong with it, and
-    one of them must not keep all others from starting."""
+    """Whether anything but a lock is there. An unreadable directory counts: `claim` says what is wrong with it, and
+    it must not keep all others from starting."""
     try:
         return any(entry.name != LOCK for entry in path.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -44,7 +44,7 @@ def has_login(path: Path) -> bool:
 
 
 def _try_claim(path: Path) -> "Claim | None":
-    """None when its last owner took the directory away this moment: a lock on what is gone keeps nobody out."""
+    """Return None when the last owner has just removed the directory: a lock on a removed file keeps nobody out."""
     try:
         lock = (path / LOCK).open("a+")
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def _try_claim(path: Path) -> "Claim | None":
 
 
 class Claim:
-    """Held until `release`, or until the process ends, however it ends."""
+    """A claim is held until `release`, or until the process ends, however it ends."""
 
     def __init__(self, path: Path, lock: IO[str]) -> None:
         self.path = path
@@ -75,8 +75,8 @@ class Claim:
             return False
 
     def refuse_copy(self) -> None:
-        """The lock's text names its owner and its own inode, and is emptied by an orderly release: a text with
-        another inode was copied along from a directory in use, whose client may run still."""
+        """The lock's text names its owner and its own inode, and an orderly release empties it: a text with another
+        inode was copied with a directory in use, whose client may still run."""
         self._lock.seek(0)
         owner, _, inode = self._lock.read().rpartition(" ")
         if owner and inode != self._inode():
@@ -93,14 +93,14 @@ class Claim:
         self._lock.flush()
 
     def release(self) -> None:
-        """A directory that never got a login goes."""
+        """Release the claim, and remove a directory that never got a login."""
         if self._lock.closed:
             return
-        # Somebody may have taken the directory away, or claim it between the two removals.
+        # Another process may have removed the directory, or claim it between the two removals.
         with self._lock, contextlib.suppress(OSError):
             self._lock.truncate(0)
             if self.is_in_place() and not has_login(self.path):
-                (self.path / LOCK).unlink()  # whoever opened it meanwhile sees that it is gone
+                (self.path / LOCK).unlink()  # a process that opened it meanwhile sees that it is gone
                 self.path.rmdir()
 
     def _inode(self) -> str:

@@ -1,4 +1,4 @@
-"""What an event says about its session."""
+"""The effect of each event on the state of its session."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,9 +9,9 @@ from bridge.sessions.stored import Session
 Data = Mapping[str, object]
 
 LOGGED_IN = frozenset({"authenticated", "connected"})
-# The client runs and is not connected: a start or reconnect brings up a new one.
+# In these states the client runs and is not connected: a start or reconnect makes a new client.
 DOWN = frozenset({"disconnected", "error"})
-# The bridge has given the session up and forgets it.
+# After these events the bridge has given the session up and forgets it.
 FINAL = frozenset({"session_expired"})
 
 
@@ -23,7 +23,7 @@ def apply(session: Session, event: str, *, data: Data) -> None:
 
 
 def _qr(session: Session, data: Data) -> None:
-    # A code that comes after the login moves nothing back: the reference bridge sends such ones (contract 1.2).
+    # A code after the login does not change the status: the reference bridge sends some late (contract 1.2).
     if session.status in LOGGED_IN:
         return
     session.status = "qr_scanning"

@@ -1,4 +1,4 @@
-"""What may name a session. All raise ValueError with words for the caller."""
+"""Checks of the ids that name a session. All raise ValueError with words for the caller."""
 
 import re
 
@@ -7,7 +7,7 @@ PHONE = re.compile(r"[0-9]{8,15}", re.ASCII)
 
 
 def session_id_of(value: object) -> str:
-    """Also keeps paths apart: engines name their files by it."""
+    """Check a session id. This also keeps paths safe, because engines name their files by it."""
     if isinstance(value, str) and SESSION_ID.fullmatch(value):
         return value
     raise ValueError("session_id must be 1 to 191 letters, digits, _ or -")
@@ -18,7 +18,7 @@ def workspace_id_of(value: object) -> int | str:
 
 
 def account_id_of(value: object) -> int | str:
-    """Without it a restart could not say whose session it restores: this lost whole installations."""
+    """Check an account id. Without it a restart cannot say whose session it restores: this lost whole installations."""
     return _id(value, "account_id is required: a session that nobody owns cannot be restored")
 
 

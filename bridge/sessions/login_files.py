@@ -1,4 +1,4 @@
-"""Session logins as files: listed, backed up, moved to another machine."""
+"""Session logins are files, which can be listed, backed up, and moved to another machine."""
 
 import io
 import json
@@ -23,12 +23,12 @@ from bridge.sessions.stored import Session
 ABOUT = "session.json"
 LOGIN = "login"
 LARGEST_ABOUT = 2**20
-# A session's row, but for what the next client says anew.
+# The columns of a session's row, without those that the next client reports anew.
 KEPT = ("workspace_id", "account_id", "options", "phone_number", "logged_in", "created_at")
 
 
 def list_sessions(data_dir: Path, engine: str) -> list[str]:
-    """A line for each: id, `stopped` or who has it, whether the bridge starts it by itself. No phone numbers."""
+    """Return a line for each: id, `stopped` or its owner, whether the bridge starts it itself. No phone numbers."""
     paths = sorted(path for path in _logins(data_dir, engine).glob("[!.]*") if path.is_dir())
     rows = _stored(data_dir)
     return [
@@ -38,8 +38,8 @@ def list_sessions(data_dir: Path, engine: str) -> list[str]:
 
 
 def export_session(data_dir: Path, engine: str, session_id: str, *, file: Path) -> bool:
-    """True when this bridge would start it again by itself. Raises ConfigurationError: not here, in use, or the
-    file is there already."""
+    """Return True when this bridge would start it again by itself. Raises ConfigurationError: not here, in use, or
+    the file exists already."""
     path = _logins(data_dir, engine) / session_id
     if not SESSION_ID.fullmatch(session_id) or not path.is_dir():
         raise ConfigurationError(f"{session_id} has no login here")
@@ -59,7 +59,7 @@ def export_session(data_dir: Path, engine: str, session_id: str, *, file: Path) 
 
 
 def import_session(data_dir: Path, engine: str, *, file: Path) -> str:
-    """The id of the session. Raises ConfigurationError: not such a file, or the session is here already."""
+    """Return the id of the session. Raises ConfigurationError: not such a file, or the session is here already."""
     try:
         with tarfile.open(file) as tar:
             about = _about(tar)
@@ -78,7 +78,7 @@ def import_session(data_dir: Path, engine: str, *, file: Path) -> str:
 
 
 def _write_tar(file: Path, about: bytes, *, login: Path) -> None:
-    """Whole or not at all. For the owner's eyes only: whoever reads it can take over the account."""
+    """Write whole or not at all. Only the owner may read the file: its reader can take over the account."""
     with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
         try:
             with tarfile.open(fileobj=stream, mode="w") as tar:
@@ -113,7 +113,7 @@ def _row(session_id: str, kept: dict[str, Any]) -> Session:
 
 
 def _take_in(logins: Path, session_id: str, *, tar: tarfile.TarFile) -> None:
-    """Beside its place first: half a login must not be found there after a kill."""
+    """Unpack beside the final place first: after a kill there must not be half a login there."""
     draft = logins / f".import-{session_id}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
@@ -125,14 +125,14 @@ def _take_in(logins: Path, session_id: str, *, tar: tarfile.TarFile) -> None:
         with _held(path):
             if has_login(path):
                 raise ConfigurationError(f"{session_id} has a login here already")
-        # Who claims it between these lines makes it a directory that is not empty, and this fails.
+        # If another process claims it between these lines, the directory is not empty, and this fails.
         (draft / LOGIN).rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _to_disk(directory: Path) -> None:
-    """The file may be deleted as soon as we have said that the session is here."""
+    """Sync to disk: the exported file may be deleted as soon as we have said that the session is here."""
     for path in (directory, *directory.rglob("*")):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -142,7 +142,7 @@ def _to_disk(directory: Path) -> None:
 
 
 def _stored(data_dir: Path) -> dict[str, Session]:
-    """Also while the bridge runs: SQLite has many readers."""
+    """Load the stored sessions. The bridge may run meanwhile: SQLite has many readers."""
     if not (data_dir / FILE_NAME).exists():
         return {}
     database = Database(data_dir)

@@ -1,4 +1,4 @@
-"""The sessions that run: one client per session id, whatever is asked at once."""
+"""The running sessions: one client per session id, however many requests come at once."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ RETRY_AFTER = 10  # seconds, after which a supervisor has started the next proce
 
 
 class Registry:
-    """`logins`: the folder of the sessions' directories."""
+    """The running sessions. `logins` is the folder of their directories."""
 
     def __init__(
         self, database: Database, engine: Engine, *, sender: Sender, boot: str, capacity: int, logins: Path
@@ -39,9 +39,9 @@ class Registry:
         self._running: dict[str, Session] = {}
         # A lock lives as long as someone holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # Counts what happens to sessions: which was first is what matters, and wall clocks jump.
+        # This counts changes of sessions: only their order matters, and wall clocks jump.
         self._clock = 0
-        # What went, and when, while the portal's word on an earlier moment is still awaited or acted on.
+        # The sessions that ended, and when; kept while a portal's answer about an earlier moment is awaited or applied.
         self._gone: dict[str, int] = {}
         self._moments = 0
         self.draining = False
@@ -60,7 +60,7 @@ class Registry:
 
     @contextmanager
     def moment(self) -> Iterator[int]:
-        """Now, for as long as the block acts on what the portal said about it: see `restore`, `stop_untouched`."""
+        """Give the present moment to a block that applies a portal's answer about it (`restore`, `stop_untouched`)."""
         self._moments += 1
         try:
             yield self._tick()
@@ -70,12 +70,12 @@ class Registry:
                 self._gone.clear()
 
     def expect(self, session: Session, *, status: str) -> None:
-        """One of the sessions that ran before: listed from now on, as `status` until its client comes (`restore`)."""
+        """List a session that ran before the start, with `status`, until its client comes (`restore`)."""
         session.status, session.waits, session.touched = status, True, self._tick()
         self._running[session.session_id] = session
 
     async def start(self, wanted: Session) -> Session:
-        """The session that runs: the one there is, a new client of one that is down or waits, or `wanted`, started."""
+        """Return the running session: as it is, with a new client if it was down or waiting, or `wanted`, started."""
         try:
             self.engine.check_options(wanted.options)
         except EngineError as error:
@@ -91,8 +91,8 @@ class Registry:
             return await self._start_or_forget(wanted if running is None else _anew(running))
 
     async def restore(self, session: Session, *, moment: int) -> bool:
-        """False when there is nothing to do: it runs, or went after the moment of which the portal speaks. Not
-        refused by the capacity: these are links that exist. Raises what the engine raises; the stored session
+        """Return False when there is nothing to do: it runs, or it ended after the moment of the portal's answer. The
+        capacity does not refuse it, because these links exist. Errors of the engine are raised; the stored session
         stays for the next start of the bridge."""
         async with self._lock(session.session_id):
             running = self._running.get(session.session_id)
@@ -110,13 +110,13 @@ class Registry:
         return True
 
     async def stop(self, session_id: str, *, logout: bool) -> tuple[bool, str | None]:
-        """(it ran, what went wrong). No event is sent, not even one that the client still emits. Raises RefusedError
-        for a log-out that failed: the device is still linked, so it must be asked for again."""
+        """Return whether it ran, and what went wrong. No event is sent, not even one that the client still emits.
+        Raises RefusedError when a log-out failed: the device is still linked, so it must be asked for again."""
         async with self._lock(session_id):
             return await self._stop(session_id, logout=logout)
 
     async def stop_untouched(self, session_id: str, *, moment: int) -> None:
-        """Unless it was started or said something after the moment of which the portal speaks."""
+        """Stop it, unless it was started or sent an event after the moment of the portal's answer."""
         async with self._lock(session_id):
             session = self._running.get(session_id)
             if session and session.touched <= moment:
@@ -125,7 +125,7 @@ class Registry:
     async def _stop(self, session_id: str, *, logout: bool) -> tuple[bool, str | None]:
         self._went(session_id)
         ran = self._running.pop(session_id, None) is not None
-        # Forgotten first: a kill after this line leaves at worst a login, which a second DELETE removes;
+        # The row is deleted first: a kill after this line leaves at worst a login, which a second DELETE removes;
         # the other way round a deleted session would show codes again.
         await self._database.run(partial(_forget, session_id=session_id))
         try:
@@ -172,7 +172,7 @@ class Registry:
             raise RefusedError(503, "Bridge is shutting down: ask again when it is back", retry_after=RETRY_AFTER)
 
     def _is_full_for(self, session_id: str) -> bool:
-        """Not for a login that is here: it can run nowhere else."""
+        """A bridge is never full for a login that is here, because it can run nowhere else."""
         return len(self._running) >= self.capacity and not directories.has_login(self._logins / session_id)
 
     def _tick(self) -> int:
@@ -201,7 +201,7 @@ class Registry:
         # The place is taken before the first await: starts of other ids count it against the capacity.
         self._running[session.session_id] = session
         session.status, session.waits, session.touched = "qr_scanning", False, self._tick()
-        # Of one that is down, or of one that expired this moment and has not left yet.
+        # This stops an old client that is down, or that has just expired and is not gone yet.
         await self.engine.stop(session.session_id)
         await self._database.run(partial(stored.save, session=session))
         spec = ClientSpec(session.session_id, session.account_id, session.options)
@@ -209,7 +209,7 @@ class Registry:
         log.info("started session=%s", session.session_id)
 
     async def _record(self, event: str, data: dict[str, object], *, session: Session) -> None:
-        """State and event in one transaction, then out. What a stopped or replaced client says is dropped."""
+        """Store state and event in one transaction, then send. Events of a stopped or replaced client are dropped."""
         if self._running.get(session.session_id) is not session:
             return
         session.touched = self._tick()
@@ -230,7 +230,7 @@ class Registry:
 
 
 def _anew(session: Session) -> Session:
-    """The same session for a new client: what the old client still says no longer finds it."""
+    """Copy the session for a new client, so that late events of the old client no longer reach it."""
     return Session(
         session_id=session.session_id,
         workspace_id=session.workspace_id,

@@ -1,8 +1,8 @@
-"""Bring back what should run: after a start first from the own disk, then what the portal misses; later what a
-heartbeat was answered with.
+"""Restores the sessions that should run: after a start those on the bridge's own disk, then those that the portal
+misses; later those in the answers to heartbeats.
 
-Only what has a login here. Without one a client would show codes, and the portal would take the link for logged out:
-from an empty or wrong data directory that would end every link there is.
+A session is restored only if its login is here. Without it a client would show codes, and the portal would take the
+link for logged out: an empty or wrong data directory would end every link.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class RestoreFailure:
 
 
 class Restorer:
-    """`logins`: the folder of the sessions' directories."""
+    """Restores sessions. `logins` is the folder of their directories."""
 
     def __init__(self, registry: Registry, portal: Portal, *, logins: Path) -> None:
         self._registry = registry
@@ -51,9 +51,9 @@ class Restorer:
         self._portal_is_there = asyncio.Event()
 
     async def expect_stored(self, database: Database) -> None:
-        """Before the HTTP port opens: the first list that the portal reads is complete."""
+        """Runs before the HTTP port opens, so that the first list that the portal reads is complete."""
         self._stored = await database.run(stored_sessions.load_all)
-        # Pairings first: somebody waits before a page for a code that the phone still takes.
+        # Pairings come first: a person waits at a page for a code that the phone still accepts.
         self._stored.sort(key=lambda session: session.logged_in)
         self._under_way = {session.session_id for session in self._stored}
         for session in self._stored:
@@ -63,7 +63,7 @@ class Restorer:
                 self._registry.expect(session, status="qr_scanning")
 
     async def run(self, *, base: float) -> None:
-        """Beside the requests: an order to start one that still waits goes first."""
+        """Runs beside the requests: an order to start a session that still waits goes first."""
         with self._registry.moment() as moment:
             stored = (self._restore_stored(session, moment=moment) for session in self._stored)
             await asyncio.gather(*stored, self._restore_listed(moment=moment, base=base))
@@ -90,7 +90,7 @@ class Restorer:
         await asyncio.gather(*(self._restore_item(item, moment=moment) for item in items))
 
     async def _list_when_there(self, *, base: float) -> list[dict[str, Any]]:
-        """Whoever was started first waits for the other, however long: the reference bridge gives up after
+        """Waits for the portal, however long, if the bridge was started first: the reference bridge gives up after
         3 s and runs empty until its next restart (contract 1.5)."""
         attempts = 0
         while True:
@@ -105,7 +105,7 @@ class Restorer:
         try:
             session_id = session_id_of(item.get("session_id"))
         except ValueError as error:
-            # Without a name nobody could be told which one it is.
+            # Without a session id the portal cannot be told which one failed.
             log.error("listed session not usable error=%s", error)
             return
         # The portal repeats itself every 30 s, and a long list takes longer than that.

@@ -1,4 +1,4 @@
-"""The sessions that should run, on disk. A row lives from the start of a session to its DELETE or expiry."""
+"""The sessions that should run are stored on disk. A row lives from the start of a session to its DELETE or expiry."""
 
 import json
 import sqlite3
@@ -11,7 +11,7 @@ Id = int | str
 
 @dataclass
 class Session:
-    """The upper half is stored; the lower half belongs to this run of the client."""
+    """The upper half of the fields is stored; the lower half belongs to this run of the client."""
 
     session_id: str
     workspace_id: Id
@@ -31,8 +31,8 @@ class Session:
     last_activity: str = field(default_factory=iso_now)
     platform: str | None = None
     extraction_method: str | None = None
-    touched: int = 0  # when it was last started or said something, by the registry's clock
-    waits: bool = False  # for its client, after a start of the bridge
+    touched: int = 0  # when it was last started or sent an event, by the registry's clock
+    waits: bool = False  # whether it waits for its client, after a start of the bridge
 
 
 def save(connection: sqlite3.Connection, session: Session) -> None:

@@ -26,7 +26,7 @@ REASON_LENGTH = Transition._meta.get_field("reason").max_length
 
 
 class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    # Its own field: people type spaces and dashes, which do not fit the column.
+    # The form has a field of its own: people type spaces and dashes, which do not fit the column.
     phone_number = forms.CharField(
         label=_("Phone number"),
         max_length=40,
@@ -102,13 +102,13 @@ class MoveForm(ReasonForm):
 
 
 def _offer(bridge: Bridge) -> str:
-    """Its name, and why it would get no new session: most of that speaks against a move as well."""
+    """Return the bridge's name, and why it would get no new session: most reasons also speak against a relocation."""
     why_not = ", ".join(choosing.why_not(bridge))
     return f"{bridge} ({why_not})" if why_not else str(bridge)
 
 
 class RenewForm(ReasonForm):
-    """With a tick for the risk, where one is taken. What turns risky after this is refused, not overridden."""
+    """The form asks to tick a risk, if there is one. A start that becomes risky later is refused, not overridden."""
 
     risk = forms.BooleanField(
         label=_("I know the risk"),
@@ -127,7 +127,7 @@ class RenewForm(ReasonForm):
 
 
 def risks_of_a_start(account: Account) -> list[str]:
-    """What staff risk who start now all the same, and how long to wait instead; nothing: a start is no risk."""
+    """Return the risks of a start now, each with how long to wait instead; an empty list means no risk."""
     waits = {"PAIRING_IN_PROGRESS": _finishing_for(account), "PAIRING_COOLDOWN": cooldown.cooldown_left(account)}
     advice = gettext("Without risk in %(time)s.")
     return [
@@ -138,11 +138,11 @@ def risks_of_a_start(account: Account) -> list[str]:
 
 
 def _finishing_for(account: Account) -> int:
-    """Seconds in which a new attempt would stand beside a fresh login; 0: it would not."""
+    """Return for how many seconds a new attempt would stand beside a fresh login; 0 when it would not."""
     session, status = account.current_session, Status(account.status)
     if session is None or not session.is_open or status == Status.CONNECTED:
         return 0
     deadline = session.deadline(status, account.status_changed_at)
-    if deadline is not None and deadline[0] <= timezone.now():  # it ends by the start itself
+    if deadline is not None and deadline[0] <= timezone.now():  # the start itself ends it
         return 0
     return attempts.seconds_left(account, session) if status == Status.AUTHENTICATED else cooldown.quiet_left(session)

@@ -1,4 +1,4 @@
-"""Accounts: find one, see what is wrong, set it right."""
+"""The admin of accounts: find one, see its problem, set it right."""
 
 from contextlib import suppress
 from typing import Any, cast
@@ -34,7 +34,7 @@ from sessions_admin.admin.filters import DeletedFilter
 from sessions_admin.pages.account import page_of
 from sessions_admin.visibility import page_of_row
 
-# By status; what is not here is always offered.
+# The statuses in which an action is offered; an action that is not here is always offered.
 OFFERED: dict[str, set[Status]] = {
     "renew_qr": set(Status) - {Status.CONNECTED},
     "send_test_message": {Status.CONNECTED},
@@ -87,7 +87,7 @@ class AccountAdmin(ModelAdmin):
         "deleted_at",
     ]
     change_form_outer_before_template = "sessions_admin/account_page.html"
-    actions_detail_hide_default = True  # who edited the form stands among the links of the page
+    actions_detail_hide_default = True  # the history of edits to the form is one of the page's links
     actions_detail = ["renew_qr", "invite", "send_test_message", "move", "force_reset"]
 
     # --- the list ---------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class AccountAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        with suppress(ValueError):  # with or without dashes, whatever the database keeps
+        with suppress(ValueError):  # a UUID is found with or without dashes, whatever the database keeps
             search_term = str(UUID(search_term.strip()))
         return super().get_search_results(request, queryset, search_term)
 
@@ -129,12 +129,12 @@ class AccountAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> list[str]:
         if obj is None:
             return self.readonly_fields
-        # WhatsApp told the number of a linked account; another one typed here would be a lie.
+        # WhatsApp told the number of a linked account; another one typed here would be wrong.
         linked = obj.status in {Status.CONNECTED, Status.DISCONNECTED} and obj.phone_number is not None
         return [*self.readonly_fields, "workspace", "provider_type", *(["phone_number"] if linked else [])]
 
     def get_fieldsets(self, request: HttpRequest, obj: Account | None = None) -> Any:
-        """A number that is shown and not typed is grouped, as everywhere."""
+        """A phone number that is only shown is written in groups of digits, as everywhere."""
         fieldsets = super().get_fieldsets(request, obj)
         fixed = "phone_number" in self.get_readonly_fields(request, obj)
         if obj is None or (self.has_change_permission(request, obj) and not fixed):
@@ -174,7 +174,7 @@ class AccountAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Account, form: AccountForm, change: bool) -> None:
         if change:
-            obj.touch(*form.changed_data)  # the label and the phone are on the screens of whoever watches
+            obj.touch(*form.changed_data)  # the label and the phone are on the pages of watchers
         else:
             super().save_model(request, obj, form, change)
 
@@ -186,7 +186,7 @@ class AccountAdmin(ModelAdmin):
         return account
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Those that make sense now. The domain decides whether one that was opened before still does."""
+        """Offer the actions that make sense now. For a dialog that was opened earlier the domain decides."""
         account = self.get_object(request, object_id)
         if account is None or account.deleted_at is not None:
             return []

@@ -70,25 +70,25 @@ DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
 class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """Where every list of ours begins. Scoping by workspace belongs into `get_queryset`, here and nowhere else."""
+    """The base of all our admins. Scoping by workspace belongs into `get_queryset`, here and nowhere else."""
 
     list_per_page = 50
-    # Where this model keeps a phone number, for searches such as "+62 811-1680-1641".
+    # The field with this model's phone number, for searches such as "+62 811-1680-1641".
     phone_lookup = ""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """What this user may see. Pages, searches, actions and the dashboard all start from here."""
+        """Return the rows that this user may see. Pages, searches, actions and the dashboard all start from here."""
         return cast(QuerySet[Any], super().get_queryset(request))
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
-        """The object, if this user sees it. Raises Http404."""
+        """Return the object, if this user may see it. Raises Http404."""
         found = self.get_object(request, unquote(object_id))
         if found is None:
             raise Http404
         return found
 
     def may(self, request: HttpRequest, codename: str) -> bool:
-        """Whether this user has a permission on this model. Whoever may not look may not act either."""
+        """Whether this user has a permission on this model. A user who may not view it may not act on it either."""
         label = f"{self.model._meta.app_label}.{codename}"
         return bool(request.user.has_perm(label) and self.has_view_permission(request))
 
@@ -96,7 +96,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
     def told(
         self, request: HttpRequest, refusals: type[Exception] | tuple[type[Exception], ...], said: str = ""
     ) -> Iterator[None]:
-        """Says `said` when what is tried has been done, or why it was refused. Without it, what is tried says it."""
+        """Show `said` after the block has succeeded, or the reason of a refusal. Without `said` the block shows it."""
         try:
             yield
         except refusals as refusal:
@@ -106,7 +106,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
                 self.message_user(request, said, messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Django looks the chosen rows up by whatever was sent: what cannot be a key of one would be a 500."""
+        """Answer a malformed key with a 400. Django looks the chosen rows up by any text, which would give a 500."""
         try:
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(key, None)
@@ -125,9 +125,9 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """For logs and for what only the domain writes: shown, never added, changed or deleted."""
+    """For logs and rows that only the domain writes: they are shown, and never added, changed or deleted."""
 
-    # These tables grow to millions: pages without counting.
+    # These tables grow to millions of rows, so their pages are not counted.
     paginator = InfinitePaginator
     show_full_result_count = False
 
@@ -152,7 +152,7 @@ def age_of(ordering: str, title: Any) -> Any:
 
 
 class CountedAdmin(ReadOnlyAdmin):
-    """For what is counted rather than kept."""
+    """For rows that count requests instead of keeping them."""
 
     ordering = ["-last_at"]
 
@@ -168,9 +168,9 @@ class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]
-    """What a dialog asks for. On GET it is unbound, and so never valid."""
+    """The form of a dialog. On GET it is unbound, and so never valid."""
 
-    # Unfold demands this hidden field; a POST is a POST without it.
+    # Unfold demands this hidden field; our POSTs do not need it.
     _form_submitted = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
 
 
@@ -212,14 +212,14 @@ def dialog_action(
 
 
 def done(request: HttpRequest, url: str) -> HttpResponse:
-    """Leave the dialog for `url`: htmx follows a header, everybody else a redirect."""
+    """Leave the dialog for `url`: htmx follows a header, other clients a redirect."""
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)
 
 
 def show_once(request: HttpRequest, *, title: str, note: str, secret: str, url: str) -> HttpResponse:
-    """Put a secret in place of the dialog's form. It is in this answer only: not in a message, cookie or session."""
+    """Show a secret in place of the dialog's form. It is in this answer only: not in a message, cookie or session."""
     context = {"title": title, "note": note, "secret": secret, "url": url}
     response = render(request, "sessions_admin/shown_once.html", context)
     whole_dialog = {"HX-Retarget": "#dialog", "HX-Reselect": "#dialog", "HX-Reswap": "outerHTML"}
@@ -229,5 +229,5 @@ def show_once(request: HttpRequest, *, title: str, note: str, secret: str, url: 
 
 
 def actor_of(request: HttpRequest) -> User:
-    """Who is at work. Only staff get as far as a page of the admin."""
+    """Return the user of the request. Only staff reach a page of the admin."""
     return cast(User, request.user)

@@ -40,9 +40,9 @@ class BridgeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
         }
 
     def clean_workspaces(self) -> QuerySet[Workspace]:
-        """A bridge sees nothing of a workspace that it does not serve: links left there would be nobody's."""
+        """Refuse to drop a workspace with open sessions there: the bridge would see nothing of it any more."""
         served: QuerySet[Workspace] = self.cleaned_data["workspaces"]
-        if self.instance.pk is None or not served:  # none named: all
+        if self.instance.pk is None or not served:  # when none is named, it serves all
             return served
         running = LinkSession.objects.filter(bridge=self.instance, ended_at__isnull=True)
         left = Workspace.objects.filter(accounts__sessions__in=running).exclude(pk__in=served)
@@ -54,7 +54,7 @@ class BridgeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
         return served
 
     def clean_capabilities(self) -> list[str]:
-        """An empty box means none. Anything but words would break what asks for one of them."""
+        """An empty box means none. Any value but a list of words would break the code that looks for one."""
         names: Any = self.cleaned_data["capabilities"] or []
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
             raise ValidationError(_('Write a list of words, such as ["logout"], or leave it empty.'))
@@ -92,7 +92,7 @@ class SecretList(TabularInline):
 
 
 class NewSecret(TabularInline):
-    """Write-only: who may neither view nor change rows gets none of them, only an empty line."""
+    """Write-only: a user who may neither view nor change rows gets none of them, only an empty line."""
 
     model = BridgeSecret
     form = NewSecretForm
@@ -148,7 +148,7 @@ class BridgeAdmin(ModelAdmin):
         return ", ".join(choosing.why_not(bridge)) or "–"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Bridge | None = None) -> list[str]:
-        """What a bridge says of itself is not typed over: its next heartbeat would put it back."""
+        """Fields that a bridge reports itself are read-only: its next heartbeat would put them back."""
         says_so = obj is not None and bridge_display.speaks_for_itself(obj)
         return ["capacity", "library", "version", "capabilities"] if says_so else []
 
@@ -160,7 +160,7 @@ class BridgeAdmin(ModelAdmin):
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
     def save_model(self, request: HttpRequest, obj: Bridge, form: BridgeForm, change: bool) -> None:
-        """Only what the form holds: what the bridge was heard to say since the row was read stands."""
+        """Save only the form's fields, so that the bridge's reports since the row was read are kept."""
         names = [name for name in form.cleaned_data if name != "workspaces"]
         obj.save(update_fields=names) if change else super().save_model(request, obj, form, change)
 

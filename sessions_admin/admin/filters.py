@@ -1,4 +1,4 @@
-"""Filters by whether something is over: a moment that is empty until then."""
+"""Filters by whether a row is over, which is a moment that is null until then."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy
 
 
 class OverFilter(admin.SimpleListFilter):
-    """What is over stays out of sight until somebody asks for it."""
+    """Rows that are over are hidden until somebody asks for them."""
 
     field: str
-    still: str | Promise  # the word for what is not over
+    still: str | Promise  # the word for rows that are not over
     over: str | Promise
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -25,7 +25,7 @@ class OverFilter(admin.SimpleListFilter):
         return queryset.filter(**{f"{self.field}__isnull": self.value() != "yes"})
 
     def choices(self, changelist: Any) -> Any:
-        """The word for what is not over in place of Django's "All"."""
+        """The first choice has the word for rows that are not over, in place of Django's "All"."""
         choices = list(super().choices(changelist))
         return [choices[0] | {"display": self.still}, *choices[1:]]
 
@@ -45,7 +45,7 @@ class SettledFilter(OverFilter):
 
 
 class ClosedFilter(admin.SimpleListFilter):
-    """The history of a bridge is worth seeing: all are listed, what is open first."""
+    """The history of a bridge is worth seeing, so all rows are listed, the open ones first."""
 
     title = gettext_lazy("state")
     parameter_name = "closed"

@@ -1,4 +1,4 @@
-"""What the desk saw of its bridges: incidents, their processes, and what each comparison found and did."""
+"""The admin of facts about bridges: incidents, their processes, and what each reconcile found and did."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ class BridgeProcessAdmin(ReadOnlyAdmin):
 
 
 def _figure(field: str, title: Any) -> Any:
-    """A column of digits under digits."""
+    """Make a column of numbers whose digits line up."""
 
     @admin.display(description=title, ordering=field)
     def show(run: ReconcileRun) -> SafeString:

@@ -1,4 +1,4 @@
-"""What bridges told us: the inbox, what moved nothing, requests that were refused, and the chat messages."""
+"""The admin of the inbox, of events that changed nothing, of refused requests, and of chat messages."""
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,7 @@ from webhooks.inbox import process
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 State = WebhookEvent.State
-# What a person is told who replays an event, by its state before and after.
+# The message to a person who replays an event, by its state before and after.
 WHY_NOT = {
     State.APPLIED: gettext_lazy("It was applied already, and an event is never applied twice."),
     State.IGNORED: gettext_lazy("It was looked at and moved nothing, for the reason given. There is nothing to mend."),
@@ -114,7 +114,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_display = ["message_id", "session", "from_me", "sender", "recipient", "type", "ack_level", "received"]
     list_select_related = ["session"]
     list_filter = ["from_me", "type", "has_media"]
-    # Not the text: chats are found by whose they are, and a table of millions is not read through.
+    # The text is not searched: chats are found by their people, and a table of millions is not read through.
     search_fields = [
         "message_id",
         "session__session_id",

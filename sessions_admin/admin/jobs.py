@@ -1,4 +1,4 @@
-"""What works in the background: who holds a job, when it last ran, and whether the workers answer."""
+"""The admin of background work: who holds a job, when it last ran, and whether the workers answer."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ class LeaseAdmin(ReadOnlyAdmin):
             return display.dot("bad", _("failed"))
         if not lease.holder:
             return display.dot("muted", _("at rest"))
-        # Whoever has it past its time is dead: the next one takes it over.
+        # A holder past its time counts as dead: the next one takes the lease over.
         return (
             display.dot("accent", _("at work")) if lease.until > timezone.now() else display.dot("wait", _("abandoned"))
         )

@@ -1,4 +1,4 @@
-"""Who may do what: users, groups, workspaces, and the tokens of the operator API."""
+"""The admin of permissions: users, groups, workspaces, and the tokens of the operator API."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -40,7 +40,7 @@ from sessions_admin.admin.base import (
 from sessions_admin.visibility import page_of_row
 
 admin.site.unregister(Group)
-# Whoever could set these could make a superuser of themselves.
+# A user who could set these could make themselves a superuser.
 POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
 SCOPES = {
     Scope.READ: gettext_lazy("read: see accounts and pairings"),
@@ -50,7 +50,7 @@ SCOPES = {
 
 
 class SuperusersOnly:
-    """For pages on which one could give oneself every right."""
+    """For pages on which a user could give themselves every permission."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
@@ -152,7 +152,7 @@ class WorkspaceAdmin(ModelAdmin):
         return bool(may_add and _scopes_to_give(request))
 
     def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> tuple[Any, ...]:
-        """Of the page and of the action. A bridge for which none is chosen any more would serve every customer."""
+        """The delete page and the action use this. Without its last workspace a bridge would serve every customer."""
         *found, protected = super().get_deleted_objects(objs, request)
         bridges = _serving_only([workspace.pk for workspace in objs])
         return *found, [*protected, *(_would_open(bridge) for bridge in bridges)]
@@ -213,7 +213,7 @@ class WorkspaceTokenAdmin(ReadOnlyAdmin):
 
 
 def _scopes_to_give(request: HttpRequest) -> list[tuple[Scope, Promise]]:
-    """A token must not be a way around the admin: nobody gives one more than they may do themselves."""
+    """A token must not be a way around the admin: users give it only scopes that they have themselves."""
     return [(scope, text) for scope, text in SCOPES.items() if request.user.has_perm(PERMISSIONS[scope])]
 
 

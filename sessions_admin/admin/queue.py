@@ -29,7 +29,7 @@ class FailureAdmin(SuperusersOnly, queue_admin.FailAdmin, ModelAdmin):  # type: 
 
 @admin.register(OrmQ)
 class OrmQAdmin(SuperusersOnly, queue_admin.QueueAdmin, ModelAdmin):  # type: ignore[misc]
-    search_fields = ["key"]  # what is queued is pickled
+    search_fields = ["key"]  # the task itself is pickled
 
     def has_add_permission(self, request: object) -> bool:
         return False

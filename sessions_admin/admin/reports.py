@@ -1,4 +1,4 @@
-"""What is kept, or only counted, and moves nothing: reports of bridges, and what came unsigned."""
+"""The admin of requests that change nothing: reports of bridges, and counts of unsigned requests."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString

@@ -1,4 +1,4 @@
-"""Link sessions, their moves to other bridges, the history of accounts, and invitations."""
+"""Link sessions, their relocations to other bridges, the history of accounts, and invitations."""
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse

@@ -1,4 +1,4 @@
-"""Which workspace an unknown session is adopted into: chosen by staff, prefilled with what its bridge says."""
+"""Staff choose the workspace into which an unknown session is adopted; the bridge's word for it is prefilled."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ class AdoptForm(DialogForm):
 
 
 class AdoptManyForm(forms.Form):
-    """One choice for each; none: it stays as it is."""
+    """The form has one choice for each session; a session without a choice stays as it is."""
 
     def __init__(self, strays: Sequence[StraySession], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,5 +59,5 @@ def _served(stray: StraySession) -> QuerySet[Workspace]:
 
 
 def _said(stray: StraySession, workspaces: Iterable[int]) -> int | None:
-    """The workspace that its bridge names, if there is such a one."""
+    """Return the workspace that its bridge names, if it exists."""
     return next((pk for pk in workspaces if str(pk) == stray.workspace_said), None)

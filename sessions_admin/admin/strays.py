@@ -23,7 +23,7 @@ from sessions_admin.visibility import page_of_row
 
 @admin.register(StraySession)
 class StraySessionAdmin(ReadOnlyAdmin):
-    # Few, and who selects all of them is told how many they are.
+    # These rows are few, and a user who selects all of them must see their number.
     paginator = Paginator
     list_display = ["session_id", "bridge", "phone", "said", "whose", "last"]
     list_select_related = ["bridge"]
@@ -44,7 +44,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
     actions_detail = ["adopt", "stop"]
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
-        """Those that wait, wait: only where others stand among them is it said of each."""
+        """Show the state only when settled rows are listed too; otherwise all of them wait."""
         return [*self.list_display, *(["state"] if SettledFilter.parameter_name in request.GET else [])]
 
     @admin.display(description=gettext_lazy("state"), ordering="settled_at")
@@ -108,9 +108,9 @@ class StraySessionAdmin(ReadOnlyAdmin):
 
     @admin.action(description=gettext_lazy("Adopt selected"), permissions=["settle"])
     def adopt_selected(self, request: HttpRequest, queryset: QuerySet[StraySession]) -> HttpResponse:
-        """The list posts here: first a page that asks where each belongs, then the same page with what became of it."""
+        """The list posts here: the first page asks where each session belongs, the second one shows the results."""
         is_confirmed = "confirmed" in request.POST
-        if is_confirmed:  # also those that the list leaves out by now, for somebody else has settled them meanwhile
+        if is_confirmed:  # this includes rows that somebody else has settled meanwhile, which the list leaves out
             queryset = self.get_queryset(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
         chosen = list(queryset.select_related("bridge")[: self.list_per_page])
         form = AdoptManyForm(chosen, request.POST if is_confirmed else None)
@@ -129,7 +129,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
         return render(request, "sessions_admin/adopt_selected.html", context)
 
     def _others(self, request: HttpRequest, chosen: list[StraySession]) -> str:
-        """Of all that were selected a page at a time is adopted; who takes it for all of them leaves links behind."""
+        """Say how many other sessions wait: only one page is adopted at a time, and the rest must not be forgotten."""
         waiting = self.get_queryset(request).filter(settled_at__isnull=True)
         count = waiting.exclude(pk__in=[stray.pk for stray in chosen]).count()
         text = ngettext(

@@ -1,4 +1,4 @@
-"""What the page of an account says above its form: what is wrong, what to do, and what happened."""
+"""The part of an account's page above its form: what is wrong, what to do, and what happened."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class OrderLine:
 
 @dataclass(frozen=True)
 class TestLine:
-    """What became of the last test message."""
+    """The result of the last test message."""
 
     to: str
     step: SafeString

@@ -1,4 +1,4 @@
-"""What needs somebody: one line each, however many sessions it touches. A constant number of queries."""
+"""Problems that need a person: one line each, however many sessions it touches, in a constant number of queries."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ class Notice:
 
 
 def notices(request: HttpRequest) -> list[Notice]:
-    """The worst first."""
+    """Return the notices, the worst first."""
     incidents = list(_open_incidents(request))
-    # Silent bridges are told of by their incident, once there is one; of retired ones nobody is told.
+    # A silent bridge is shown by its incident, once there is one; a retired one is not shown.
     told = {row.bridge_id for row in incidents if row.kind == Incident.Kind.DOWN}
     told |= set(watch.retired().values_list("pk", flat=True))
     bridges = list(seen(request, Bridge).annotate(gave_no_code=choosing.gave_no_code()).order_by("name"))
@@ -61,7 +61,7 @@ def _of_each(bridges: Iterable[Bridge], *tell: Callable[[Any], Notice | None]) -
 
 
 def _workers(request: HttpRequest) -> list[Notice]:
-    """Everybody is told: without workers nothing links."""
+    """Every user sees this: without workers nothing links."""
     url = list_of(Pulse) if seen(request, Pulse).exists() else ""
     return [_lane(lane, url) for lane in worker_state()["lanes"] if lane["state"] != "up"]
 
@@ -75,7 +75,7 @@ def _lane(lane: LaneState, url: str) -> Notice:
 
 
 def _observing(request: HttpRequest) -> list[Notice]:
-    """Everybody is told: lost links stay lost."""
+    """Every user sees this: lost links stay lost."""
     if not run.is_observing():
         return []
     title = _("This desk only observes: it restores, reconnects and stops nothing by itself")
@@ -93,7 +93,7 @@ def _open_incidents(request: HttpRequest) -> QuerySet[Incident]:
 
 def _incident(row: Incident) -> Notice:
     title = f"{row.bridge}: {row.get_kind_display()}"
-    text = f"{INCIDENTS[row.kind].meaning} {row.summary}".strip()  # the summary's facts are English for everybody
+    text = f"{INCIDENTS[row.kind].meaning} {row.summary}".strip()  # the summary is always in English
     return Notice("bad", title, text, page_of_row(row), display.age(row.opened_at))
 
 
@@ -117,7 +117,7 @@ def _refusing(bridge: Bridge) -> Notice | None:
 
 
 def _without_codes(bridge: Any) -> Notice | None:
-    """Of a bridge that is annotated with `gave_no_code`."""
+    """`bridge` must be annotated with `gave_no_code`."""
     if bridge.failing_since or not bridge.gave_no_code:
         return None
     title = _("%(bridge)s: gave no QR code") % {"bridge": bridge}

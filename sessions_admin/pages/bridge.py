@@ -1,4 +1,4 @@
-"""What the page of a bridge says above its form: whether it works, what is wrong with it, what was done about it."""
+"""The part of a bridge's page above its form: whether it works, what is wrong with it, what was done about it."""
 
 from dataclasses import dataclass
 

@@ -97,7 +97,7 @@ def _trouble(account: Account) -> Trouble:
 
 
 def _steps(request: HttpRequest) -> list[SetUpStep]:
-    """What is still missing, in order, as far as this user may set it right."""
+    """Return the missing steps of the set-up, in order, as far as this user may do them."""
     needed: list[tuple[type[Model], str | Promise]] = [
         (Workspace, _("Create a workspace: the customer whose phones you link.")),
         (Bridge, _("Register a bridge: the process that speaks to WhatsApp.")),

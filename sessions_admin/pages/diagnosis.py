@@ -1,4 +1,4 @@
-"""What is wrong with an account, where the cause lies, what to do, and what happens by itself."""
+"""The diagnosis of an account: what is wrong, where the cause lies, what to do, and what happens by itself."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from accounts.reconcile import recovery, run
 from accounts.snapshots import Snapshot
 from sessions_admin import bridge_display, display
 
-# What there is to say and do while nothing has failed.
+# The advice for each status while nothing has failed.
 STATES: dict[Status, Advice] = {
     Status.INACTIVE: Advice(
         gettext_lazy("Nothing is in progress."),
@@ -77,7 +77,7 @@ def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
 
 
 def explain(status: Status, reason: str, detail: str = "") -> Advice:
-    """By the reason of the end where something went wrong, else by the status. `detail` is what the bridge said."""
+    """Advise by the reason of the end if something failed, else by the status. `detail` is the bridge's own word."""
     if status not in WENT_WRONG or reason not in EndReason.values:
         return STATES[status]
     return failures.of_end(EndReason(reason), detail)

@@ -1,4 +1,4 @@
-"""What is kept of requests that move nothing: reports of bridges, and the number of unsigned ones."""
+"""Requests that change no account: reports of bridges are kept, unsigned requests are only counted."""
 
 import hashlib
 import logging
@@ -23,7 +23,7 @@ ELSEWHERE = "elsewhere"
 
 @atomically
 def keep(bridge_id: int, kind: StoredReport.Kind, *, raw: bytes, payload: dict[str, Any]) -> bool:
-    """Keep a report, once however often it is sent: a bridge repeats what it got no answer to. False: counted."""
+    """Store a report once. A bridge repeats a request that got no answer; a repetition is only counted (False)."""
     digest = hashlib.sha256(raw).hexdigest()
     kept, is_new = StoredReport.objects.defer("payload").get_or_create(
         bridge_id=bridge_id, kind=kind, digest=digest, defaults={"payload": payload}
@@ -34,14 +34,14 @@ def keep(bridge_id: int, kind: StoredReport.Kind, *, raw: bytes, payload: dict[s
 
 
 def flag_rival(bridge_id: int, session: LinkSession) -> None:
-    """A bridge speaks for a session of another one. Not where it was told to stop it: it was moved away."""
+    """Report a bridge that speaks for another one's session, unless it was told to stop it (a relocation)."""
     if not outbox.being_stopped(bridge_id, [session.pk]):
         summary = f"It sends events of {session.session_id}, a session of another bridge."
         incidents.report(bridge_id, incidents.Kind.CONTESTED, summary=summary)
 
 
 def count_stranger(address: str) -> None:
-    """One more from this address. Never an error: the bridge holds back its message until it has an answer."""
+    """Count a request from this address. A failure is only logged: the bridge holds its message until the answer."""
     try:
         count(UnsignedTraffic, source=_source(address))
     except DatabaseError as error:
@@ -49,7 +49,7 @@ def count_stranger(address: str) -> None:
 
 
 def _source(address: str) -> str:
-    """Strangers that come at the same moment may exceed the limit by their own number, and no further."""
+    """Return the address, or ELSEWHERE at the limit, which concurrent requests may exceed by their own number only."""
     known = UnsignedTraffic.objects.filter(source=address).exists()
     is_new = not known and len(address) <= 45 and UnsignedTraffic.objects.count() < MAX_SOURCES
     return address if known or is_new else ELSEWHERE

@@ -1,4 +1,4 @@
-"""What a bridge is told about an account and its session: never a secret, nothing of another bridge."""
+"""Answers to a bridge about an account and its session: without secrets, and without anything of another bridge."""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from accounts.lifecycle import STATUS_AFTER, EndReason, Status
 from accounts.models import LinkSession
 
-# Computed, for a Node bridge asks for a number: what it says itself is always 0.
+# A Node bridge asks for a score but always reports 0 itself, so the score is computed from the status.
 HEALTH = {Status.CONNECTED: 100, Status.AUTHENTICATED: 100, Status.DISCONNECTED: 50}
 LOW_HEALTH = 0
 
@@ -46,7 +46,7 @@ def account_row(session: LinkSession) -> dict[str, Any]:
 
 
 def status_of(session: LinkSession) -> Status:
-    """The account's, as far as this session is its current one; a replaced one is not what the account is."""
+    """Return the account's status if this is its current session; a replaced session has the status of its own end."""
     if session.account.current_session_id == session.pk:
         return Status(session.account.status)
     return STATUS_AFTER.get(EndReason(session.end_reason), Status.INACTIVE) if session.end_reason else Status.INACTIVE

@@ -16,7 +16,7 @@ LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})
 
 
 class StatusWish(serializers.Serializer[Any]):
-    """What the bridge thinks that the account should be: read, not obeyed. Only events connect an account."""
+    """The status that the bridge wants for the account. It is read, not obeyed: only events connect an account."""
 
     status = Text(32, allow_blank=False)
     reason = OptionalText(500)
@@ -29,7 +29,7 @@ class StatusWish(serializers.Serializer[Any]):
 
 
 class HealthNote(serializers.Serializer[Any]):
-    """A Node bridge always says 0: it is not read any further."""
+    """The health score of a bridge. A Node bridge always says 0, so nothing uses it."""
 
     health_score = serializers.IntegerField(min_value=0, max_value=100, required=False, allow_null=True)
     last_health_check_at = serializers.DateTimeField(required=False, allow_null=True)

@@ -1,4 +1,4 @@
-"""Event -> what its data must be, and what it does. New events are added here and nowhere else."""
+"""Each event has a serializer for its data and a handler. New events are added here and nowhere else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,16 +91,16 @@ MESSAGES: dict[str, Handler] = {
     "message_read": Handler(serializers.MessageAck, messages.read),
 }
 HANDLED = frozenset([*LIFECYCLE, *MESSAGES])
-# Known, and of no use afterwards.
+# These events are known, and dropped because they are of no use afterwards.
 DROPPED = frozenset({"typing_indicator", "chat_state_updated"})
 
-# A scan that was under way reopens a session that ended softly (rule "Soft ends"): these go to the account in any case.
+# These events reach the account also after a soft end, which a scan that was under way takes back (rule "Soft ends").
 REOPENING = frozenset({"session_authenticated", "session_ready", "session_error"})
-# What says that a link is gone. A `session_ready` that is older than one of these must not undo it.
+# These events say that a link is gone. A `session_ready` that is older than one of them must not undo it.
 LOSING = frozenset({"session_error", "session_disconnected", "session_expired"})
-# What takes an account back. A retry of such an event must not undo what came after it.
+# These events set an account back. A retry of one must not undo what came after it.
 DEMOTING = LOSING | {"qr_code_generated", "session_action_required", "pairing_code_generated"}
-# Sent only by a client that runs, and so a reason to stop one whose session has ended here.
+# Only a running client sends these events, so one whose session has ended here is stopped.
 LIVING = frozenset(
     {
         "qr_code_generated",
@@ -112,5 +112,5 @@ LIVING = frozenset(
         *MESSAGES,
     }
 )
-# Never in the inbox: they link a phone, and are worth nothing a minute later.
+# The inbox never keeps these fields: they link a phone, and are worth nothing a minute later.
 SECRETS = frozenset({"qr_code", "qr_text", "pairing_code"})

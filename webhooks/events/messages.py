@@ -1,4 +1,4 @@
-"""Chat messages and their acks: straight into `Message`, each once, the highest ack wins."""
+"""Chat messages and their acks go straight into `Message`: each is stored once, and the highest ack wins."""
 
 import base64
 import binascii
@@ -24,14 +24,14 @@ READ, PLAYED = 3, 4
 def comes_from_former_owner(bridge_id: int, session_pk: int) -> bool:
     """Whether the session was moved away from this bridge (accounts/reconcile/relocation.py).
 
-    What it received until its stop was done may wait in its outbox for 24 h (contract, 5.1). The move is kept for
-    LINKDESK_KEEP_ORDERS_DAYS, and in any case as long as the order of that stop.
+    Messages that it received before its stop was done may wait in its outbox for 24 h (contract, 5.1). The row of the
+    relocation is kept for LINKDESK_KEEP_ORDERS_DAYS, and at least as long as the order of that stop.
     """
     return LinkMove.objects.filter(session=session_pk, from_bridge=bridge_id).exists()
 
 
 def received(session_pk: int, data: dict[str, Any]) -> Outcome:
-    """A message in either direction. Acks may have come before it."""
+    """Store a message in either direction. Its acks may have come before it."""
     message = data["message"]
     fields = _columns(message) | _store_media(session_pk, message["media"])
     return _insert_or_fill(session_pk, message["id"], fields)
@@ -59,7 +59,7 @@ def acknowledge(session_pk: int, message_id: str, level: int) -> Outcome:
     try:
         with transaction.atomic():
             Message.objects.create(session_id=session_pk, message_id=message_id, ack_level=level, from_me=True)
-    except IntegrityError:  # it stands already, with this ack or a higher one; or a twin has just made it
+    except IntegrityError:  # the row exists with this ack or a higher one, or a concurrent request made it
         return Outcome.APPLIED if lower.update(ack_level=level) else Outcome.NO_CHANGE
     return Outcome.APPLIED
 
@@ -69,7 +69,7 @@ def _insert_or_fill(session_pk: int, message_id: str, fields: dict[str, Any]) ->
     try:
         with transaction.atomic():
             Message.objects.create(session_id=session_pk, message_id=message_id, delivered=True, **fields)
-    except IntegrityError:  # sent twice, or only its ack was here
+    except IntegrityError:  # it was sent twice, or only its ack was stored so far
         waiting = Message.objects.filter(session_id=session_pk, message_id=message_id, delivered=False)
         return Outcome.APPLIED if waiting.update(delivered=True, **fields) else Outcome.NO_CHANGE
     return Outcome.APPLIED
@@ -91,7 +91,7 @@ def _columns(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _store_media(session_pk: int, media: dict[str, Any] | None) -> dict[str, Any]:
-    """Before the transaction: 16 MB must not hold a lock. Named by content, so that a retry finds its own file."""
+    """Store the file before the transaction: 16 MB must not hold a lock. It is named by content: a retry finds it."""
     if media is None:
         return {}
     try:
@@ -100,7 +100,7 @@ def _store_media(session_pk: int, media: dict[str, Any] | None) -> dict[str, Any
         raise ApiError(400, "INVALID_MEDIA", "message.media.data is not valid base64.") from error
     ending = mimetypes.guess_extension(media["mimetype"].partition(";")[0].strip()) or ".bin"
     name = f"messages/{session_pk}/{hashlib.sha256(content).hexdigest()[:32]}{ending}"
-    # A crash may have left half of it, and a twin may still be writing it: then it is stored beside.
+    # A crash may have left half of the file, or another request may be writing it: then it gets another name.
     if not (default_storage.exists(name) and default_storage.size(name) == len(content)):
         name = default_storage.save(name, ContentFile(content))
     return {"media": name, "media_type": media["mimetype"], "media_name": media["filename"]}

@@ -1,4 +1,4 @@
-"""Where an event and the record disagree and either may be the newer, the bridge is asked (rule "Ask the bridge")."""
+"""When an event and the record disagree and either may be newer, the bridge is asked (rule "Ask the bridge")."""
 
 from datetime import timedelta
 
@@ -23,8 +23,8 @@ class Overtaken(Exception):
 
 
 def advance(event: WebhookEvent) -> None:
-    """Note the event as the session's newest. After its handler, which holds the account's lock: before it, a later
-    event could still be under way in another process."""
+    """Note the event as the session's newest. This runs after the handler, which holds the account's lock: before it,
+    a later event could still be under way in another process."""
     if not event.boot or event.sequence is None:
         return
     mine = LinkSession.objects.filter(pk=event.session_id)
@@ -39,9 +39,9 @@ def advance(event: WebhookEvent) -> None:
 
 
 def _is_of_an_earlier_run(event: WebhookEvent, applied: str) -> bool:
-    """Whether the bridge's process that sent it was followed by `applied`: it lay in the outbox, or was buried there.
+    """Whether `applied` is a later process of the bridge: the event waited in the outbox, or was a dead letter there.
 
-    Only where that is known: of two runs the record may as well have the older one.
+    It is true only when that is known: otherwise the record may as well hold the older process.
     """
     bridge_id, boot = event.bridge_id, event.boot
     talked_before = processes.told_before(event.session_id, bridge_id=bridge_id, boot=boot, other=applied)
@@ -50,8 +50,8 @@ def _is_of_an_earlier_run(event: WebhookEvent, applied: str) -> bool:
 
 @atomically
 def set_aside(event_pk: int, *, attempt: int) -> None:
-    """Mark it stale. Of a scan that was overtaken the bridge is asked: it may be linked all the same. Likewise of a
-    loss that another process told, whose numbers say nothing about this one's."""
+    """Mark the event stale. The bridge is asked about an overtaken scan, which may be linked all the same, and about
+    a loss that another process sent, whose sequence numbers cannot be compared with this one's."""
     event = locks.row(WebhookEvent, pk=event_pk)
     if event.state != WebhookEvent.State.RECEIVED or event.attempts != attempt:
         return
@@ -63,7 +63,7 @@ def set_aside(event_pk: int, *, attempt: int) -> None:
 
 
 def doubt(event: WebhookEvent, *, attempt: int) -> Outcome | None:
-    """Why the event is not applied, with the question ordered; None: apply it."""
+    """Return why the event is not applied, after ordering a check; None means that it is applied."""
     if attempt > 1 and _is_overtaken(event):
         _ask(event, BridgeOrder.Why.OVERTAKEN)
         return Outcome.STALE
@@ -76,21 +76,21 @@ def doubt(event: WebhookEvent, *, attempt: int) -> Outcome | None:
 def _is_overtaken(event: WebhookEvent) -> bool:
     if event.event in DEMOTING:
         return event.session.account.status_changed_at > event.received_at
-    # Also one that moved nothing: the account was lost already, because this event had failed.
+    # An ignored loss counts too: it changed nothing only because this event had failed and the account was still lost.
     done = [WebhookEvent.State.APPLIED, WebhookEvent.State.IGNORED]
     later = WebhookEvent.objects.filter(session=event.session_id, pk__gt=event.pk, state__in=done)
     return later.filter(event__in=LOSING).exists()
 
 
 def verify(event: WebhookEvent) -> None:
-    """A link that was lost came back, told just like within the last minute: linked anew, or only told again? It is
-    applied, and the bridge asked. After its handler, which holds all locks."""
+    """Ask the bridge when a lost link came back by an event that equals one of the last minute: it may be a repetition.
+    The event is applied all the same. This runs after the handler, which holds all locks."""
     if event.event in REOPENING and event.event_id is None and _is_told_again(event):
         _ask(event, BridgeOrder.Why.REPEATED)
 
 
 def _is_repeated(event: WebhookEvent) -> bool:
-    """Just like one within the last minute, and the account has come back since: sent again, or lost again?"""
+    """Whether a loss equals one of the last minute and the account has come back since: it may be a repetition."""
     return event.session.account.status in {Status.AUTHENTICATED, Status.CONNECTED} and _is_told_again(event)
 
 

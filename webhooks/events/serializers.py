@@ -12,14 +12,14 @@ MAX_GROUP = 100_000  # characters; a group of 1,024 participants is about 30,000
 
 
 class Text(serializers.CharField):
-    """As sent: nothing is trimmed, an empty text is a text unless `allow_blank` says no."""
+    """Text as it was sent: nothing is trimmed, and an empty text is valid unless `allow_blank` says no."""
 
     def __init__(self, max_length: int, *, allow_blank: bool = True, **options: Any) -> None:
         super().__init__(max_length=max_length, allow_blank=allow_blank, trim_whitespace=False, **options)
 
 
 class OptionalText(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
-    """Decoration: absent, null and of another type are empty, too long is cut. It must not cost the event."""
+    """Text that must not cost the event: absent, null or of another type it becomes empty, too long it is cut."""
 
     def __init__(self, max_length: int) -> None:
         super().__init__(required=False, allow_null=True, default="")
@@ -45,7 +45,7 @@ class Addressed(serializers.Serializer[Any]):
 
 
 class QrCodeGenerated(serializers.Serializer[Any]):
-    """`qr`: drawn here, before any lock; None in a retry from the inbox, which keeps no codes."""
+    """`qr` is drawn here, before any lock; it is None in a retry from the inbox, which keeps no codes."""
 
     qr_code = OptionalText(90_000)
     qr_text = OptionalText(2_001)  # a cut one would be another code: above 2,000 it is refused
@@ -90,7 +90,7 @@ class PairingCodeGenerated(serializers.Serializer[Any]):
 
 
 class Nothing(serializers.Serializer[Any]):
-    """An event that says all by its name."""
+    """An event without data: its name says all."""
 
 
 class Media(serializers.Serializer[Any]):
@@ -111,7 +111,7 @@ class ChatMessage(serializers.Serializer[Any]):
     media = Media(required=False, allow_null=True, default=None)
 
     def get_fields(self) -> dict[str, Any]:
-        return super().get_fields() | {"from": OptionalText(255)}  # a word of Python's
+        return super().get_fields() | {"from": OptionalText(255)}  # a keyword of Python
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_internal_value(data)

@@ -1,4 +1,4 @@
-"""T2: a kept event is applied, and tried again where that failed, until it is applied, ignored or dead.
+"""T2: a stored event is applied, and tried again after a failure, until it is applied, ignored or dead.
 
 Who else could be there: the request that brought the event, the sweep, staff who replay it, the bridge that sends it
 again. Each try is counted and committed before the work.
@@ -24,17 +24,17 @@ from webhooks.models import WebhookEvent
 log = logging.getLogger(__name__)
 State = WebhookEvent.State
 MAX_ATTEMPTS = 8
-LEASE = 60  # seconds; likewise for the sweep, whose task is killed at 45
+LEASE = 60  # seconds; this holds for the sweep too, as its task is killed at 45
 
 
 def sweep() -> int:
-    """Try again what failed, and what somebody died over. Gives how many events were tried."""
+    """Retry the events that failed, and those whose process died. Returns how many were tried."""
     due = WebhookEvent.objects.filter(state__in=[State.RECEIVED, State.FAILED], due_at__lte=timezone.now())
     return sum(_retry_safely(pk) for pk in due.order_by("pk").values_list("pk", flat=True)[:200])
 
 
 def _retry_safely(event_pk: int) -> bool:
-    """One whose row a hung request holds must not hold up those behind it."""
+    """Retry one event. If a hung request holds its row, it is skipped: it must not hold up the others."""
     try:
         return retry(event_pk)
     except OperationalError as error:
@@ -43,12 +43,12 @@ def _retry_safely(event_pk: int) -> bool:
 
 
 def retry(event_pk: int, *, fields: dict[str, Any] | None = None, anew: bool = False) -> bool:
-    """One more try, counted and committed before the work: one that kills the process must not come back for ever.
+    """Try once more. The try is committed before the work: an event that kills the process must not return for ever.
 
-    `fields` are the data where the bridge has just sent it again; else what the inbox kept of it is used.
-    `anew`: a person asks for it. A failed or dead event begins again with its tries, after the first, which was the
-    request's; one that somebody works on is left to them. Whoever else tries it at the same time finds it taken.
-    Raises WebhookEvent.DoesNotExist, and OperationalError: it was not taken.
+    `fields` are the data when the bridge has just resent the event; without them the inbox's copy is used.
+    `anew` means that a person asks. The tries of a failed or dead event start over, after the first, which was the
+    request's; an event in work is left alone. A concurrent try finds the event taken.
+    Raises WebhookEvent.DoesNotExist, and OperationalError when the event was not taken.
     """
     event = WebhookEvent.objects.select_related("session").get(pk=event_pk)
     if event.state in {State.APPLIED, State.IGNORED} or (anew and event.is_in_work):
@@ -63,9 +63,9 @@ def retry(event_pk: int, *, fields: dict[str, Any] | None = None, anew: bool = F
 
 @atomically
 def _claim(event: WebhookEvent, *, tries: int) -> bool:
-    """Take it as it was read. False: somebody else has it or is done with it, or it has had its tries.
+    """Take the event as it was read. False: another process has it or has finished it, or it has had its tries.
 
-    Locked by its key first: an UPDATE that asks for the state may go by the index of states, and deadlocks with T2.
+    The row is locked by its key first: an UPDATE filtered by state may use the index of states, and deadlock with T2.
     """
     current = locks.row(WebhookEvent, pk=event.pk)
     if (current.state, current.attempts) != (event.state, event.attempts):
@@ -79,7 +79,7 @@ def _claim(event: WebhookEvent, *, tries: int) -> bool:
 
 
 def apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
-    """T2, and the note of what went wrong in it."""
+    """Run T2, and record what went wrong in it."""
     with about(event_id=event_pk):
         try:
             return _apply_and_mark(event_pk, fields, attempt=attempt)
@@ -95,12 +95,12 @@ def apply(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
 def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: int) -> str:
     event = locks.row(WebhookEvent, pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
-        return "duplicate"  # the lease ran out and somebody else took it
+        return "duplicate"  # the lease ran out and another process took it
     outcome = doubt(event, attempt=attempt)
     if outcome is None:
         handler = LIFECYCLE[event.event]
         outcome = handler.apply(event.session_id, fields_of(event.event, event.payload) if fields is None else fields)
-        if not outcome or event.event in REOPENING:  # what says nothing must not make others stale
+        if not outcome or event.event in REOPENING:  # an event without effect must not make others stale
             advance(event)
         if not outcome:
             verify(event)
@@ -123,11 +123,11 @@ def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
 
 
 def _storable(text: str) -> str:
-    """An error may quote half of a surrogate pair, which the database refuses: that would be a second error."""
+    """Replace half of a surrogate pair, which an error may quote and the database refuses with a second error."""
     return text.encode("utf-8", "replace").decode()
 
 
 def fields_of(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """What the event's shape makes of its data. Raises ValidationError, a 400."""
+    """Validate the data by the event's serializer. Raises ValidationError, a 400."""
     handler = LIFECYCLE.get(event) or MESSAGES[event]
     return checked(handler.shape, data)

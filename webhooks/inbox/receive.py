@@ -1,4 +1,4 @@
-"""What happens to an event between its signature and its answer: matched, charged, stored, applied.
+"""Between its signature and its answer an event is matched, charged, stored and applied.
 
 Two transactions. T1 (`store`) keeps the event with its first try counted; T2 (`process`) applies it under the account's
 lock. One transaction would lose the event when a handler dies, and storing a row before locking its parent deadlocks.
@@ -26,14 +26,14 @@ from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 State = WebhookEvent.State
 Reason = UnmatchedTraffic.Reason
-TAKE_OVER_AFTER = 2  # seconds; the bridge sends an event again: the request that had it may have died
+TAKE_OVER_AFTER = 2  # seconds; after that a resent event is taken over, as its first request may have died
 
 
 def receive(delivery: Delivery, *, charge: bool = True) -> str:
     """Keep the event, apply it, and say what became of it in one word.
 
-    Raises ApiError and ValidationError: refused (429, 400); OperationalError and OSError: nothing was kept.
-    `charge`: take it from its budget; not again for an event whose first try met a database in trouble.
+    Raises ApiError and ValidationError when it is refused (429, 400), OperationalError and OSError when it is not kept.
+    `charge` takes it from its budget; an event whose first try met a database in trouble is not charged again.
     """
     known = LinkSession.objects.select_related("account__workspace")
     session = known.filter(session_id=delivery.session_id).first()
@@ -57,7 +57,7 @@ def receive(delivery: Delivery, *, charge: bool = True) -> str:
 def _set_aside(
     delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason, *, charge: bool
 ) -> str:
-    """Another bridge's session is answered as none: an answer must not tell that it is there."""
+    """Count an unmatched event. Another bridge's session is answered as unknown, so that it does not show."""
     _count_and_charge(delivery, session, reason, charge=charge)
     if reason == Reason.ENDED:
         _stop_if_it_runs(delivery)
@@ -69,7 +69,8 @@ def _set_aside(
 
 def _keep_message(delivery: Delivery, session: LinkSession, fields: dict[str, Any]) -> str:
     outcome = MESSAGES[delivery.event].apply(session.pk, fields)
-    # Kept, and a sign that the bridge runs on what has ended here. A former owner's may come from its outbox.
+    # The message is kept, and shows that the bridge still runs a session that has ended here. Not so a former owner's
+    # message, which may come from its outbox.
     if not session.is_open and session.bridge_id == delivery.bridge_id:
         _stop_if_it_runs(delivery)
     return outcome or "applied"
@@ -78,10 +79,10 @@ def _keep_message(delivery: Delivery, session: LinkSession, fields: dict[str, An
 def _count_and_charge(
     delivery: Delivery, session: LinkSession | None, reason: UnmatchedTraffic.Reason, *, charge: bool
 ) -> None:
-    """One row, however often: a bridge sends QR codes for a logged-out session for ever.
+    """Keep one row with a count: a bridge sends QR codes for a logged-out session for ever.
 
-    A row that is there is counted first; a new one is made only within the budget, so that a bridge that makes up
-    session ids fills no table.
+    A row that exists is counted first; a new one is made only within the budget, so that a bridge that makes up
+    session ids cannot fill the table.
     """
     key = {"bridge_id": delivery.bridge_id, "session_id": delivery.session_id, "event": delivery.event}
     is_known = count_known(UnmatchedTraffic, **key, reason=reason)
@@ -108,7 +109,7 @@ def _why_unmatched(delivery: Delivery, session: LinkSession | None) -> Unmatched
 
 
 def _comes_too_late(event: str, session: LinkSession) -> bool:
-    """It would move a session that has ended, and does not take its end back (rule "Soft ends")."""
+    """Whether the event would change a session that has ended, and does not take its end back (rule "Soft ends")."""
     reopens = session.ended_softly and event in REOPENING
     return event in LIFECYCLE and not session.is_open and not reopens
 
@@ -120,9 +121,9 @@ def _stop_if_it_runs(delivery: Delivery) -> None:
 
 
 def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:
-    """Sent again, because the first request got no answer: when it died over the event, do its work now.
+    """The bridge resent the event because its first request got no answer: if that request died, do its work now.
 
-    Waiting for the sweep could cost a scan its 90 s. One that still works holds the event's row, so that the
+    Waiting for the sweep could cost a scan its 90 s. A request that still works holds the event's row, so that the
     claim in `retry` waits for it and then finds nothing to do.
     """
     untouched = timezone.now() + timedelta(seconds=REQUEST_LEASE - TAKE_OVER_AFTER)
@@ -132,5 +133,5 @@ def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:
 
 
 def replay_key(timestamp: str, signature: str) -> str:
-    """What makes two requests the very same one: a retry has a new timestamp and signature."""
+    """Return a key that only the very same request has: a retry has a new timestamp and signature."""
     return hashlib.sha256(f"{timestamp}:{signature}".encode("utf-8", "surrogateescape")).hexdigest()

@@ -31,7 +31,7 @@ class Delivery:
 
 
 def store(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int | None:
-    """T1. None: the very same request, or the same event id, is here already."""
+    """Run T1. Returns None when the very same request, or the same event id, is stored already."""
     try:
         return _insert(delivery, session_pk, fields=fields)
     except IntegrityError:
@@ -66,6 +66,6 @@ def _insert(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> i
 
 def _without_secrets(delivery: Delivery, fields: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in delivery.data.items() if key not in SECRETS}
-    if len(str(kept)) > MAX_PAYLOAD:  # no bridge sends such an event: keep what we understand of it
+    if len(str(kept)) > MAX_PAYLOAD:  # no bridge sends so long an event: keep the fields that we understand
         kept = {key: value for key, value in fields.items() if key not in SECRETS}
     return kept

@@ -1,4 +1,4 @@
-"""What all views for bridges have in common."""
+"""The base class of all views for bridges."""
 
 from typing import Any
 
@@ -15,5 +15,5 @@ class BridgeView(APIView):
     authentication_classes = [BridgeCredential]
 
     def fields(self, request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
-        """What `shape` makes of the body; none at all is an empty object. Raises ApiError and ValidationError."""
+        """Validate the body by `shape`; no body counts as an empty object. Raises ApiError and ValidationError."""
         return checked(shape, parse_object(request.body or b"{}"))

@@ -1,4 +1,4 @@
-"""What a bridge asks and reports when it tidies up, and what it may have us tidy up."""
+"""Endpoints with which a bridge asks what it may forget, reports its cleanups, and has us clean up accounts."""
 
 from datetime import timedelta
 

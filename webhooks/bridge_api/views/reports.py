@@ -1,4 +1,4 @@
-"""What is kept, or only counted, and moves nothing."""
+"""Endpoints whose requests are kept, or only counted, and change no account."""
 
 from django.conf import settings
 from rest_framework.permissions import AllowAny
@@ -27,7 +27,7 @@ class ChatsSync(APIView):
 
 
 class MobileActivity(APIView):
-    """POST /api/v1/whatsapp/webhook: unsigned, so that anybody can send it. Its body is not even read."""
+    """POST /api/v1/whatsapp/webhook: unsigned, so anybody can send it. Its body is not read."""
 
     authentication_classes = []
     permission_classes = [AllowAny]

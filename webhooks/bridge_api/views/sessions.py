@@ -1,4 +1,4 @@
-"""What a bridge asks about its sessions: which to restore, how one is, and that one could not be restored."""
+"""Endpoints about a bridge's sessions: which to restore, how one is, and that one could not be restored."""
 
 from django.db.models import QuerySet
 from django.http import Http404
@@ -66,7 +66,7 @@ class AccountStatus(BridgeView):
 
 
 def _session(request: Request, session_id: str, *, workspace: str | None = None) -> LinkSession:
-    """The bridge's own session; of the workspace that it names, if it names one."""
+    """Return the bridge's own session, within the workspace that the bridge names, if it names one."""
     mine: QuerySet[LinkSession] = ownership.sessions_of(bridge_of(request)).select_related("account")
     session = get_object_or_404(mine, session_id=session_id)
     if workspace not in {None, str(session.account.workspace_id)}:
@@ -75,7 +75,7 @@ def _session(request: Request, session_id: str, *, workspace: str | None = None)
 
 
 def _number(key: str) -> int:
-    """18 digits: a larger number is nobody's id, and no database takes it."""
+    """Return the id. A number of more than 18 digits is a 404: no row has it, and no database takes it."""
     if not (key.isascii() and key.isdigit() and len(key) <= 18):
         raise Http404
     return int(key)

@@ -39,7 +39,7 @@ class WebjsWebhook(APIView):
 
 
 def _delivery(request: Request) -> Delivery:
-    """The event in the verified raw bytes; DRF's own parser would read a chunked body as empty."""
+    """Parse the event from the verified raw bytes; DRF's own parser would read a chunked body as empty."""
     envelope = checked(Envelope, parse_object(request.body))
     event, data = envelope["event"], envelope["data"]
     return Delivery(
@@ -70,7 +70,7 @@ def _sequence(request: Request) -> int | None:
 
 
 def _patiently(delivery: Delivery) -> str:
-    """Most bridges lose what gets a 5xx: a short outage of the database is waited out in here."""
+    """Wait out a short outage of the database, because most bridges lose an event that gets a 5xx."""
     wait_at_most(PATIENCE - 1)
     give_up, charge = time.monotonic() + PATIENCE, True
     while True:

@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
 
 def _one(text: str) -> WebhookEvent | None:
-    """The event of this number or X-Event-Id. Raises CommandError when there is none, and says what it may be."""
+    """Return the event of this number or X-Event-Id. Raises CommandError, with a hint, when there is none."""
     same = Q(pk=int(text)) if text.isdecimal() and len(text) <= 18 else Q(event_id=text)
     found = WebhookEvent.objects.filter(same).order_by("pk").first()
     if found is not None:
@@ -96,7 +96,7 @@ def _moment(text: str) -> datetime:
 
 
 def _replay(pk: int) -> str:
-    """What became of it. It may have been deleted, or applied by the sweep, since the list was made."""
+    """Replay an event and return its result. It may have been deleted, or applied by the sweep, since it was listed."""
     try:
         tried = process.retry(pk, anew=True)
     except WebhookEvent.DoesNotExist:
