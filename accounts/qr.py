@@ -18,14 +18,14 @@ class BadQr(ValueError):
 
 @dataclass(frozen=True)
 class Qr:
-    """Exactly one of the two is set."""
+    """A QR code as SVG or as PNG: exactly one of the two is set."""
 
     svg: str = ""
     png: bytes | None = None
 
 
 def from_text(text: str) -> Qr:
-    """Drawn, as SVG. Raises BadQr."""
+    """Draw the code as SVG. Raises BadQr."""
     if not 0 < len(text) <= MAX_TEXT:
         raise BadQr("the QR text is empty or too long")
     try:
