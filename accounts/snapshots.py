@@ -45,7 +45,7 @@ class Attempt(Code):
 
     said: str  # by the bridge, where that tells more: a key of failures.BRIDGE_REASONS
     session_id: str
-    place: int  # in the line before the bridge; 1: next, 0: not in line
+    place: int  # in its bridge's waiting line; 1: next, 0: not in line
     qr_count: int
     action_message: str
 

@@ -192,7 +192,7 @@ def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -
         raise BridgeError(str(error)) from error
     except UNREACHED as error:
         raise BridgeError("it cannot be reached") from error
-    except _BROKEN as error:  # it may have been carried out before the line broke
+    except _BROKEN as error:  # it may have been carried out before the connection broke
         raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:
         raise BridgeError("its URL is not valid", permanent=True) from error

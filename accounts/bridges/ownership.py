@@ -22,7 +22,7 @@ def sessions_of(bridge_id: int) -> QuerySet[LinkSession]:
 
 
 def resumable(bridge_id: int) -> QuerySet[LinkSession]:
-    """Its open sessions with a stored login. Any other would only show a QR code, to nobody."""
+    """Its open sessions with a stored login, which it must run. Any other would show a QR code to nobody."""
     return sessions_of(bridge_id).filter(
         ~waits_for_stop(),
         ended_at__isnull=True,

@@ -9,9 +9,9 @@ Child rows are written only after their parent is locked. A row with a foreign k
 is locked in the same transaction: the insert takes a shared lock on the parent, and two such transactions deadlock
 when both go on to lock it.
 
-Two bridges are locked by id, except for a start in the place of another attempt: it gets its bridge only after that
-attempt has ended, under the lock of its own bridge. Two workspaces that cross there deadlock now and then, and the
-loser tries again (`locking.atomically`).
+Two bridges are locked by id, except for a start in the place of another attempt: which bridge it gets is known only
+after that attempt has ended, with the attempt's bridge locked. Two workspaces that cross there deadlock now and then,
+and the loser tries again (`locking.atomically`).
 """
 
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ from accounts.pairing.bridge_events import lock_session
 Kind, State, Setback = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Setback
 
 CHECK_TRIES = 5
-STOPS_KEPT = timedelta(hours=24)  # how long a bridge that is away is told to stop a session
+STOPS_KEPT = timedelta(hours=24)  # how long a stop is tried at a bridge that is away
 ONCE_KEPT = timedelta(minutes=2)  # how long somebody waits for a pairing code or a test message
 # These are tried again only if no bridge was reached. The text tells what may have happened otherwise.
 MAY_HAVE: dict[str, str] = {

@@ -35,7 +35,7 @@ SETTLED_AFTER = timedelta(hours=24)
 LOST_AFTER = timedelta(days=7)
 BRIDGE_STEADY = timedelta(hours=1)  # a bridge that is up for so long has delivered the events that it kept
 
-# For what a bridge asks before and after it tidies up by itself.
+# These are for the questions that a bridge asks before and after it tidies up by itself.
 STALE_AFTER = timedelta(hours=24)  # a Node bridge forgets what failed for longer than a day
 LISTED = 50
 

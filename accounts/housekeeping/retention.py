@@ -19,11 +19,11 @@ from accounts.db.transactions import atomically
 from accounts.models import BridgeOrder, BridgeProcess, Incident, LinkMove, Message, ReconcileRun, StraySession
 
 BATCH = 1_000  # rows a statement: locks are held for milliseconds
-MOST = 100_000  # rows a run, of one kind; the next run goes on
-PATIENCE = 4  # seconds a run, of one kind, of nine: the queue kills a task at 45
+MOST = 100_000  # rows of one kind in a run; the next run goes on
+PATIENCE = 4  # seconds for each of nine kinds in a run: the queue kills a task at 45
 PROCESS_DAYS = 180  # as for dead letters by default: an event of an old process may be replayed until then
 
-BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is as old
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is that old
 CLOSED = [BridgeOrder.State.CONFIRMED, BridgeOrder.State.FAILED, BridgeOrder.State.CANCELLED]
 
 

@@ -28,7 +28,7 @@ def about(**ids: str | int) -> Iterator[None]:
 
 
 class PlainLines(logging.Formatter):
-    """For people: time, level, logger, words, and a traceback below."""
+    """Formats for people: time, level, logger, words, and a traceback below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -38,7 +38,7 @@ class PlainLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """For programs: one object a line, whatever the text contains."""
+    """Formats for programs: one JSON object a line, whatever the text contains."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, str | int] = {

@@ -65,7 +65,7 @@ class Incident(models.Model):
 
 
 class StraySession(models.Model):
-    """A session that a bridge runs and the desk does not know: staff adopt or stop it, nobody else does."""
+    """A session that a bridge runs and the desk does not know. Only staff adopt or stop it."""
 
     class Outcome(models.TextChoices):
         ADOPTED = "adopted", _("adopted")

@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class LinkMove(models.Model):
-    """One move of a link with its login (accounts/reconcile/relocation.py). Without its login a phone scans again,
-    which is a new session and no move."""
+    """One move of a link with its login (accounts/reconcile/relocation.py). Without the login a phone must scan again,
+    which makes a new session and is no move."""
 
     class State(models.TextChoices):
         WAITS_FOR_STOP = "waits_for_stop", _("waits until the old bridge has stopped it")

@@ -19,7 +19,7 @@ Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 # Seconds. The second and third hint are for when a worker was killed while it held the first.
 HINTS = (0.0, 8.0, 25.0)
-STOPS_WITHIN = 600  # seconds after which a bridge that still runs what it was told to stop is told again
+STOPS_WITHIN = 600  # seconds; a bridge that still runs a session this long after its stop is told again
 RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
 
 

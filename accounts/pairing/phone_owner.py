@@ -54,7 +54,7 @@ def _merge(placeholder: Account, session: LinkSession, *, into: Account, trigger
     stays = standing is None or _rank(session) > _rank(standing)
     if not stays:
         end(session, EndReason.SUPERSEDED, account=placeholder, trigger=trigger)
-    elif standing is not None:  # before the move: an account has one open session at the most
+    elif standing is not None:  # first, as an account has at most one open session
         end(standing, EndReason.SUPERSEDED, account=into, trigger=trigger)
     placeholder.sessions.update(account=into)  # messages, events and orders hang off the session
     session.account = into

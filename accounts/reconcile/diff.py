@@ -176,7 +176,7 @@ def _is_lost(row: Row, bridge: Bridge) -> bool:
 
 
 def _rows(sessions: QuerySet[LinkSession]) -> dict[str, Row]:
-    """By session id."""
+    """The rows of these sessions, by session id."""
     rows = (Row(*values) for values in sessions.order_by("pk").values_list(*COLUMNS))
     return {row.session_id: row for row in rows}
 

@@ -130,7 +130,7 @@ def look(
     several: bool,
     is_open: Mapping[str, datetime],
 ) -> Doubt:
-    """Whether there is a doubt that makes absences prove nothing. `runs` are those of the last minutes.
+    """Find out whether an absence proves anything at the moment. `runs` are those of the last minutes.
 
     One sign may be chance: the desk's clock was set, or the last words of a killed process came late.
     """

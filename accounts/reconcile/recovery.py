@@ -40,7 +40,7 @@ class Lost:
 
 
 def run(bridge_id: int) -> None:
-    """Try what is due at this bridge, two at once; the others wait in line. Safe when it runs twice."""
+    """Try what is due at this bridge, two at once; the others wait for a turn. Safe when it runs twice."""
     name = f"recovery of bridge {bridge_id}"
     holder = leases.take(name, seconds=RUN_WITHIN)
     if holder is None:
