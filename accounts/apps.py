@@ -17,6 +17,6 @@ class AccountsConfig(AppConfig):
 
 
 def synchronise_schedules(**_: Any) -> None:
-    from accounts.jobs.schedules import synchronise  # models load after the apps
+    from accounts.jobs.schedules import synchronise  # late: models load after the apps
 
     synchronise()

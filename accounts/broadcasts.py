@@ -1,4 +1,4 @@
-"""Telling the browsers that an account moved. A hint only: whoever misses it polls."""
+"""Tells browsers that an account changed. This is only a hint: a browser that misses it polls."""
 
 import logging
 
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 def group_of(account_id: int) -> str:
-    """The channel group of everybody who watches this account."""
+    """The channel group of all who watch this account."""
     return f"account.{account_id}"
 
 
@@ -19,5 +19,5 @@ def publish(account_id: int, version: int) -> None:
     message = {"type": "account.moved", "account": account_id, "version": version}
     try:
         async_to_sync(layer.group_send)(group_of(account_id), message)
-    except Exception:  # whatever Redis does, the webhook that moved the account must not fail
+    except Exception:  # whatever Redis does, the webhook that changed the account must not fail
         log.warning("account %s: could not publish version %s; watchers will poll", account_id, version)

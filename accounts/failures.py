@@ -1,8 +1,8 @@
-"""What went wrong -> what it means, what to do next, whether trying again helps, and where the cause lies.
+"""Tells for each failure what it means, what to do next, whether trying again helps, and where the cause lies.
 
 One table for the page, the admin, the history and the alerts, in two parts: how a session ended here (EndReason), and
-what a bridge says of a loss. The second is looked up by `of` alone: a bridge may use one of our own words, and means
-nothing by it. Pure: no ORM.
+what a bridge says of a loss. The second is looked up only by `of`: a bridge may happen to use one of our own words.
+No ORM here.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from accounts.lifecycle import EndReason
 
 
 class Fault(TextChoices):
-    """Where the cause lies. What is ours never counts against the person (rule "Cooldown")."""
+    """Where the cause lies. A fault of ours never counts against the person (rule "Cooldown")."""
 
     PERSON = "person", _("the person who links")
     PHONE = "phone", _("the phone")
@@ -31,11 +31,11 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure(Advice):
-    retry: bool  # whether trying again may work; what ends no link is always tried again (rule "Recovery")
+    retry: bool  # whether trying again may work; a loss that ends no link is always tried again (rule "Recovery")
     fault: Fault
     ends: EndReason | None = None  # how a link ends that a bridge has lost for this reason; None: it may come back
-    ends_attempt: EndReason | None = None  # how an attempt ends that was never linked, where a link would not
-    # What to do where all is over at our side: nobody keeps trying then, whatever `todo` says.
+    ends_attempt: EndReason | None = None  # how an attempt ends for this reason, if a link would not end
+    # Replaces `todo` after we have ended the session, as then nobody keeps trying.
     once_over: str | Promise = ""
 
 
@@ -119,14 +119,14 @@ def _lost(
     once_over: str | Promise = _AGAIN,
     ends_attempt: EndReason | None = None,
 ) -> Failure:
-    """A link that was lost for this comes back without a scan, sooner or later."""
+    """A failure after which a lost link comes back without a scan, sooner or later."""
     return Failure(meaning, todo, retry=True, fault=fault, once_over=once_over, ends_attempt=ends_attempt)
 
 
 _LOGGED_OUT = replace(FAILURES[EndReason.LOGGED_OUT], ends=EndReason.LOGGED_OUT)
 _UNLINKED = replace(_LOGGED_OUT, todo=_REMOVE_OLD)
 _TAKEN_OVER = _lost(_("Another program of ours used this link at the same time."), fault=Fault.OURS)
-# These two are ours to mend, and every link of a bridge has them at once: nobody scans again for what an update heals.
+# We must mend these two, and all links of a bridge have them at once: an update helps, so nobody is told to scan again.
 _OUTDATED = _lost(
     _("WhatsApp no longer accepts the version of our software."),
     _("Our software must be updated. We keep trying to connect again: the phone need not scan again."),
@@ -155,7 +155,7 @@ _DROPPED = _lost(_("The connection to WhatsApp was interrupted."), _CHECK_PHONE,
 _CRASHED = _lost(_("Our software that holds the link stopped working."), fault=Fault.OURS)
 _NOT_SCANNED = FAILURES[EndReason.QR_EXPIRED]
 
-# What whatsapp-web.js gives as its reason (WAState in its src/util/Constants.js, and the texts in src/Client.js).
+# The reasons of whatsapp-web.js (WAState in its src/util/Constants.js, and the texts in src/Client.js).
 _WEBJS: dict[str, Failure] = {
     "LOGOUT": _LOGGED_OUT,
     "UNPAIRED": _LOGGED_OUT,
@@ -171,11 +171,11 @@ _WEBJS: dict[str, Failure] = {
     "": UNKNOWN,
 }
 
-# What whatsmeow emits: its events by name, and ConnectFailureReason by number (go.mau.fi/whatsmeow, types/events).
+# The reasons of whatsmeow: its events by name, and ConnectFailureReason by number (go.mau.fi/whatsmeow, types/events).
 _WHATSMEOW: dict[str, Failure] = {
     "LoggedOut": _LOGGED_OUT,
     "401": _LOGGED_OUT,
-    # Both when the phone was changed and when the account was locked.
+    # WhatsApp gives it both when the phone was changed and when the account was locked.
     "403": replace(
         _LOGGED_OUT,
         meaning=_("WhatsApp on the phone was logged out, moved to another phone, or locked."),
@@ -186,7 +186,7 @@ _WHATSMEOW: dict[str, Failure] = {
     "402": _SUSPENDED,
     "ClientOutdated": _OUTDATED,
     "405": _OUTDATED,
-    "409": _OUTDATED,  # it does not like how we introduce ourselves
+    "409": _OUTDATED,  # WhatsApp rejects how our client introduces itself
     "StreamReplaced": _TAKEN_OVER,
     "PairError": Failure(
         _("The phone scanned the code, but linking failed on our side."), _REMOVE_OLD, retry=True, fault=Fault.OURS
@@ -211,7 +211,7 @@ _WHATSMEOW: dict[str, Failure] = {
     "503": _WHATSAPP_DOWN,
 }
 
-# What the bridge in bridge/ adds.
+# The reasons that the bridge in bridge/ adds.
 _OUR_BRIDGE: dict[str, Failure] = {"ENGINE_ERROR": _CRASHED, "qr_not_scanned": _NOT_SCANNED}
 
 BRIDGE_REASONS: dict[str, Failure] = _WEBJS | _WHATSMEOW | _OUR_BRIDGE
@@ -222,7 +222,7 @@ _EXPLAINED_BY_BRIDGE = frozenset({EndReason.GIVEN_UP, EndReason.QR_EXPIRED, EndR
 
 
 def of(said: str) -> Failure:
-    """For a bridge's reason, in any case; what nobody knows may be tried again.
+    """The failure for a bridge's reason, in upper or lower case; after an unknown one, trying again may help.
 
     whatsmeow writes a number with its text ("401: logged out from another device"): the number is what counts.
     """
@@ -231,7 +231,7 @@ def of(said: str) -> Failure:
 
 
 def of_end(why: EndReason, said: str = "") -> Failure:
-    """For the end of a session: in the words for what the bridge `said`, where these tell more."""
+    """The failure for the end of a session, or for what the bridge `said`, if that tells more."""
     told = of(said)
     if not _explains(told, why):
         return FAILURES[why]
@@ -239,7 +239,7 @@ def of_end(why: EndReason, said: str = "") -> Failure:
 
 
 def word_for(why: EndReason, said: str) -> str:
-    """What the bridge `said`, as the first key of BRIDGE_REASONS with that meaning, where it tells more of this end."""
+    """The first key of BRIDGE_REASONS that means what the bridge `said`, if that tells more about this end."""
     told = of(said)
     words = (word for word, failure in BRIDGE_REASONS.items() if failure is told)
     return next(words) if _explains(told, why) else ""

@@ -1,4 +1,4 @@
-"""Columns with needs of their own: ids compared byte for byte, secrets encrypted at rest."""
+"""Special columns: ids that are compared byte for byte, and secrets that are encrypted at rest."""
 
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # generic in 
 
 
 def _exact_collation(connection: Any) -> str | None:
-    """utf8mb4_bin would not do: it pads, and takes 'abc ' for 'abc' (measured on MariaDB 10.11)."""
+    """The collation for MariaDB. utf8mb4_bin pads, so it takes 'abc ' for 'abc' (measured on MariaDB 10.11)."""
     if connection.vendor != "mysql":
         return None
     return "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"

@@ -1,16 +1,16 @@
-"""The states of an account, the moves between them, and the ends of a link session. Pure: no ORM.
+"""The statuses of an account, the allowed changes between them, and the ends of a link session. No ORM here.
 
-Times are in seconds. The rules have their numbers from docs/rules.md.
+Times are in seconds. The rules are in docs/rules.md.
 """
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-LINE_WITHIN = 600  # nobody waits longer for a bridge that is busy
-FIRST_QR_WITHIN = 60  # rule "One place": no QR by then, from admission, and the bridge is not working
+LINE_WITHIN = 600  # an attempt waits no longer than this for a busy bridge
+FIRST_QR_WITHIN = 60  # rule "One place": from admission; without a QR by then the bridge is not working
 SCAN_WITHIN = 120  # rule "One place": from the first QR
 READY_WITHIN = 90  # rule "One place": from authentication
-ACTION_WITHIN = 300  # what the phone asks for needs a person
+ACTION_WITHIN = 300  # a person must do what the phone asks for
 SOFT_STOP_AFTER = 15  # rule "Soft ends": time for an authentication that was under way
 QUIET_AFTER = 120  # rule "Quiet time": from authentication; two sockets on one fresh login get it logged out
 RECOVER_AFTER = 15  # rule "Recovery": after a loss; the bridge tries by itself after 5
@@ -47,13 +47,13 @@ class EndReason(TextChoices):
 
 
 class EndCause(TextChoices):
-    """What a session was ended for, where its EndReason alone does not say how it is treated. Shown to nobody."""
+    """Why a session was ended, if its EndReason alone does not decide how it is treated. Not shown to anybody."""
 
-    SHOWED_CODE = "showed_code", "a QR code alone"  # a guess: no word of WhatsApp's (accounts/reconcile/lost_logins.py)
+    SHOWED_CODE = "showed_code", "a QR code alone"  # a guess, not WhatsApp's word (accounts/reconcile/lost_logins.py)
 
 
-# Rule "Soft ends"; all others are hard. All but `renewed` are given by our clock alone: the phone may be slow, events
-# late or lost, the record a restored backup. Nobody who scanned is thrown out.
+# Rule "Soft ends"; all others are hard. All but `renewed` come from our clock alone: the phone may be slow, events late
+# or lost, the record a restored backup. So a scan takes them back.
 SOFT_ENDS = frozenset(
     {
         EndReason.QR_EXPIRED,
@@ -63,7 +63,7 @@ SOFT_ENDS = frozenset(
         EndReason.ACTION_NOT_TAKEN,
     }
 )
-# Of these a code was shown, so that a scan may be under way: the stop waits for it, and it keeps its place until then.
+# A code was shown, so a scan may be under way: the stop waits for it, and the session keeps its place until then.
 SCANNABLE_ENDS = SOFT_ENDS - {EndReason.BRIDGE_UNAVAILABLE}
 UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.SUPERSEDED})  # rule "Replaced or reset"
 REMOVED_ON_THE_PHONE = frozenset({EndReason.LOGGED_OUT, EndReason.DEVICE_REMOVED})
@@ -76,7 +76,7 @@ _LINKING = {
 }  # a scan may be reported late, from any state (rules "Failed webhook" and "Soft ends")
 MOVES: dict[Status, frozenset[Status]] = {
     Status.INACTIVE: frozenset({Status.QR_SCANNING, *_LINKING}),
-    # To itself: a new QR code replaces the session, not the state (rule "Replaced or reset").
+    # To itself: a new QR code replaces the session, not the status (rule "Replaced or reset").
     Status.QR_SCANNING: frozenset(
         {
             Status.QR_SCANNING,
@@ -118,7 +118,7 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset({Status.QR_SCANNING, Status.INACTIVE, *_LINKING}),
 }
 
-# What an account becomes when its open session ends for this reason.
+# The account's status after its open session has ended for this reason.
 STATUS_AFTER: dict[EndReason, Status] = {
     EndReason.QR_EXPIRED: Status.QR_EXPIRED,
     EndReason.BRIDGE_UNAVAILABLE: Status.FAILED,
@@ -136,7 +136,7 @@ STATUS_AFTER: dict[EndReason, Status] = {
 
 
 class IllegalMove(Exception):
-    """A move that MOVES does not name. The caller should have asked `may_move` first."""
+    """A status change that MOVES does not allow. The caller should have asked `may_move` first."""
 
 
 def may_move(old: Status, new: Status) -> bool:

@@ -23,8 +23,8 @@ def normalise(text: str) -> str:
 
 
 def searched(text: str) -> str:
-    """The digits as they are stored, of "+62 811-1680-1641", "0811 1680 1641" or "1641"; empty for what is no (part of
-    a) phone number."""
+    """The digits, as they are stored, of "+62 811-1680-1641", "0811 1680 1641" or "1641"; empty if the text is not a
+    phone number or a part of one."""
     digits = PUNCTUATION.sub("", text)
     if not re.fullmatch(rf"[0-9]{{{SHORTEST_SEARCH},}}", digits):
         return ""

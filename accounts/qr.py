@@ -18,14 +18,14 @@ class BadQr(ValueError):
 
 @dataclass(frozen=True)
 class Qr:
-    """Exactly one of the two is set."""
+    """A QR code as SVG or as PNG: exactly one of the two is set."""
 
     svg: str = ""
     png: bytes | None = None
 
 
 def from_text(text: str) -> Qr:
-    """Drawn, as SVG. Raises BadQr."""
+    """Draw the code as SVG. Raises BadQr."""
     if not 0 < len(text) <= MAX_TEXT:
         raise BadQr("the QR text is empty or too long")
     try:
@@ -44,7 +44,7 @@ def from_data_url(url: str) -> Qr:
         raise BadQr("the QR code is not a PNG data URL of at most 64 KiB")
     try:
         image = base64.b64decode(url.removeprefix(DATA_URL), validate=True)
-    except ValueError as error:  # binascii.Error, and a plain one for what is not ASCII
+    except ValueError as error:  # binascii.Error, or a plain one if the text is not ASCII
         raise BadQr("the QR code is not valid base64") from error
     if not image.startswith(PNG):
         raise BadQr("the QR code is not a PNG image")

@@ -1,4 +1,4 @@
-"""What a watcher of an account sees: the linking page, the admin's live panel, the operator API."""
+"""Snapshots of an account, for its watchers: the linking page, the admin's live panel, the operator API."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from accounts.pairing import waiting_line
 
 
 class View(StrEnum):
-    """The faces of the linking page."""
+    """The views of the linking page."""
 
     IDLE = "idle"
     WAITING = "waiting"
@@ -31,7 +31,7 @@ class View(StrEnum):
 
 
 class Code(TypedDict):
-    """What there is to scan, or to type."""
+    """The code that is to be scanned or typed."""
 
     qr_svg: str
     qr_png: bool  # there is a QR code, but only as an image
@@ -41,11 +41,11 @@ class Code(TypedDict):
 
 
 class Attempt(Code):
-    """What is shown of the account's session."""
+    """The part of a snapshot that is about the account's session."""
 
     said: str  # by the bridge, where that tells more: a key of failures.BRIDGE_REASONS
     session_id: str
-    place: int  # in the line before the bridge; 1: next, 0: not in line
+    place: int  # in its bridge's waiting line; 1: next, 0: not in line
     qr_count: int
     action_message: str
 
@@ -72,7 +72,7 @@ _VIEWS = {
     Status.QR_EXPIRED: View.EXPIRED,
     Status.LOGGED_OUT: View.REMOVED,
 }
-# A device of ours may be left on the phone, and nobody is just linking another one.
+# The statuses in which a device of ours may be left on the phone, and no other one is being linked.
 _MAY_LEAVE_DEVICES = frozenset({Status.FAILED, Status.INACTIVE, Status.LOGGED_OUT})
 _FAILED_VIEWS = {
     EndReason.BRIDGE_UNAVAILABLE: View.UNAVAILABLE,
@@ -83,7 +83,7 @@ _FAILED_VIEWS = {
 def take(account_id: int) -> Snapshot:
     """The account as it is now; one that was merged is shown as the account it lives on as.
 
-    A deadline that has passed counts, whether or not the worker has got round to it: reading writes nothing.
+    A deadline that has passed counts, even if the worker has not ended the session yet. Nothing is written.
     Raises Account.DoesNotExist.
     """
     account = Account.objects.select_related("current_session__bridge", "merged_into").get(pk=account_id).resolve()
@@ -118,7 +118,7 @@ def _attempt(session: LinkSession, status: Status, reason: str, now: datetime) -
 
 
 def _code(session: LinkSession, now: datetime) -> Code:
-    """A code that has expired is not shown."""
+    """The code to show; one that has expired is not shown."""
     code, left = NO_CODE.copy(), _seconds_left(session.qr_expires_at, now)
     is_typed = _seconds_left(session.pairing_code_expires_at, now) is not None
     if is_typed:

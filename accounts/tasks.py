@@ -1,4 +1,4 @@
-"""What django-q2 runs: each task is one call. All are safe when they run twice, at once, or late."""
+"""The tasks that django-q2 runs: each is one call. All are safe when they run twice, at once, or late."""
 
 import time
 
@@ -70,7 +70,7 @@ def stop_stray(stray_id: int) -> None:
 
 
 def advance_lines() -> int:
-    """The lines whose own task was lost. Gives how many were admitted."""
+    """Advance waiting lines whose own task was lost. Gives how many attempts were admitted."""
     return waiting_line.sweep()
 
 
@@ -79,7 +79,7 @@ def sweep_orders() -> int:
 
 
 def expire_overdue() -> dict[str, int]:
-    """The attempts whose own expiry task was lost."""
+    """Expire attempts whose own task was lost."""
     scanned_only = Q(status=Status.DISCONNECTED, current_session__connected_at__isnull=True)
     open_ones = Account.objects.filter(current_session__ended_at__isnull=True)
     waiting = open_ones.filter(scanned_only | Q(status__in=PAIRING))

@@ -1,7 +1,7 @@
-"""Where a bridge may be: its host is resolved once, each address is checked, and only a checked one is connected to.
+"""Decides where a bridge may be: its host is resolved once, and only addresses that were checked are connected to.
 
-A bridge's URL is typed by staff. Without this, one of http://169.254.169.254/ would let them read the secrets of the
-machine that the desk runs on, and a host name could answer otherwise for the check than for the call.
+A bridge's URL is typed by staff. Without this, http://169.254.169.254/ would let them read the secrets of the machine
+that the desk runs on, and a host name could resolve to other addresses for the call than for the check.
 """
 
 import socket
@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 
-# Of clouds, in ranges that are otherwise allowed: what is link-local (169.254.169.254) is refused as such.
+# Metadata services of clouds in ranges otherwise allowed; a link-local one (169.254.169.254) is refused as such.
 METADATA = frozenset(
     ip_address(text)
     for text in (
@@ -32,7 +32,7 @@ class NotAllowed(Exception):
 
 
 class Unresolved(Exception):
-    """No address was found, or none in time."""
+    """No address of the host was found in time."""
 
 
 def allowed_addresses(host: str, port: int, *, within: float) -> list[str]:
@@ -45,7 +45,7 @@ def allowed_addresses(host: str, port: int, *, within: float) -> list[str]:
 
 
 def is_allowed(text: str) -> bool:
-    """With LINKDESK_BRIDGE_NETWORKS only what lies in them; else all but what no bridge of ours could have.
+    """Whether it lies in LINKDESK_BRIDGE_NETWORKS; without these, whether a bridge could have it.
 
     Private and loopback addresses are where a bridge normally runs.
     """
@@ -68,7 +68,7 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def _resolve(host: str, port: int, *, within: float) -> list[str]:
-    """In a thread, for a resolver that hangs has no time-out of its own and would take the worker with it."""
+    """Resolve in a thread: a resolver has no time-out of its own, and one that hangs would block the worker."""
     found: list[str] = []
 
     def look_up() -> None:

@@ -1,4 +1,4 @@
-"""Which bridge takes a new session, and why another does not."""
+"""Chooses the bridge for a new session, and tells why another may not have it."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,8 +14,8 @@ from accounts.bridges.library_versions import Level, advisory
 from accounts.lifecycle import PAIRING, SCANNABLE_ENDS, EndReason
 from accounts.models import Bridge, BridgeOrder, LinkSession, Workspace
 
-LEAVES_WITHIN = timedelta(minutes=2)  # a stop that is not carried out by then keeps nobody waiting
-TRIED_AGAIN_AFTER = timedelta(minutes=10)  # since an attempt there had no code; until then others come first
+LEAVES_WITHIN = timedelta(minutes=2)  # after this a stop that is not carried out no longer takes a place
+TRIED_AGAIN_AFTER = timedelta(minutes=10)  # other bridges come first for so long after an attempt without a code
 
 
 class NoBridgeAvailable(Exception):
@@ -25,8 +25,8 @@ class NoBridgeAvailable(Exception):
 def choose(workspace: Workspace) -> Bridge:
     """The least loaded bridge, by weight, of those that may take one more session of this workspace.
 
-    One where attempts wait in line comes after those where none does. One that does not carry out our orders comes
-    last: every failure makes it look idle. Raises NoBridgeAvailable.
+    A bridge where attempts wait in line comes after those where none does. One that does not carry out our orders
+    comes last, for its failures make it look idle. Raises NoBridgeAvailable.
     """
     chosen = min(eligible(workspace), key=_preference, default=None)
     if chosen is None:
@@ -35,7 +35,7 @@ def choose(workspace: Workspace) -> Bridge:
 
 
 def eligible(workspace: Workspace) -> list[Bridge]:
-    """Those that may take one more session of this workspace. One query, however many there are."""
+    """The bridges that may take one more session of this workspace. One query, however many there are."""
     return [bridge for bridge in with_load(serving(workspace)) if not why_not(bridge)]
 
 
@@ -44,7 +44,7 @@ def serving(workspace: Workspace) -> QuerySet[Bridge]:
 
 
 def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
-    """With what choosing weighs: how many sessions run, pair and wait in line there, and whether it gave no code."""
+    """Annotate how many sessions run, pair and wait in line at each bridge, and whether it gave no code."""
     mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True)
     return bridges.annotate(
         running=count_of(mine),
@@ -56,7 +56,7 @@ def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
 
 
 def leaving() -> QuerySet[LinkSession]:
-    """Sessions that ended softly take a place at their bridge until they are stopped (rule "Soft ends")."""
+    """Sessions that ended softly and still take a place at their bridge, until they are stopped (rule "Soft ends")."""
     stops = BridgeOrder.objects.filter(session=OuterRef("pk"), bridge=OuterRef("bridge"), kind=BridgeOrder.Kind.STOP)
     lately = timezone.now() - LEAVES_WITHIN
     ended = LinkSession.objects.filter(end_reason__in=SCANNABLE_ENDS, ended_at__gt=lately)
@@ -64,15 +64,15 @@ def leaving() -> QuerySet[LinkSession]:
 
 
 def count_of(sessions: QuerySet[LinkSession]) -> Coalesce:
-    """For an annotation of bridges, of sessions that name OuterRef("pk") as theirs."""
+    """Count, to annotate bridges with, sessions that are filtered by `bridge=OuterRef("pk")`."""
     counted = sessions.order_by().values("bridge").annotate(count=Count("pk")).values("count")
     return Coalesce(Subquery(counted), 0)
 
 
 def why_not(bridge: Bridge) -> list[str]:
-    """Why it gets no new session, in the reader's language; nothing: it may get one.
+    """Why the bridge gets no new session, in the reader's language; empty: it may get one.
 
-    Of a bridge that does not come from `with_load` it counts the sessions itself.
+    For a bridge that does not come from `with_load` the sessions are counted here.
     """
     open_ones = bridge.sessions.filter(ended_at__isnull=True)
     running = bridge.running if hasattr(bridge, "running") else open_ones.count()
@@ -96,17 +96,16 @@ def _silence(bridge: Bridge) -> str:
 
 
 def _preference(bridge: Any) -> tuple[bool, bool, float, int]:
-    """The smallest is the best. For a bridge `with_load` that may take one more."""
+    """A sort key for an eligible bridge from `with_load`; the smallest is the best."""
     failing = bridge.failing_since is not None or bridge.gave_no_code
     has_line = bridge.waiting > 0 or bridge.pairing >= bridge.pairings_at_once
     return failing, has_line, bridge.running / bridge.weight, bridge.pk
 
 
 def gave_no_code() -> Exists:
-    """For an annotation of bridges: an attempt of the last minutes had no code there, nor had a later one.
+    """An annotation for bridges: whether an attempt of the last minutes got no code there, nor did any later one.
 
-    That it is heard of does not show that it can pair. An attempt that still waited in line says nothing: nothing was
-    ordered there.
+    A bridge may be up and yet unable to pair. Attempts that still waited in line do not count: nothing was ordered.
     """
     mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__gt=timezone.now() - TRIED_AGAIN_AFTER)
     failed = mine.filter(end_reason=EndReason.BRIDGE_UNAVAILABLE, admitted_at__isnull=False)

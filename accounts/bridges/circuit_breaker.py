@@ -1,4 +1,4 @@
-"""The pause of a bridge that fails: its trouble is not the others'."""
+"""Pauses the orders to a bridge that fails, so that it does not hold up the others."""
 
 import logging
 import random
@@ -23,7 +23,7 @@ def pause(bridge: Bridge) -> float:
 
 
 def failed(bridge: Bridge, problem: str) -> None:
-    """Put it aside for as long as it has been failing: 1 s, then twice as long each time, 15 s at the most."""
+    """Pause it for as long as it has been failing: 1 s, then twice as long each time, 15 s at the most."""
     now = timezone.now()
     failing = (now - bridge.failing_since).total_seconds() if bridge.failing_since else 0
     wait_until = now + timedelta(seconds=min(max(1, failing), LONGEST_PAUSE))
@@ -36,17 +36,17 @@ def answered(bridge: Bridge) -> None:
 
 
 def _note(bridge: Bridge, **values: object) -> None:
-    """Outside any transaction, and only where it changes something: every event's row points at the bridge's."""
+    """Update the bridge's row outside any transaction, and only if needed: every event's row refers to it."""
     row = Bridge.objects.filter(pk=bridge.pk)
     if values["failing_since"] is None:
         row = row.filter(failing_since__isnull=False)
     try:
         row.update(**values)
-    except DatabaseError:  # a note, not worth an order
+    except DatabaseError:  # losing the note is better than losing the order
         log.warning("bridge %s: could not note how it answers", bridge.pk)
 
 
 def is_known_to_fail(bridge: Bridge) -> bool:
-    """A hiccup, or a restart, puts nobody behind the time-outs of those that hang."""
+    """Whether it has failed for over 15 s. A restart is shorter, and must not make it wait for bridges that hang."""
     since = bridge.failing_since
     return since is not None and since < timezone.now() - timedelta(seconds=LONGEST_PAUSE)

@@ -1,6 +1,6 @@
 """The only outbound HTTP: commands to a bridge, as docs/bridge-contract.md, 2, has them.
 
-A bridge's answer is not trusted: it has so much time and size, is JSON or nothing, and leads nowhere else. Each
+A bridge's answer is not trusted: its time and size are limited, it must be JSON, and no redirect is followed. Each
 function raises BridgeError.
 """
 
@@ -18,7 +18,7 @@ from accounts.bridges.connections import UNREACHED, CheckedAddresses
 from accounts.logs.redaction import redact
 from accounts.models import Bridge, BridgeSecret, LinkSession
 
-# Seconds in all. Evidence confirms an order, not the answer: there is no need to wait for a slow one.
+# Seconds in all. There is no need to wait for a slow answer: evidence confirms an order as well.
 COMMAND_WITHIN = 10.0
 LIST_WITHIN = 5.0
 MAX_ANSWER = 4 * 1024 * 1024  # 3,000 sessions listed are about 0.5 MB
@@ -27,14 +27,14 @@ UNAUTHORIZED = 401
 REFUSES_US = frozenset({UNAUTHORIZED, 403})
 NO_SUCH_COMMAND = frozenset({404, 405})
 LATER = frozenset({408, 425, 429})
-NO_ANSWER = frozenset({502, 504})  # a proxy's: the bridge behind it may be at it still
+NO_ANSWER = frozenset({502, 504})  # from a proxy: the bridge behind it may still be carrying it out
 _SESSIONS = "/api/sessions"
 
 Headers = dict[bytes | str, bytes | str]
 
 
 class ListedAs(StrEnum):
-    """The words of a bridge's list for what a session is. One may use others, which mean nothing here."""
+    """The words in a bridge's list for a session's status. Any other word means nothing here."""
 
     QR_SCANNING = "qr_scanning"
     AUTHENTICATED = "authenticated"
@@ -52,7 +52,7 @@ class BridgeError(Exception):
 
     `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
     dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
-    `code`: what it answered with; None: nothing that can be read. `is_the_bridges`: other orders fare no better.
+    `code`: the HTTP status; None: no readable answer. `is_the_bridges`: other orders would fail there as well.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ def reconnect(bridge: Bridge, session: LinkSession) -> None:
 
 
 def stop(bridge: Bridge, session: LinkSession, *, logout: bool) -> None:
-    """`logout` also unlinks the device at WhatsApp, where the bridge can. With a warning it did not."""
+    """Stop the session. `logout` also unlinks the device at WhatsApp; a bridge that answers with a warning did not."""
     answer = _command(bridge, "DELETE", f"/api/sessions/{session.session_id}", {"logout": True} if logout else {})
     if logout and answer.get("warning"):
         raise BridgeError(f"it warned{_quoted(answer['warning'])}", code=200, is_the_bridges=False)
 
 
 def pairing_code(bridge: Bridge, session: LinkSession, *, phone_number: str) -> tuple[str, int]:
-    """The code to type on the phone and its seconds; empty and 0 where it comes by webhook alone."""
+    """The code to type on the phone, and for how many seconds; empty and 0 if it comes by webhook alone."""
     path = f"/api/sessions/{session.session_id}/pairing-code"
     answer = _command(bridge, "POST", path, {"phone_number": phone_number})
     code, expires_in = answer.get("pairing_code"), answer.get("expires_in")
@@ -124,7 +124,7 @@ def pairing_code(bridge: Bridge, session: LinkSession, *, phone_number: str) -> 
 
 
 def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: str) -> str:
-    """The message's id. A 200 without one means that nothing was sent (docs/bridge-contract.md, 2.1)."""
+    """Give the message's id. A 200 without one means that nothing was sent (docs/bridge-contract.md, 2.1)."""
     values = {"session_id": session.session_id, "recipient_phone": phone_number, "message": text, "type": "text"}
     message_id = _command(bridge, "POST", "/api/messages/send", values).get("message_id")
     if not isinstance(message_id, str) or not 0 < len(message_id) <= 255:
@@ -134,7 +134,7 @@ def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: 
 
 
 def running_sessions(bridge: Bridge) -> dict[str, Running]:
-    """The sessions it runs now, by id. Its /status is no evidence: it answers for the dead."""
+    """The sessions that it runs now, by id. Its /status is no evidence: it answers for dead sessions as well."""
     rows = _command(bridge, "GET", _SESSIONS, {}, within=LIST_WITHIN).get("sessions")
     if not isinstance(rows, list):
         raise BridgeError("the session list has no sessions")
@@ -143,7 +143,7 @@ def running_sessions(bridge: Bridge) -> dict[str, Running]:
 
 
 def health(bridge: Bridge) -> dict[str, Any]:
-    """What it says of itself. Without the key: nobody asks for it there, and it would stand in an access log."""
+    """Its /health. The key is not sent: it is not needed there, and would stand in an access log."""
     status, body = _request(f"{bridge.url.rstrip('/')}/health", "GET", {}, give_up=time.monotonic() + LIST_WITHIN)
     if 200 <= status < 300:
         return _json(body)
@@ -177,7 +177,7 @@ def _command(
 
 
 def _is_the_bridges(status: int, path: str) -> bool:
-    """Most of 4xx is the order's own fault, but not that a bridge knows nobody's key, or no sessions at all."""
+    """Whether the fault is the bridge's. Most 4xx are the order's; not so a refused key, or a missing /api/sessions."""
     if path == _SESSIONS and status in NO_SUCH_COMMAND:
         return True
     return status // 100 in (3, 5) or status in REFUSES_US | LATER
@@ -192,7 +192,7 @@ def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -
         raise BridgeError(str(error)) from error
     except UNREACHED as error:
         raise BridgeError("it cannot be reached") from error
-    except _BROKEN as error:  # it may have been carried out before the line broke
+    except _BROKEN as error:  # it may have been carried out before the connection broke
         raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:
         raise BridgeError("its URL is not valid", permanent=True) from error
@@ -233,12 +233,12 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _storable(answer: Any) -> Any:
-    """Half a surrogate pair, which no database takes, becomes a question mark: it costs nobody the whole list."""
+    """Replace half surrogate pairs, which no database takes, by question marks, so that the list is not lost."""
     return json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
 
 
 def _refusal(status: int, body: bytes) -> str:
-    """With the bridge's own words where it has some: cut, and without numbers and secrets."""
+    """The text of a refusal, with the bridge's own words if any, cut and without numbers and secrets."""
     try:
         said = _json(body).get("error")
     except BridgeError:  # a page of a proxy

@@ -1,4 +1,4 @@
-"""Connections to bridges: only to addresses that were checked, and over in time, whatever comes through them."""
+"""Connections to bridges: only to addresses that were checked, and with an end in time, however slow the answer."""
 
 import ssl
 import time
@@ -14,7 +14,7 @@ UNREACHED = (httpcore.ConnectError, httpcore.ConnectTimeout)
 
 
 class CheckedAddresses(httpcore.NetworkBackend):
-    """Connects to the addresses that were checked, and to no other; the name stays for `Host` and the certificate."""
+    """Connects only to the addresses that were checked; `Host` and the certificate still use the name."""
 
     def __init__(self, give_up: float) -> None:
         self._give_up = give_up
@@ -42,7 +42,7 @@ class CheckedAddresses(httpcore.NetworkBackend):
 
 
 class _Hurried(httpcore.NetworkStream):
-    """A connection that ends in time, however slowly it drips: a time-out for each piece would never pass."""
+    """A connection with one deadline for all: with a time-out per read, an answer that drips would never end."""
 
     def __init__(self, stream: httpcore.NetworkStream, give_up: float) -> None:
         self._stream = stream

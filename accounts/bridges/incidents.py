@@ -1,4 +1,4 @@
-"""What is wrong with a bridge, in one row however many sessions it touches: opened, counted, closed.
+"""Incidents: what is wrong with a bridge, in one row however many sessions it touches; opened, counted, closed.
 
 Who else could be there: heartbeats, polls, webhooks and jobs that see the same thing at the same moment.
 """
@@ -20,9 +20,10 @@ Kind = Incident.Kind
 
 @atomically
 def report(bridge_id: int, kind: Incident.Kind, *, summary: str) -> bool:
-    """Open it, or count it once more where it is open. Gives whether it is new.
+    """Open an incident, or count it once more if it is open. Gives whether it is new.
 
-    `summary` is for staff: no phone numbers. Not inside a transaction that goes on to lock: the row has a parent.
+    `summary` is for staff: no phone numbers. Do not call it in a transaction that takes locks later: the row has a
+    parent, which the insert locks.
     """
     if _again(bridge_id, kind, summary):
         return False
@@ -40,7 +41,7 @@ def report(bridge_id: int, kind: Incident.Kind, *, summary: str) -> bool:
 
 @atomically
 def close(bridge_id: int, kind: Incident.Kind) -> bool:
-    """It is over. False: none was open."""
+    """Close the incident, as it is over. False: none was open."""
     open_one = Incident.objects.filter(open_key=_key(bridge_id, kind))
     return bool(open_one.update(closed_at=timezone.now(), open_key=None))
 

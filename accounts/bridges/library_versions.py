@@ -1,6 +1,6 @@
-"""Versions of the libraries behind bridges that are known to link badly, or well, and where that is known from.
+"""Versions of the libraries behind bridges that are known to link badly, or well, with the sources.
 
-A bridge says its library and version with its heartbeat; for one that does not, staff enter them.
+A bridge says its library and version with its heartbeat; if it does not, staff enter them.
 """
 
 import re
@@ -32,7 +32,7 @@ class Advisory:
 
 _UPDATE = _("Update the library to 1.33.2.")
 
-# The first and the last version that it speaks of. What is not here is not known to be good or bad.
+# The first and the last version that an advisory is about. Nothing is known of any other version.
 _WEBJS: tuple[tuple[Version, Version, Advisory], ...] = (
     (
         (1, 23, 0),
@@ -88,7 +88,7 @@ _WEBJS: tuple[tuple[Version, Version, Advisory], ...] = (
 
 
 def advisory(library: str, version: str) -> Advisory | None:
-    """What is known of this version; None where nothing is, or where it cannot be read."""
+    """The advisory for this version; None if there is none, or the version cannot be read."""
     number = _number(version)
     if number is None or library.strip().casefold() not in WEBJS_NAMES:
         return None
@@ -96,6 +96,6 @@ def advisory(library: str, version: str) -> Advisory | None:
 
 
 def _number(version: str) -> Version | None:
-    """Of "1.33.2", "v1.33.2" or "1.34.1-alpha.2", which is taken for what it leads to."""
+    """The number in "1.33.2", "v1.33.2" or "1.34.1-alpha.2", which counts as 1.34.1."""
     found = re.match(r"v?([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?(?![0-9.])", version.strip(), re.IGNORECASE)
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None

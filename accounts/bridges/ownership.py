@@ -1,4 +1,4 @@
-"""Which sessions are a bridge's: those that it may see, those that it must run, those that run elsewhere."""
+"""Tells which sessions a bridge may see, which ones it must run, and which ones run elsewhere."""
 
 from datetime import timedelta
 
@@ -9,20 +9,20 @@ from accounts.bridges.presence import UP_WITHIN
 from accounts.lifecycle import Status
 from accounts.models import Bridge, LinkMove, LinkSession
 
-# Then nobody waits for a stop any more: it is given up by then (delivery/retries.py), and its rows are all still kept.
+# A move's stop is awaited for so long: then it is given up (delivery/retries.py), while its rows are all still kept.
 STOP_AWAITED = timedelta(days=1)
 RESUMABLE = [Status.AUTHENTICATED, Status.CONNECTED, Status.DISCONNECTED]
 
 
 def sessions_of(bridge_id: int) -> QuerySet[LinkSession]:
-    """What a bridge may see: the sessions it owns, in workspaces that it serves."""
+    """The sessions that a bridge may see: those it owns, in workspaces that it serves."""
     named = Bridge.workspaces.through.objects.filter(bridge_id=bridge_id)
     served = Exists(named.filter(workspace_id=OuterRef("account__workspace_id")))
     return LinkSession.objects.filter(Q(~Exists(named)) | Q(served), bridge=bridge_id)
 
 
 def resumable(bridge_id: int) -> QuerySet[LinkSession]:
-    """Its open sessions with a stored login. One that was never authenticated would show a QR code to nobody."""
+    """Its open sessions with a stored login, which it must run. Any other would show a QR code to nobody."""
     return sessions_of(bridge_id).filter(
         ~waits_for_stop(),
         ended_at__isnull=True,
@@ -39,16 +39,16 @@ def awaited_moves() -> QuerySet[LinkMove]:
 
 
 def waits_for_stop() -> Exists:
-    """Of a session: it was moved to its bridge, and must not run there before its former one has stopped it
-    (accounts/reconcile/relocation.py). Until then it was not started here."""
+    """A filter for sessions that were moved and must not run at the new bridge before the former one has stopped them
+    (accounts/reconcile/relocation.py). The new one was not told to start them yet."""
     return Exists(awaited_moves().filter(session=OuterRef("pk")))
 
 
 def runs_elsewhere() -> Q:
-    """Of a session: a bridge that does not own it was seen running it, within three lists.
+    """A filter for sessions that a rival was seen running, within the time of three lists.
 
-    Or within a day, where its owner is heard again only since then: nobody may have been heard for hours, and of two
-    bridges the owner may be the first to give a list.
+    Or within a day, if the owner is heard again only since a moment ago: perhaps no bridge was heard for hours, and the
+    owner may give its list before the rival does.
     """
     now = timezone.now()
     lately = now - timedelta(seconds=UP_WITHIN)

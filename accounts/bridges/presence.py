@@ -18,15 +18,15 @@ _heard: dict[int, float] = {}
 
 
 def is_up(bridge: Bridge) -> bool:
-    """Heard of lately. No account's status depends on it."""
+    """Whether it was heard of lately. No account's status depends on it."""
     since = timezone.now() - timedelta(seconds=UP_WITHIN)
     return bridge.last_heard_at is not None and bridge.last_heard_at >= since
 
 
 def hear(bridge_id: int) -> None:
-    """Note that the bridge spoke. Outside any transaction, and seldom: every event's row points at this one.
+    """Note that the bridge spoke; outside any transaction, and seldom, as every event's row refers to this one.
 
-    Whoever holds that row, or writes on SQLite, is hardly waited for: the bridge's patience is for its event.
+    It hardly waits for a lock on that row, or for another writer on SQLite: the bridge waits for its event's answer.
     """
     if time.monotonic() - _heard.get(bridge_id, -HEARD_EVERY) < HEARD_EVERY:
         return
@@ -37,12 +37,12 @@ def hear(bridge_id: int) -> None:
     try:
         with hardly_waiting():
             Bridge.objects.filter(stale, pk=bridge_id).update(heard_since=heard_since(now), last_heard_at=now)
-    except DatabaseError:  # a note, not worth an event
+    except DatabaseError:  # losing the note is better than losing the event
         log.warning("bridge %s: could not note that it was heard", bridge_id)
 
 
 def heard_since(now: datetime) -> Case:
-    """For an update that also sets last_heard_at, and names this one first."""
+    """The value of `heard_since`, for an update that sets it before last_heard_at."""
     unbroken = When(
         last_heard_at__gte=now - timedelta(seconds=UP_WITHIN), heard_since__isnull=False, then="heard_since"
     )

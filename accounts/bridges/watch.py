@@ -1,7 +1,7 @@
-"""What goes wrong with a whole bridge, read from the rows: it falls silent, or loses many links at once.
+"""Finds in the rows what goes wrong with a whole bridge: it falls silent, or loses many links at once.
 
-Silence is a derived fact: no account changes its status by it, and no try is counted. Many losses are one incident;
-each account's history has its own.
+Silence is derived from the rows: it changes no account's status, and no try is counted. Many losses make one incident;
+each account's history has its own loss.
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ from accounts.jobs.queue import enqueue
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Incident, LinkSession
 
-# Two looks at each moment: losses of one minute may fall into two of the job's.
+# Seconds; twice the job's interval, for losses of one minute may fall into two runs.
 WITHIN = 120
-MANY, SHARE = 10, 0.3  # at least both: five of six may be one customer, thirty of a thousand an hour's usual
+MANY, SHARE = 10, 0.3  # both: five of six may be one customer, and thirty of a thousand are usual in an hour
 OVER_AFTER = 600  # seconds without another
 
 
@@ -40,20 +40,20 @@ def watch() -> dict[str, int]:
 
 
 def _close_those_of(bridges: QuerySet[Bridge]) -> None:
-    """Whatever their kind: of a bridge that is gone for good no list will say that it is over."""
+    """Close all incidents of these bridges: they are gone for good, so no list will say that they are over."""
     open_ones = Incident.objects.filter(bridge__in=bridges, closed_at__isnull=True)
     for bridge_id, kind in list(open_ones.values_list("bridge", "kind")):
         incidents.close(bridge_id, Kind(kind))
 
 
 def retired() -> QuerySet[Bridge]:
-    """Those that get nothing new and run nothing: that one of them is silent concerns nobody."""
+    """Bridges that get no new sessions and run none, so that their silence does not matter."""
     running = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True)
     return Bridge.objects.filter(~Exists(running), Q(draining=True) | Q(weight=0))
 
 
 def look_for_losses() -> int:
-    """Gives how many bridges have just lost many links."""
+    """Open incidents for bridges that have just lost many links, and close old ones. Gives how many have."""
     now = timezone.now()
     lost = _by_bridge(Status.DISCONNECTED, Status.LOGGED_OUT, Status.FAILED, since=now - timedelta(seconds=WITHIN))
     connected = _by_bridge(Status.CONNECTED) if lost else Counter()
@@ -69,7 +69,7 @@ def look_for_losses() -> int:
 
 
 def _by_bridge(*statuses: Status, since: datetime | None = None) -> Counter[int]:
-    """How many accounts that were linked have one of these, by the bridge of their session."""
+    """How many accounts that were linked have one of these statuses, by the bridge of their session."""
     accounts = Account.objects.filter(status__in=statuses, current_session__connected_at__isnull=False)
     if since is not None:
         accounts = accounts.filter(status_changed_at__gte=since)

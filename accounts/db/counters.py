@@ -1,4 +1,4 @@
-"""One row and a number for what happens often: exact under any number of threads, and bounded."""
+"""Counts frequent events in one row each: exact under any number of threads, and bounded."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from accounts.db.transactions import atomically
 
 @atomically
 def count_known(model: type[Model], **key: Any) -> bool:
-    """One more of `key` if it has a row; False if it has none."""
+    """Count one more of `key`; False if it has no row."""
     rows = model._default_manager.filter(**key)
     return bool(rows.update(count=F("count") + 1, last_at=timezone.now()))
 
 
 @atomically
 def count(model: type[Model], **key: Any) -> None:
-    """One more of `key`, in the model's row for it; the model has a unique constraint on it, `count` and `last_at`."""
+    """Count one more of `key` in its row. The model has `count`, `last_at` and a unique constraint on `key`."""
     rows = model._default_manager.filter(**key)
     again = {"count": F("count") + 1, "last_at": timezone.now()}
     if rows.update(**again):

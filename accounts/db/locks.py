@@ -1,17 +1,17 @@
 """The row locks, taken in one order.
 
-The order: an event of the inbox, the workspace, unknown sessions, accounts by id, the bridge, the link session. Whoever
-needs two of them takes them in this order, so that two transactions wait for each other's end and never for each other.
+The order: an event of the inbox, the workspace, unknown sessions, accounts by id, the bridge, the link session. A
+transaction that needs several takes them in this order, so that no two transactions wait for each other.
 The workspace comes before its accounts because a merge locks two of them; the bridge is locked only for a start or an
-admission, and before a session of it ends or begins, for either takes a shared lock on it.
+admission, and before a session of it ends or begins, because both of these take a shared lock on it.
 
 Child rows are written only after their parent is locked. A row with a foreign key is never inserted *before* its parent
 is locked in the same transaction: the insert takes a shared lock on the parent, and two such transactions deadlock
 when both go on to lock it.
 
-Of two bridges the lower id comes first. Not so for a start in the place of another attempt: which bridge it gets shows
-only when that has ended, and then its bridge is locked. Two workspaces that cross there deadlock now and then, and the
-loser tries again (`locking.atomically`).
+Two bridges are locked by id, except for a start in the place of another attempt: which bridge it gets is known only
+after that attempt has ended, with the attempt's bridge locked. Two workspaces that cross there deadlock now and then,
+and the loser tries again (`locking.atomically`).
 """
 
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def rows(found: QuerySet[M]) -> list[M]:
 
 @contextmanager
 def one_transaction() -> Iterator[None]:
-    """What is locked inside counts as held until its end, which is that of the outermost of these."""
+    """Row locks that are taken inside count as held until the outermost of these blocks ends."""
     if getattr(_transaction, "held", None) is not None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What `manage.py check --database default --deploy` finds: schema drift, and settings too weak for production.
+"""Checks for `manage.py check --database default --deploy`: schema drift, and settings too weak for production.
 
 The portal that Linkdesk replaces had a unique index in its database and in no migration: every second QR was a 500.
 """
@@ -19,7 +19,7 @@ OURS = ("accounts", "api", "webhooks")
 Columns = tuple[str, ...]
 
 
-# All warnings: `migrate` runs these checks first, and must be able to mend what they find.
+# All are warnings: `migrate` runs these checks first, and must be able to mend what they find.
 @register(Tags.database)
 def database_is_what_migrations_made(
     app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_: Any
@@ -98,7 +98,7 @@ def _extra_index(table: str, columns: Columns, name: str) -> CheckMessage:
 
 
 def _primary_key(model: type[Model]) -> Columns:
-    """On SQLite it is the row's own number, and has no index."""
+    """The columns of the primary key. On SQLite it is the row's own number, and has no index."""
     return _columns(model, [model._meta.pk.name])
 
 
@@ -111,7 +111,7 @@ def _unique_of(model: type[Model]) -> set[Columns]:
 
 
 def _indexed_by(model: type[Model]) -> set[Columns]:
-    """Named ones, and those of foreign keys."""
+    """The columns of the model's named indexes and of its foreign keys."""
     named = [[name.removeprefix("-") for name in index.fields] for index in model._meta.indexes]
     relations = [[field.name] for field in model._meta.local_fields if field.is_relation]
     return {_columns(model, names) for names in [*named, *relations]}

@@ -1,4 +1,4 @@
-"""Transactions that survive a deadlock, and how long a lock is waited for. Their order: `locks.py`."""
+"""Transactions that survive a deadlock, and time-outs for locks. The order of the locks is in `locks.py`."""
 
 import random
 import time
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TRIES = 4  # one and three retries
-PATIENCE = 7  # seconds, in which another try that takes as long must end: a bridge waits 10
+PATIENCE = 7  # seconds within which another try, if as long as the last, must end: a bridge waits 10
 MYSQL_DEADLOCK, MYSQL_LOCK_WAIT = 1213, 1205
 
 
@@ -47,9 +47,9 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def wait_at_most(seconds: float) -> None:
-    """For this connection, which ends with its request: how long SQLite waits for whoever writes.
+    """Set how long SQLite waits for another writer on this connection, which ends with its request.
 
-    MariaDB waits 3 s for a lock whoever asks (config/settings.py).
+    MariaDB always waits 3 s for a lock (config/settings.py).
     """
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
@@ -58,7 +58,7 @@ def wait_at_most(seconds: float) -> None:
 
 @contextmanager
 def hardly_waiting() -> Iterator[None]:
-    """For what is not worth the wait: OperationalError for a lock that is not free after 0.3 s, or 1 s on MariaDB."""
+    """For writes of little worth: OperationalError if a lock is not free after 0.3 s, or 1 s on MariaDB."""
     read, change, shortest = (
         ("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", 300)
         if connection.vendor == "sqlite"
@@ -75,6 +75,6 @@ def hardly_waiting() -> Iterator[None]:
 
 
 def is_contention(error: OperationalError) -> bool:
-    """Whether the database refused only because somebody else was there."""
+    """Whether the database refused only because another transaction had the lock, or won a deadlock."""
     code = error.args[0] if error.args else None
     return code in {MYSQL_DEADLOCK, MYSQL_LOCK_WAIT} or "database is locked" in str(error)

@@ -1,4 +1,4 @@
-"""Posting orders: claimed when their turn has come, looked for where they may run already, and sent to the bridge.
+"""Posts orders: it claims one when its turn has come, checks whether a start runs already, and sends it to the bridge.
 
 Who else could be there: a second hint for the same order, the sweep, a webhook that confirms the order while its
 POST is still open, staff ending the session in between. Every step is a compare-and-set on the order's state.
@@ -24,7 +24,7 @@ from accounts.reconcile import session_list
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
-# Seconds; above what one delivery may take: a look at the list, then the command (bridge_client has both).
+# Seconds; longer than one delivery takes: reading the list, then the command (bridge_client has both).
 LEASE = 25
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def deliver(order_id: int) -> None:
     except BridgeError as error:
         retries.note_answer(claimed, error)
         retries.not_done(claimed, error)
-    except Exception as error:  # ours, or an answer that nobody thought of: it is not tried for ever either
+    except Exception as error:  # our bug, or an unforeseen answer: its tries are limited, too
         kind = type(error).__name__
         log.error("order %s (%s): %s", claimed.pk, claimed.kind, kind)  # its text may hold a number
         retries.not_done(claimed, BridgeError(f"an error of ours ({kind})", unclear=_has_gone_out(claimed)))
@@ -74,7 +74,7 @@ def sweep() -> int:
 def _claim(order_id: int) -> BridgeOrder | None:
     """Take the order, under the session's lock: two orders of one session are never on the wire together.
 
-    With it goes its bridge's slot. An order that must wait comes again, and that is not counted as a try.
+    This takes its bridge's slot as well. An order that must wait is delivered later; this is not counted as a try.
     """
     session_pk = BridgeOrder.objects.filter(pk=order_id).values_list("session_id", flat=True).first()
     if session_pk is None:
@@ -99,7 +99,7 @@ def _claim(order_id: int) -> BridgeOrder | None:
 
 
 def _must_wait(order: BridgeOrder) -> float:
-    """Seconds; 0: it is its turn, and it has its bridge's slot."""
+    """Seconds that it must wait; 0: it is its turn, and it has its bridge's slot."""
     if pause := circuit_breaker.pause(order.bridge):
         return pause
     if turns.session_is_busy(order):
@@ -125,7 +125,7 @@ def _carry_out(order: BridgeOrder) -> None:
 
 
 def _drop(order: BridgeOrder) -> None:
-    """It is not posted. But an earlier try of a start may have arrived."""
+    """Close it without posting it; but leave a start in doubt if an earlier try may have arrived."""
     if order.is_start and turns.may_have_arrived(order):
         closing.leave_in_doubt(order)
     else:
@@ -133,7 +133,7 @@ def _drop(order: BridgeOrder) -> None:
 
 
 def _look_for_a_scan(order: BridgeOrder) -> None:
-    """The list still shows a scan whose events were lost: it is read before a soft end's stop (rule "Soft ends")."""
+    """Before a soft end's stop, look in the list for a scan whose events were lost (rule "Soft ends")."""
     soft = order.kind == Kind.STOP and order.session.ended_softly and not order.logout
     if not soft or order.bridge_id != order.session.bridge_id:
         return
@@ -143,36 +143,36 @@ def _look_for_a_scan(order: BridgeOrder) -> None:
 
 
 def _is_still_wanted(order: BridgeOrder) -> bool:
-    """The session as it is now: somebody may have ended it since the claim, or while the list was read."""
+    """Read the session anew: somebody may have ended it since the claim, or while the list was read."""
     order.session.refresh_from_db(fields=["ended_at", "bridge"])
     return order.is_wanted
 
 
 def _is_still_mine(order: BridgeOrder) -> bool:
-    """The last step before the POST. A session that talks meanwhile has confirmed its start: no second one.
+    """The last step before the POST: note it in the row. False: an event has confirmed the start, or a twin has it.
 
-    In the row alone: `order` goes on to say whether an earlier try may have arrived.
+    `order` itself is left as it is: its `posted_at` still tells whether an earlier try may have arrived.
     """
     mine = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, attempts=order.attempts)
     return bool(mine.update(posted_at=timezone.now()))
 
 
 def _has_gone_out(order: BridgeOrder) -> bool:
-    """By this try: `order` has the moment of the one before."""
+    """Whether this try was posted: `order` still has the `posted_at` of the one before."""
     return not BridgeOrder.objects.filter(pk=order.pk, posted_at=order.posted_at).exists()
 
 
 def _look_back(order: BridgeOrder) -> None:
-    """And the look after it: what ended while its POST was open runs at the bridge now, whatever was stopped before."""
+    """Stop a session that ended while its start's POST was open: it runs now, even if it was stopped before."""
     if order.is_start and not _is_still_wanted(order):
         outbox.stop_again(order)
 
 
 def _runs_already(order: BridgeOrder) -> bool:
-    """Whatever may have been started before asks first: started twice, a Node bridge runs two clients.
+    """Look in the list if the session may have been started before: a Node bridge that is told twice runs two clients.
 
-    So does a link, which the bridge restores by itself as well: what told it to start is not kept for ever, and what
-    was adopted nobody here has started.
+    This includes every link, as bridges restore links by themselves: the order that started it may be deleted by now,
+    and an adopted one never had any.
     """
     if not order.is_start or not _may_run(order):
         return False
@@ -183,7 +183,7 @@ def _runs_already(order: BridgeOrder) -> bool:
 def _may_run(order: BridgeOrder) -> bool:
     if order.posted_at is not None or order.kind != Kind.START:
         return order.posted_at is not None
-    # Written down some time ago, it may have gone out since: from the database that this one is a backup of.
+    # An old order may have been posted before: this database may be a restored backup.
     is_late = order.created_at < timezone.now() - timedelta(seconds=FIRST_QR_WITHIN)
     before = order.session.orders.filter(kind=Kind.START, pk__lt=order.pk)  # it was reopened
     return is_late or order.session.authenticated_at is not None or before.exists()
@@ -192,5 +192,5 @@ def _may_run(order: BridgeOrder) -> bool:
 def _list_of(order: BridgeOrder) -> dict[str, Running]:
     try:
         return client.running_sessions(order.bridge)
-    except BridgeError as error:  # whatever is wrong with the list, nothing was ordered yet
+    except BridgeError as error:  # nothing was posted yet, so the failure is not unclear
         raise BridgeError(f"its list: {error}", code=error.code) from error

@@ -1,6 +1,6 @@
-"""What becomes of an order without a clear answer: evidence decides, and a start is never repeated.
+"""Settles orders that got no clear answer: evidence decides, and a start is never repeated.
 
-Who else could be there: a webhook that confirms the order, staff ending the session, the sweep with a look of its own.
+Who else could be there: a webhook that confirms the order, staff ending the session, the sweep looking as well.
 """
 
 from datetime import timedelta
@@ -33,7 +33,7 @@ def settle(order_id: int) -> None:
 
 
 def has_the_next_look(order: BridgeOrder) -> bool:
-    """One look at a time: each asks for the next one, and every sweep would add a chain of its own."""
+    """Take the next look at the list. Each look enqueues the next, so a sweep must not add a second chain."""
     now = timezone.now()
     mine = BridgeOrder.objects.filter(pk=order.pk, state=State.UNCLEAR, due_at=order.due_at)
     return order.due_at <= now and bool(mine.update(due_at=now + timedelta(seconds=_pause(order))))
@@ -45,23 +45,23 @@ def _pause(order: BridgeOrder) -> float:
 
 
 def _look_for_evidence(order: BridgeOrder) -> None:
-    """The session list says whether it runs. A start is never repeated: a slow create would make two clients."""
+    """Let the session list decide. A start is never repeated: after a slow create there would be two clients."""
     if not order.is_wanted:
         _see_to_its_end(order)
     elif order.kind == Kind.STOP:
         _look_for_a_stop(order)
     elif _is_listed(order, scanned=turns.may_have_arrived(order)):
-        # A Node bridge lists a start from its first moment, and what shall reconnect was listed before: while it may be
-        # at it only a scan proves that it is done, and its slot stays taken. A code that comes confirms it at once.
+        # A Node bridge lists a start at once, and a session that shall reconnect was listed before. So while it may
+        # still be busy only a scan proves that it is done, and the slot stays taken. A code confirms it at once.
         closing.confirm(order)
     else:
         _look_again(order)
 
 
 def _look_for_a_stop(order: BridgeOrder) -> None:
-    """No list shows a device: what is not named any more may still be linked, with its login on the bridge's disk.
+    """Confirm a stop when the list does not name the session; else send it again.
 
-    So a stop that must unlink is told again until the bridge says that it did.
+    No list shows whether the device is still linked, so a stop that must unlink is sent until the bridge confirms it.
     """
     runs = order.unlinks or _is_listed(order)
     if runs is False:
@@ -75,7 +75,7 @@ def _look_for_a_stop(order: BridgeOrder) -> None:
 
 
 def _tell_again(stop: BridgeOrder) -> None:
-    """Stopping twice harms nobody."""
+    """Send the stop again; stopping twice does no harm."""
     if BridgeOrder.objects.filter(pk=stop.pk).move([State.UNCLEAR], State.PENDING, due_in=stop.pause):
         enqueue("deliver_order", stop.pk, delay=stop.pause)
 
@@ -85,10 +85,10 @@ def _look_again(order: BridgeOrder) -> None:
 
 
 def _see_to_its_end(order: BridgeOrder) -> None:
-    """Not wanted any more. A start may yet be carried out, after the stop of its session: then stop it again.
+    """Close an order that is no longer wanted. A start may be carried out after its session's stop: stop it again then.
 
-    It is looked for as long as the bridge may be at it; one that cannot be asked by then is told to stop. So is a stop
-    whose session was reopened: the start that follows waits for it.
+    Both a start and the stop of a reopened session are looked for while the bridge may be busy with them: the next
+    start waits for that stop. If the bridge cannot be asked by then, a started session is stopped.
     """
     late, runs = turns.may_have_arrived(order), _is_listed(order)
     if order.is_start and (runs or (runs is None and not late)):
@@ -102,7 +102,7 @@ def _see_to_its_end(order: BridgeOrder) -> None:
 
 
 def _is_listed(order: BridgeOrder, *, scanned: bool = False) -> bool | None:
-    """Whether the bridge runs its session, `scanned`: with a phone; None: it could not be asked."""
+    """Whether the bridge runs its session (with `scanned`: has a phone for it). None: it could not be asked."""
     with turns.short_turn(order.bridge, seconds=LOOK_WITHIN, order=order) as is_mine:
         listed = _list_of(order.bridge) if is_mine else None
     if listed is None:

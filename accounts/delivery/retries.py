@@ -1,6 +1,6 @@
 """Orders that were not carried out: tried again later, given up, or left to evidence where they may have arrived.
 
-Who else could be there: a twin that has the order by now, after a claim that was too long. `attempts` says whose it is.
+Who else could be there: a twin that has claimed the order since our claim ran out. `attempts` tells the claims apart.
 """
 
 from datetime import timedelta
@@ -19,9 +19,9 @@ from accounts.pairing.bridge_events import lock_session
 Kind, State, Setback = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Setback
 
 CHECK_TRIES = 5
-STOPS_KEPT = timedelta(hours=24)  # how long a bridge that is away is told to stop a session
+STOPS_KEPT = timedelta(hours=24)  # how long a stop is tried at a bridge that is away
 ONCE_KEPT = timedelta(minutes=2)  # how long somebody waits for a pairing code or a test message
-# Tried again only where no bridge was reached; and what may have come of one that was.
+# These are tried again only if no bridge was reached. The text tells what may have happened otherwise.
 MAY_HAVE: dict[str, str] = {
     Kind.PAIRING_CODE: "The phone may be asking for it.",
     Kind.TEST_MESSAGE: "It may have been sent.",
@@ -39,12 +39,12 @@ def not_done(order: BridgeOrder, error: BridgeError) -> None:
         _fail(order, str(error))
     else:
         _put_back(order, error)
-    if order.setback != Setback.TRY_FAILED:  # the tries that follow would only fill the history
+    if order.setback != Setback.TRY_FAILED:  # only the first failure is told
         _tell(order, error)
 
 
 def note_answer(order: BridgeOrder, error: BridgeError) -> None:
-    """Most of 4xx is an answer; so is an error for one message or one pairing code."""
+    """Note whether the bridge works: most 4xx show that it does, as does an error for one message or pairing code."""
     if error.is_the_bridges and not (order.kind in ONCE and error.code):
         circuit_breaker.failed(order.bridge, str(error))
     else:
@@ -67,7 +67,7 @@ def _fail(order: BridgeOrder, error: str, *, setback: BridgeOrder.Setback = Setb
 
 @atomically
 def _tell(order: BridgeOrder, error: BridgeError) -> None:
-    """In the account's history, for whoever wonders why nothing happens; a link that is lost would fill it."""
+    """Tell in the account's history why nothing happens; not for recovery, which would fill it."""
     if order.why == BridgeOrder.Why.RECOVERY:
         return
     account, session = lock_session(order.session_id)
@@ -77,7 +77,8 @@ def _tell(order: BridgeOrder, error: BridgeError) -> None:
 
 
 def is_given_up(order: BridgeOrder) -> bool:
-    """A pairing's start is tried until its session lapses; a stop for a day; what recovery asks anew, not for long."""
+    """Whether it is tried no more: a stop after a day, a code or a message after two minutes, others after CHECK_TRIES;
+    but a pairing's start only when its session lapses."""
     age = timezone.now() - order.created_at
     if order.kind == Kind.STOP:
         return age > STOPS_KEPT
@@ -87,10 +88,10 @@ def is_given_up(order: BridgeOrder) -> bool:
 
 
 def _put_back(order: BridgeOrder, error: BridgeError) -> None:
-    """Refused.
+    """Try it again later.
 
-    Whatever the answer was, it may have been done: the next try looks at the list. Where no bridge was reached,
-    `posted_at` is as before this try: what may have arrived then may still have.
+    After any answer it may have been carried out, so the next try looks at the list. If no bridge was reached,
+    `posted_at` is set back to that of the earlier try, which may have arrived.
     """
     before = {} if error.code else {"posted_at": order.posted_at}
     _wait_again(order, order.pause, setback=Setback.TRY_FAILED, error=str(error), **before)
@@ -108,10 +109,10 @@ def _wait_again(order: BridgeOrder, delay: float, **values: Any) -> None:
 
 
 def release(order: BridgeOrder) -> None:
-    """Its worker died: deliver it again. But what it may have told a bridge to start is never repeated."""
+    """Deliver an order again whose worker died; but never repeat a start that may have been posted."""
     dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
     unsent = dead.filter(posted_at=None) if order.is_start else dead
-    if order.kind in ONCE and order.posted_at:  # nobody can look what came of it
+    if order.kind in ONCE and order.posted_at:  # no list shows what came of it
         lost = BridgeError(f"{DIED}. {MAY_HAVE[order.kind]}")
         _fail(order, str(lost), setback=Setback.WORKER_DIED)
         _tell(order, lost)

@@ -1,6 +1,6 @@
 """Tidying up: attempts that led nowhere, and links that are gone for long.
 
-Nobody who was linked is deleted: such an account becomes inactive, with its history. Who else could be there: the
+An account that was ever linked is not deleted: it becomes inactive, with its history. Who else could be there: the
 ready of the very session that is cleaned up, a new attempt, staff, another cleanup. So each account is a transaction
 of its own, and is looked at again under its lock.
 """
@@ -29,13 +29,13 @@ TRIGGER = "cleanup"  # in the history
 TOO_YOUNG = timedelta(minutes=10)  # a younger attempt is never touched (docs/bridge-contract.md, 5.1)
 AT_ONCE = 200  # accounts for each call: a bridge waits 10 s for the answer
 
-# The schedule asks nobody, so it waits for longer. A bridge keeps what it could not deliver for 24 h: until then a
-# scan during an outage of ours may still be reported.
+# The schedule cleans up unasked, so it waits longer. A bridge keeps undelivered events for 24 h: until then a scan
+# during an outage of ours may still be reported.
 SETTLED_AFTER = timedelta(hours=24)
 LOST_AFTER = timedelta(days=7)
-BRIDGE_STEADY = timedelta(hours=1)  # up for so long, it has delivered what it had kept
+BRIDGE_STEADY = timedelta(hours=1)  # a bridge that is up for so long has delivered the events that it kept
 
-# What a bridge asks for before and after it tidies up by itself.
+# These are for the questions that a bridge asks before and after it tidies up by itself.
 STALE_AFTER = timedelta(hours=24)  # a Node bridge forgets what failed for longer than a day
 LISTED = 50
 
@@ -53,7 +53,7 @@ def of_bridge(bridge_id: int) -> AccountQuerySet:
 
 
 def clean(accounts: AccountQuerySet, *, statuses: Collection[str], phone: str | None = None) -> int:
-    """Clean up those in one of `statuses` (of CLEANABLE), as somebody asked. Gives how many; safe to ask for again."""
+    """Clean up accounts in one of `statuses` (of CLEANABLE), as asked. Gives how many; safe to repeat."""
     asked = accounts.live().filter(status__in=statuses)
     return _clean_each(asked.filter(phone_number=phone) if phone else asked)[True]
 
@@ -61,7 +61,7 @@ def clean(accounts: AccountQuerySet, *, statuses: Collection[str], phone: str | 
 def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_after: timedelta) -> Cleaned:
     """Clean up attempts that began, and links that were lost, so long ago; a link only while its bridge is up.
 
-    Only what a program's timer asks for: nothing while we only observe, as on our own schedule below.
+    A program's timer asks for this, so it does nothing while we only observe, as with our own schedule below.
     """
     if run.is_observing():
         return Cleaned(attempts=0, links=0, failed=0)
@@ -72,11 +72,11 @@ def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_a
 
 
 def clean_on_schedule() -> Cleaned | str:
-    """As `clean_stale`, for everybody, and only where no event can be on its way that says otherwise.
+    """Do as `clean_stale` for all accounts, but only if no event can be on its way that says otherwise.
 
-    After an outage of ours the attempts of that time end now, so that they wait for another 24 h; so do those
-    whose stop could not be delivered. An account to which somebody is invited waits for him.
-    None while we only observe (LINKDESK_RECONCILE): what a restored backup calls lost may have linked since.
+    Attempts that end only after an outage of ours wait for another 24 h, and so do those whose stop could not be
+    delivered. An account with an open invitation is left. Nothing is cleaned up while we only observe
+    (LINKDESK_RECONCILE): a link that a restored backup calls lost may be back.
     """
     if run.is_observing():
         return "nothing: it only observes"
@@ -94,7 +94,7 @@ def clean_on_schedule() -> Cleaned | str:
 
 @atomically
 def end_lapsed(account_id: int, *, bridge_id: int) -> bool:
-    """A bridge thinks that this account is to be cleaned up: end its attempt, if it has lapsed. Gives whether it had.
+    """End the attempt of an account that a bridge wants to clean up, if it has lapsed. Gives whether it had.
 
     Raises Account.DoesNotExist, also for an account that the bridge may not see.
     """
@@ -108,7 +108,7 @@ def end_lapsed(account_id: int, *, bridge_id: int) -> bool:
 def for_cleanup(bridge_id: int) -> QuerySet[LinkSession]:
     """The last sessions of accounts without an open one, ended over a day ago; the latest first.
 
-    None while we only observe (LINKDESK_RECONCILE): what it is given it forgets, and a restored backup may be wrong.
+    None while we only observe (LINKDESK_RECONCILE): the bridge deletes these, and a restored backup may be wrong.
     """
     if run.is_observing():
         return LinkSession.objects.none()
@@ -119,7 +119,7 @@ def for_cleanup(bridge_id: int) -> QuerySet[LinkSession]:
 
 
 def stats_of(bridge_id: int) -> dict[str, Any]:
-    """Of what the bridge owns: six numbers from two queries, however many accounts there are."""
+    """Six numbers about the accounts of a bridge, from two queries, however many accounts there are."""
     stale = Q(status_changed_at__lt=timezone.now() - STALE_AFTER)
     gone, failed = Q(status__in=[Status.DISCONNECTED, Status.LOGGED_OUT]), Q(status=Status.FAILED)
     week = Q(created_at__gte=timezone.now() - timedelta(days=7))
@@ -135,14 +135,14 @@ def stats_of(bridge_id: int) -> dict[str, Any]:
 
 
 def _attempts(accounts: AccountQuerySet) -> AccountQuerySet:
-    """Of those that never had a link: the ones that wait for nobody any more."""
+    """The accounts that were never linked and whose attempt may be over."""
     linked = LinkSession.objects.filter(account=OuterRef("pk"), connected_at__isnull=False)
     over = [Status.QR_SCANNING, Status.QR_EXPIRED, Status.FAILED]
     return accounts.live().filter(~Exists(linked), status__in=over)
 
 
 def _lost(accounts: AccountQuerySet, *, since: timedelta) -> AccountQuerySet:
-    """A silent bridge proves nothing about its sessions: they may run."""
+    """Links that were lost so long ago, at bridges that are up: the sessions of a silent one may still run."""
     now = timezone.now()
     return accounts.live().filter(
         status__in=[Status.DISCONNECTED, Status.LOGGED_OUT],

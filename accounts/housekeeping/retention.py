@@ -1,7 +1,7 @@
-"""What is deleted when it has grown old, a little at a time. History and accounts are never deleted here.
+"""Deletes old rows, a few at a time. History and accounts are never deleted here.
 
-Who else could be there: the same job a second time, and whoever writes to the tables. Each statement says again what
-may go, so that a row that has changed meanwhile stays; a row that is gone already is no surprise to anybody.
+Who else could be there: the same job a second time, and all who write to the tables. Each statement repeats its
+conditions, so that a row that has changed meanwhile stays; a row that is gone already is no error.
 """
 
 import time
@@ -19,11 +19,11 @@ from accounts.db.transactions import atomically
 from accounts.models import BridgeOrder, BridgeProcess, Incident, LinkMove, Message, ReconcileRun, StraySession
 
 BATCH = 1_000  # rows a statement: locks are held for milliseconds
-MOST = 100_000  # rows a run, of one kind; the next run goes on
-PATIENCE = 4  # seconds a run, of one kind, of nine: the queue kills a task at 45
-PROCESS_DAYS = 180  # as dead letters by default: until then an event of a process that is gone may be replayed
+MOST = 100_000  # rows of one kind in a run; the next run goes on
+PATIENCE = 4  # seconds for each of nine kinds in a run: the queue kills a task at 45
+PROCESS_DAYS = 180  # as for dead letters by default: an event of an old process may be replayed until then
 
-BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is as old
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is that old
 CLOSED = [BridgeOrder.State.CONFIRMED, BridgeOrder.State.FAILED, BridgeOrder.State.CANCELLED]
 
 
@@ -42,7 +42,7 @@ def run() -> dict[str, int]:
 
 
 def limit(days: int) -> datetime:
-    """Everything before it may go; with 0 days that is nothing."""
+    """The time before which rows may be deleted; with 0 days none are."""
     return timezone.now() - timedelta(days=days) if days > 0 else BEFORE_ALL
 
 
@@ -60,7 +60,7 @@ def prune(rows: QuerySet[Any], *, first: Callable[[list[Any]], None] | None = No
 
 
 def older_than(model: type[Model], written: str, before: datetime) -> QuerySet[Any]:
-    """Those at the beginning of a table that is written in the order of time.
+    """The old rows at the beginning of a table that is written in the order of time.
 
     No index is needed: the walk along the primary key ends at the first row that is young.
     """
@@ -80,9 +80,9 @@ def _messages() -> int:
 
 
 def _delete_files(keys: list[Any]) -> None:
-    """Before their rows: whoever is killed in between leaves rows that the next run finds, and no orphan on the disk.
+    """Delete files before their rows: if it is killed in between, the next run finds the rows, and no file is orphaned.
 
-    Files are named by content, so two messages of a session may share one. It goes with the last of them.
+    Files are named by content, so two messages of a session may share one. It is deleted with the last of them.
     """
     going = list(Message.objects.filter(pk__in=keys).exclude(media="").values_list("session", "media"))
     names = {name for _session, name in going}
@@ -95,13 +95,13 @@ def _delete_files(keys: list[Any]) -> None:
 def _orders() -> int:
     before = limit(settings.LINKDESK_KEEP_ORDERS_DAYS)
     old = older_than(BridgeOrder, "created_at", before).filter(state__in=CLOSED, closed_at__lt=before)
-    # Nothing else says that a device was unlinked: without them it would be asked for on the phone again.
+    # Only these rows say that a device was unlinked: without them people would be told to remove it on the phone.
     return prune(old.exclude(kind=BridgeOrder.Kind.STOP, logout=True, state=BridgeOrder.State.CONFIRMED))
 
 
 def _moves() -> int:
-    """Moves of links to other bridges, each not before the stop that it waited for: as long, and no longer, are the
-    messages of a former owner kept (webhooks/events/messages.py). Those of a session that is deleted go with it."""
+    """Delete moves of links, but none before the stop that it waited for. The messages of a former owner are accepted
+    for as long as the move is kept (webhooks/events/messages.py). A deleted session's moves go with it."""
     old = older_than(LinkMove, "started_at", limit(settings.LINKDESK_KEEP_ORDERS_DAYS))
     return prune(old.filter(~Exists(BridgeOrder.objects.filter(pk=OuterRef("stop_id")))))
 
@@ -115,7 +115,7 @@ def _runs() -> int:
 
 
 def _strays() -> int:
-    """Settled ones. What runs still, or again, is listed anew."""
+    """Delete settled unknown sessions. One that still runs, or runs again, is listed anew."""
     return prune(StraySession.objects.filter(settled_at__lt=limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
 
 
@@ -124,7 +124,7 @@ def _incidents() -> int:
 
 
 def _processes() -> int:
-    """Those that are long gone, but for the newest of each bridge. What they told of goes first, in batches as well."""
+    """Delete processes that are long gone, except the newest of each bridge; first their `told_of` rows, in batches."""
     before = limit(PROCESS_DAYS)
     newest = BridgeProcess.objects.values("bridge").annotate(newest=Max("pk")).values_list("newest", flat=True)
     gone = BridgeProcess.objects.filter(last_seen_at__lt=before).exclude(pk__in=list(newest))

@@ -1,6 +1,6 @@
-"""What a cluster's workers are at, told to their watchdog over a pipe: a word when a task begins, and when it ends.
+"""A cluster's workers tell their watchdog over a pipe when a task begins and when it ends.
 
-A pipe and no table: it costs microseconds for each task, and goes on while the database is away.
+It is a pipe and not a table, as it costs only microseconds a task, and works while the database is away.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from django_q.signals import post_execute_in_worker, pre_execute
 
 VARIABLE = "LINKDESK_PROGRESS"  # the pipe's number, in the cluster's environment
 WORD = struct.Struct("i")  # a worker's process id, negative when it is done; a pipe keeps four bytes together
-AT_ONCE = 65_536  # bytes; more a pipe does not hold
-LONGEST = Conf.TIMEOUT + 5  # seconds; then the queue has ended the task
+AT_ONCE = 65_536  # bytes; a pipe holds no more
+LONGEST = Conf.TIMEOUT + 5  # seconds; by then the queue has ended the task
 
 
 def tell_watchdog() -> None:
-    """In the cluster, once: its workers inherit it. Does nothing where nobody listens."""
+    """Connect to the watchdog, once in the cluster: its workers inherit it. Does nothing if there is no watchdog."""
     number = os.environ.pop(VARIABLE, "")  # programs that a task starts have no such pipe
     if not number:
         return
@@ -49,7 +49,7 @@ class Progress:
         self.busy: dict[int, float] = {}  # since when
 
     def heard(self) -> bool:
-        """Whether a task has begun or ended since we last asked, or all workers are at one."""
+        """Whether a task has begun or ended since the last call, or all workers are busy."""
         words = b""
         with contextlib.suppress(BlockingIOError):
             words = os.read(self.ours, AT_ONCE)
@@ -60,7 +60,7 @@ class Progress:
         return bool(words) or self._all_are_busy()
 
     def _all_are_busy(self) -> bool:
-        """With tasks that they may still be at. A killed worker's word stands until then."""
+        """Whether each worker has a task that is within LONGEST. A killed worker may count as busy until then."""
         since = time.monotonic() - LONGEST
         at_work = [pid for pid, begun in self.busy.items() if begun > since and _lives(pid)]
         return bool(len(at_work) >= Conf.WORKERS)

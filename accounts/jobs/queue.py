@@ -1,4 +1,4 @@
-"""Putting work into django-q2, now or later. The queue is a hint: a sweep over the rows finds what it lost."""
+"""Puts work into django-q2, now or later. A task is only a hint: if it is lost, a sweep over rows finds the work."""
 
 from datetime import timedelta
 
@@ -15,13 +15,13 @@ LANES = {"deliver_order": "orders", "settle_order": "orders", "poll_bridge": "lo
 class Lane(ORM):  # type: ignore[misc]  # the library ships no types
     """The ORM broker for one lane and, perhaps, a task that is not due yet: it is taken once its `lock` has passed.
 
-    Whole ticks, rounded up: a `lock` to come that is none is a worker's, which holds the row (`free`).
+    It is rounded up to whole ticks: any other `lock` in the future is that of a worker that holds the row (`free`).
     """
 
     def __init__(self, key: str, *, delay: float) -> None:
         super().__init__(key)
         self.delay = delay
-        self.row = 0  # what the task has become
+        self.row = 0  # the key of the task's row, once it is queued
 
     def enqueue(self, task: str) -> int:
         lock = timezone.now()
@@ -41,22 +41,21 @@ def enqueue(task: str, *ids: int, delay: float = 0) -> None:
 
 
 def put(function: str, *ids: int, key: str, delay: float = 0) -> int:
-    """Into the lane of this key. Gives the row, which is there until the task is done."""
+    """Put a task into the lane of this key. Gives its row's key; the row stays until the task is done."""
     lane = Lane(key, delay=delay)
     async_task(function, *ids, broker=lane)
     return lane.row
 
 
 def key_of(lane: str) -> str:
-    """What the lane is called in the queue, where several may be one."""
+    """The lane's name in the queue; several lanes may have the same."""
     return str(settings.LINKDESK_LANES[lane])
 
 
 def free(key: str) -> int:
-    """What a dead cluster of this lane had taken is due again now, not after `retry` (120 s). Gives how many tasks.
+    """Make tasks that a dead cluster of this lane had taken due now, not after `retry` (120 s). Gives how many.
 
-    Who else could be there: a cluster of the same lane on another machine. What it works on may run twice, as any
-    task may.
+    Who else could be there: a cluster of the same lane on another machine. Its tasks may run twice, as any task may.
     """
     now = timezone.now()
     taken = OrmQ.objects.filter(key=key, lock__gt=now).values_list("pk", "lock")

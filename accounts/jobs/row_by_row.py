@@ -1,4 +1,4 @@
-"""Many rows, one after the other."""
+"""Handles many rows, one after the other."""
 
 import logging
 from collections.abc import Callable
@@ -11,9 +11,9 @@ log = logging.getLogger(__name__)
 
 
 def safely(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """One row that fails, or hangs in somebody's lock, must not hold up those behind it each time. None: it did.
+    """Do it, but log an error: one row that fails, or waits for a lock, must not hold up the rest. None: it failed.
 
-    The first of `args` says in the log which one it was.
+    The first of `args` names the row in the log.
     """
     try:
         return do(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Running a job of `accounts.schedules` under its lease, which also keeps what came of it: one row for each job.
+"""Runs a job of `accounts.schedules` under its lease, which also keeps the result: one row for each job.
 
 Who else could be there: the same job in another process (it does nothing then), one that was killed (its lease ends
 by itself), and, after a jam, several tasks for one job (those that were due before the last run do nothing).
@@ -37,7 +37,7 @@ def lease_of(name: str) -> str:
 
 
 def _in_words(result: object) -> str:
-    """Counts, as the jobs give them."""
+    """The result of a job in words, with its counts."""
     if is_dataclass(result) and not isinstance(result, type):
         result = asdict(result)
     if isinstance(result, dict):

@@ -1,4 +1,4 @@
-"""What runs on a schedule, as data. `migrate` and `manage.py synchronise` write it into the queue's own table."""
+"""The schedule of all jobs, as data. `migrate` and `manage.py synchronise` write it into the queue's own table."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from accounts.jobs.queue import key_of
 
 @dataclass(frozen=True)
 class Job:
-    name: str  # its row's, which stays as it is; the admin shows it translated
-    function: str  # takes nothing; what it gives is kept for people to read
+    name: str  # of its row; it is stored untranslated, and the admin translates it
+    function: str  # takes nothing; its result is kept for people to read
     minutes: int
     lane: str = "default"
 
@@ -35,9 +35,9 @@ JOBS = (
 
 @atomically
 def synchronise() -> int:
-    """One Schedule row for each job and none besides; safe to run again, keeps `next_run` of what stands.
+    """Write one Schedule row for each job, and delete all others; safe to repeat, keeps `next_run` of existing rows.
 
-    Gives how many jobs there are. Tasks in lanes that are no more go to the default one.
+    Gives how many jobs there are. Tasks in lanes that no longer exist go to the default one.
     """
     for job in JOBS:
         rows = Schedule.objects.filter(name=job.name).order_by("pk")

@@ -1,8 +1,8 @@
-"""Keeps one cluster of the queue at work: the cluster is its child, in its process group, and ends with it.
+"""Keeps one cluster of the queue working: the cluster is its child, in its process group, and ends with it.
 
-A cluster can live and do nothing: a worker that is killed while it waits may take the lock of the line with it, and
-the sentinel that would replace it may hang. So its lane is asked, by a task that does nothing; a task that begins or
-ends is an answer. A cluster that does not answer is killed whole, and we with it: whoever started us starts us again.
+A cluster can live and do nothing: a worker that is killed while it waits may keep the lock of the task queue, and the
+sentinel that would replace it may hang. So we put a task into its lane that does nothing; any task that begins or ends
+is an answer. If none comes, the whole group is killed, with us in it: the service manager starts us again.
 
 Who else could be there: the cluster of the same lane on another machine, which may answer in its place.
 """
@@ -32,16 +32,16 @@ QUESTION = "accounts.jobs.watchdog.answer"
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds."""
+    """Time limits, in seconds."""
 
     ask_every: float = 5
-    stuck_after: float = 25  # all in all tasks run again within 60 s
+    stuck_after: float = 25  # so that tasks run again within 60 s in all
     overdue_after: float = 75  # the sentinel looks at the schedules every 30 s and a bit
     stop_within: float = 8
 
 
 def answer() -> None:
-    """What the lane is asked. That it runs is the answer."""
+    """The task that is put into the lane as a question. That it runs is the answer."""
 
 
 class Watchdog:
@@ -49,7 +49,7 @@ class Watchdog:
         self.key, self.patience = key, patience
         self.progress = progress.Progress()
         self.stopping = False
-        self.question: int | None = None  # its row in the queue, until somebody has taken and done it
+        self.question: int | None = None  # its row in the queue, until it is done
         self.asked_at = self.heard_at = self.fair_since = time.monotonic()
 
     def run(self, command: list[str]) -> int:
@@ -89,9 +89,9 @@ class Watchdog:
             time.sleep(STEP)
 
     def _wait_for_database(self) -> None:
-        """A cluster has nothing to do without it. What a dead one had taken is given back before the new one begins.
+        """Wait until it answers, then free the tasks that a dead cluster had taken.
 
-        The schedules are brought in line: one bad row of somebody else's stops them all.
+        The schedules are synchronised as well, as one foreign row that is bad stops them all.
         """
         while not self.stopping:
             try:
@@ -108,19 +108,19 @@ class Watchdog:
                 connection.close()
 
     def _look(self) -> str:
-        """What is wrong with the cluster; empty: nothing, or nobody can tell."""
+        """What is wrong with the cluster; empty: nothing, or the database cannot tell."""
         try:
             self._listen()
             return self._unanswered() or self._overdue()
         except Error as error:
-            self.fair_since = time.monotonic()  # without a database nobody gets anything done
+            self.fair_since = time.monotonic()  # without a database no cluster can work
             log.warning("lane %s: the database does not answer (%s)", self.key, type(error).__name__)
             return ""
         finally:
             connection.close()  # one that idles may be dead without a word
 
     def _listen(self) -> None:
-        """Note what was heard, and ask when it is silent and no question is open."""
+        """Note whether the cluster was heard, and put a new question if none is open."""
         now = time.monotonic()
         answered = self.question is not None and not OrmQ.objects.filter(pk=self.question).exists()
         if answered:
@@ -139,7 +139,7 @@ class Watchdog:
         return f"nobody has answered for {silent:.0f} s" if stuck else ""
 
     def _overdue(self) -> str:
-        """The sentinel is gone or hangs: nobody puts the jobs into the queue, nobody replaces a worker."""
+        """Find an overdue schedule: then the sentinel is gone or hangs, so no worker is replaced, either."""
         mine = Schedule.objects.filter(cluster=self.key).exclude(repeats=0)
         due = mine.aggregate(first=Min("next_run"))["first"]
         late = (timezone.now() - due).total_seconds() if due else 0
@@ -147,7 +147,7 @@ class Watchdog:
         return f"a schedule is overdue by {late:.0f} s" if late > self.patience.overdue_after else ""
 
     def _withdraw(self) -> None:
-        """Questions must not pile up while nobody answers."""
+        """Delete the open question: questions must not pile up while nobody answers."""
         with suppress(Error):
             OrmQ.objects.filter(pk=self.question).delete()
 
@@ -158,7 +158,7 @@ class Watchdog:
         sys.exit(1)  # nobody can kill the first process of a container
 
     def _finish(self, child: "subprocess.Popen[bytes]") -> int:
-        """The main process alone is told: as a group the cluster would hang."""
+        """Stop the cluster by its main process alone: it would hang if the whole group got the signal."""
         child.terminate()
         with suppress(subprocess.TimeoutExpired):
             child.wait(self.patience.stop_within)

@@ -1,4 +1,4 @@
-"""What a line of the log looks like, and what it says about where it belongs: request, event, session.
+"""Formats log lines, and adds to each the request, event and session that it belongs to.
 
 The request id is set by `api.access_log`, event and session by the inbox. Both formatters redact the finished text,
 tracebacks included; a filter would see neither those nor what other handlers make of the record.
@@ -19,7 +19,7 @@ _context: ContextVar[Mapping[str, str | int]] = ContextVar("log_context", defaul
 
 @contextmanager
 def about(**ids: str | int) -> Iterator[None]:
-    """Every line logged inside says so: about(request_id=...), about(event_id=..., session_id=...)."""
+    """Add ids to every line logged inside: about(request_id=...), about(event_id=..., session_id=...)."""
     before = _context.set(MappingProxyType({**_context.get(), **ids}))
     try:
         yield
@@ -28,7 +28,7 @@ def about(**ids: str | int) -> Iterator[None]:
 
 
 class PlainLines(logging.Formatter):
-    """For people: time, level, logger, words, and a traceback below."""
+    """Formats for people: time, level, logger, words, and a traceback below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -38,7 +38,7 @@ class PlainLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """For programs: one object a line, whatever the text contains."""
+    """Formats for programs: one JSON object a line, whatever the text contains."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, str | int] = {
@@ -56,7 +56,7 @@ class JsonLines(logging.Formatter):
 
 
 def _with_words(record: logging.LogRecord) -> logging.LogRecord:
-    """A record that can be formatted: for others, logging itself prints all arguments to stderr, past every filter."""
+    """A record that can be formatted: for any other, logging prints all arguments to stderr, past every filter."""
     try:
         record.getMessage()
     except Exception as error:

@@ -1,7 +1,7 @@
-"""The last line of defence: what no log may show is taken out of every line, wherever it came from.
+"""The last line of defence: removes from every log line what no log may show.
 
-Nobody should log a phone number, a QR code or a secret in the first place. But an exception quotes the value that it
-choked on, a library logs the URL that it called, and the path of a linking page is its secret.
+Nobody should log a phone number, a QR code or a secret in the first place. But an exception may quote the value that
+caused it, a library logs the URL that it called, and the path of a linking page is its secret.
 """
 
 import re
@@ -14,14 +14,14 @@ _NAMES = (
 )
 _DOMAINS = r"s\.whatsapp\.net|c\.us|g\.us|lid|broadcast|newsletter|hosted"
 
-# Each begins where no such character stands before it: a pattern tried anew at each letter of a long word is quadratic.
+# No match may begin inside a word: a pattern that is tried at each letter of a long word takes quadratic time.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # A linking page, also below /ws/.
     (re.compile(r"(/link/)[^/\s'\"?]+"), r"\1..."),
     (re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=_-]*"), "[image]"),
     # JIDs, and message ids, which hold one: true_6281234567890@c.us_3EB0...
     (re.compile(rf"(?<![\w.:+-])[\w.:+-]+(?:@|%40)(?:{_DOMAINS})[\w.:@-]*"), "[jid]"),
-    # What a QR code says: 2@<reference>,<key>,<identity>,<secret>
+    # The text of a QR code: 2@<reference>,<key>,<identity>,<secret>
     (re.compile(r"(?<!\w)\d(?:@|%40)[A-Za-z0-9+/=_-]+(?:(?:,|%2C)[A-Za-z0-9+/=_-]+)+"), "[QR code]"),
     (re.compile(r"(://)[^/\s:@'\"]*:[^/\s@'\"]+@"), r"\1[secret]@"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 [secret]"),
@@ -32,7 +32,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1[secret]",
     ),
-    # Ours, Fernet's, signatures and hashes; and what any token_urlsafe() looks like.
+    # Our secrets, Fernet tokens, signatures and hashes; and anything that looks like a token_urlsafe().
     (re.compile(r"(?<![\w-])(?:ld_|gAAAAA)[\w-]{16,}=*|(?<!\w)[0-9a-f]{64}(?!\w)"), "[secret]"),
     (re.compile(r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{32,}=*"), "[secret]"),
 )
@@ -48,7 +48,7 @@ _NUMBER = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text with "[number]", "[jid]", "[secret]" and the like in place of what nobody may read in a log."""
+    """The text with "[number]", "[jid]", "[secret]" and the like in place of anything that no log may show."""
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}... ({len(text) - LONGEST} more)"
     for pattern, instead in _RULES:

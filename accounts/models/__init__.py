@@ -1,4 +1,4 @@
-"""The schema. `from accounts.models import Account`; which file a model is in stands here."""
+"""The schema. Import models from here (`from accounts.models import Account`), not from the file that holds them."""
 
 from accounts.models.account import Account
 from accounts.models.bridge import Bridge, BridgeSecret

@@ -1,4 +1,4 @@
-"""An account: a phone number in a workspace, and the only state there is."""
+"""An account: a phone number in a workspace. Its `status` is the only state there is."""
 
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class Account(models.Model):
         _("status"), max_length=20, choices=Status.choices, default=Status.INACTIVE, editable=False
     )
     status_changed_at = models.DateTimeField(_("status since"), default=timezone.now, editable=False)
-    # Counts everything a watcher sees: status, QR code, deadline, place in line.
+    # It counts each change that a watcher can see: status, QR code, deadline, place in line.
     version = models.PositiveBigIntegerField(default=1, editable=False)
     provider_type = models.CharField(_("provider"), max_length=10, choices=Provider.choices, default=Provider.WEBJS)
     is_active = models.BooleanField(_("active"), default=True)
@@ -58,9 +58,9 @@ class Account(models.Model):
     current_session = models.ForeignKey(
         "accounts.LinkSession", models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
-    # When a phone was first connected. Empty: never, so a cleanup may delete the account (rule "No guess").
+    # When a phone was first connected. If never, it is empty, and a cleanup may delete the account (rule "No guess").
     first_linked_at = models.DateTimeField(null=True, editable=False)
-    # The last forced reset: what was started before is final, also its soft ends.
+    # The last forced reset: sessions that were started before it are never reopened, not even after a soft end.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
     merged_into = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="merged_from", editable=False
@@ -99,15 +99,15 @@ class Account(models.Model):
         return self.label or f"account {self.pk}"  # never the phone number: this lands in logs
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """A ModelForm leaves out what it does not edit and so skips the constraint: a duplicate would be a 500.
+        """Check the constraint in a ModelForm, which skips what it does not edit: a duplicate would be a 500.
 
-        The generated field is put back, with what its expression reads, and the workspace.
+        So the generated field, the fields that it is made from and the workspace are not excluded.
         """
         super().validate_constraints(exclude=set(exclude or ()) - {"live_phone", "deleted_at", "workspace"})
 
     @property
     def is_placeholder(self) -> bool:
-        """Made for an attempt; no phone has ever linked it or been asked for."""
+        """Whether it was made for an attempt and has no phone: none has linked it, and none was given."""
         return self.phone_number is None
 
     def resolve(self) -> "Account":
@@ -122,7 +122,7 @@ class Account(models.Model):
         return self.first_linked_at is not None
 
     def devices_left(self) -> int:
-        """How many devices of ours may still stand on the phone: scanned, ended, and not unlinked by a bridge."""
+        """How many devices of ours may still be on the phone: sessions scanned, ended, and not unlinked by a bridge."""
         scanned = self.sessions.filter(authenticated_at__isnull=False, ended_at__isnull=False)
         gone = scanned.exclude(end_reason__in=REMOVED_ON_THE_PHONE).select_related("bridge")
         return sum(not session.is_being_unlinked for session in gone)
@@ -139,9 +139,9 @@ class Account(models.Model):
     ) -> None:
         """Change the status: the only place that does. The caller holds the account's lock (`objects.lock`).
 
-        `reason` stands in the history, for people. `said` is the bridge's own reason for a loss, if it gave one.
+        `reason` is for people, in the history. `said` is the bridge's own reason for a loss, if it gave one.
         Raises IllegalMove. Writes the history row in the same transaction, so that each row's `old` is the
-        previous row's `new`, whoever else is at work.
+        previous row's `new`, even with other writers.
         """
         old = Status(self.status)
         if not may_move(old, new):
@@ -164,7 +164,7 @@ class Account(models.Model):
         actor: "User | None" = None,
         reason: str = "",
     ) -> None:
-        """A row in the history; with no `old`, of something that left the status as it was."""
+        """Write a history row; without `old`, the status has not changed."""
         Transition.objects.create(
             account=self,
             session=session,

@@ -15,7 +15,7 @@ from accounts.fields import EncryptedTextField
 
 class Bridge(models.Model):
     name = models.CharField(_("name"), max_length=80, unique=True)
-    # A CharField, for a bridge may be called http://bridge:3001, which Django's URLField refuses.
+    # A CharField, because Django's URLField refuses http://bridge:3001.
     url = models.CharField(
         _("URL"),
         max_length=255,
@@ -36,7 +36,7 @@ class Bridge(models.Model):
         _("pairings at once"), default=5, help_text=_("Attempts to link that it serves at the same time; others wait.")
     )
     draining = models.BooleanField(_("draining"), default=False, help_text=_("Takes nothing new; keeps what it runs."))
-    # Its own word, with each heartbeat: it is shutting down, and refuses new sessions.
+    # The bridge says this with each heartbeat: it is shutting down, and refuses new sessions.
     says_draining = models.BooleanField(default=False, editable=False)
     says_draining_since = models.DateTimeField(null=True, editable=False)
     workspaces = models.ManyToManyField(
@@ -47,14 +47,14 @@ class Bridge(models.Model):
         help_text=_("None chosen: all workspaces."),
     )
     last_heard_at = models.DateTimeField(_("last heard of"), null=True, blank=True, editable=False)
-    # Since when without a break of presence.UP_WITHIN.
+    # Since when it was heard without a break of presence.UP_WITHIN.
     heard_since = models.DateTimeField(_("heard without a break since"), null=True, blank=True, editable=False)
     last_heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True, blank=True, editable=False)
     last_polled_at = models.DateTimeField(_("last polled"), null=True, blank=True, editable=False)
-    # Of its process, where it says: another one means that it was started anew.
+    # The id of its process, if it gives one: a new id means that it was started anew.
     boot = models.CharField(_("process"), max_length=64, blank=True, default="", editable=False)
     booted_at = models.DateTimeField(_("started"), null=True, blank=True, editable=False)
-    # Orders wait until then, after one that got no good answer; empty while all is well.
+    # Since when orders get no good answer, and until when the others wait; both are empty while all is well.
     failing_since = models.DateTimeField(_("refuses orders since"), null=True, blank=True, editable=False)
     orders_wait_until = models.DateTimeField(_("next order"), null=True, blank=True, editable=False)
     last_error = models.CharField(_("last problem"), max_length=200, blank=True, default="", editable=False)
@@ -69,11 +69,11 @@ class Bridge(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Two rows of one process both list what it runs: the links of each look contested by the other."""
+        """Refuse two rows with one URL: each would list the same sessions, and look like a rival of the other."""
         rows = {row.pk: row for row in Bridge.objects.only("name", "url")}
         before = rows.pop(self.pk, None)
         if before is not None and _place(before.url) == _place(self.url):
-            return  # rows that share one already can still be edited, such as to drain one
+            return  # rows that share a URL already can still be edited, such as to drain one
         for row in rows.values():
             if _place(row.url) == _place(self.url):
                 text = _(
@@ -83,7 +83,7 @@ class Bridge(models.Model):
                 raise ValidationError({"url": ValidationError(text, params={"name": row.name})})
 
     def secrets(self, kind: "BridgeSecret.Kind") -> list[str]:
-        """The active ones, newest first."""
+        """The values of its active secrets, newest first."""
         active = self.credentials.filter(kind=kind, retired_at__isnull=True)
         return [credential.value for credential in active.order_by("-pk")]
 
@@ -99,11 +99,11 @@ class Bridge(models.Model):
 
     @property
     def is_draining(self) -> bool:
-        """It takes nothing new: staff have said so, or it has."""
+        """Whether it takes nothing new, because staff or the bridge itself said so."""
         return self.draining or self.says_draining
 
     def draining_since(self, now: datetime) -> datetime:
-        """Since when it has said so without a break; `now` where it says so for the first time."""
+        """Since when it has said without a break that it drains; `now` if it says so for the first time."""
         return self.says_draining_since if self.says_draining and self.says_draining_since else now
 
     def serves(self, workspace_id: int) -> bool:
@@ -115,9 +115,9 @@ class Bridge(models.Model):
 
 
 def _place(url: str) -> tuple[str, str, str]:
-    """What is equal for two URLs of one process: scheme and host in any letters, with or without a slash at the end.
+    """The parts of a URL, equal for all URLs of one process: scheme and host in lower case, no slash at the end.
 
-    Nothing that was typed raises here: what is no URL is refused elsewhere.
+    It never raises: text that is not a URL is refused elsewhere.
     """
     scheme, _colon, rest = url.partition("://")
     host, _slash, path = rest.partition("/")
@@ -161,7 +161,7 @@ class BridgeSecret(models.Model):
         self.fingerprint = self.fingerprint_of(self.value or "")
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """A ModelForm leaves the fingerprint out, which nobody types, and with it the constraint."""
+        """Check the fingerprint's constraint in a ModelForm as well, which skips it as a field that nobody edits."""
         super().validate_constraints(exclude=set(exclude or ()) - {"fingerprint"})
 
     def retire(self) -> None:
@@ -171,5 +171,5 @@ class BridgeSecret(models.Model):
 
     @staticmethod
     def fingerprint_of(value: str) -> str:
-        """Keyed, so that a short secret cannot be guessed from a stolen table."""
+        """A keyed hash, so that a short secret cannot be guessed from a stolen table."""
         return salted_hmac("accounts.BridgeSecret", value, algorithm="sha256").hexdigest()

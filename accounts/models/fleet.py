@@ -1,4 +1,4 @@
-"""What the desk saw and did about its bridges: processes, incidents, unknown sessions, each reconcile's summary."""
+"""The desk's record of its bridges: processes, incidents, unknown sessions, and a summary of each reconcile."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ class BridgeProcess(models.Model):
     bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="processes", verbose_name=_("bridge"))
     boot = ExactCharField(_("process"), max_length=64)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
-    # In a heartbeat or a poll; an event only makes the row.
+    # Set by a heartbeat or a poll; an event only makes the row.
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
-    # When it last took the place of another one, and when another one took its place. One that is back long after it
-    # was replaced counts as new, so all of these may be set; what it said before stays older than its successor.
+    # When it last replaced another process, and when it was first and last replaced. One that is back long after that
+    # counts as new, so all of these may be set; its earlier events still count as older than its successor's.
     took_over_at = models.DateTimeField(_("took over"), null=True)
     first_replaced_at = models.DateTimeField(_("first replaced"), null=True)
     replaced_at = models.DateTimeField(_("replaced"), null=True)
-    # The order in which processes first told of a session is that of these rows' ids.
+    # The ids of these rows give the order in which processes first told of a session.
     told_of = models.ManyToManyField("accounts.LinkSession", related_name="+", editable=False)
 
     class Meta:
@@ -52,7 +52,7 @@ class Incident(models.Model):
     opened_at = models.DateTimeField(_("since"), default=timezone.now)
     last_at = models.DateTimeField(_("last seen"), default=timezone.now)
     closed_at = models.DateTimeField(_("over"), null=True)
-    # Set while it is open: one open incident of a kind per bridge, whoever else reports it at the same time.
+    # Set while it is open: only one incident of a kind can be open per bridge, even if several report it at once.
     open_key = models.CharField(max_length=40, null=True, unique=True, editable=False)
 
     class Meta:
@@ -65,7 +65,7 @@ class Incident(models.Model):
 
 
 class StraySession(models.Model):
-    """A session that a bridge runs and the desk does not know: staff adopt or stop it, nobody else does."""
+    """A session that a bridge runs and the desk does not know. Only staff adopt or stop it."""
 
     class Outcome(models.TextChoices):
         ADOPTED = "adopted", _("adopted")
@@ -76,7 +76,7 @@ class StraySession(models.Model):
     session_id = ExactCharField(_("session id"), max_length=191)
     status = models.CharField(_("status, as the bridge says"), max_length=32, blank=True, default="")
     phone_number = models.CharField(_("phone number"), max_length=15, blank=True, default="")
-    # As the bridge says: an echo of what somebody told it, no proof (docs/bridge-contract.md, 3).
+    # The bridge only echoes what it was told, so this is no proof (docs/bridge-contract.md, 3).
     workspace_said = models.CharField(_("workspace, as the bridge says"), max_length=40, blank=True, default="")
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
@@ -94,10 +94,10 @@ class StraySession(models.Model):
 
 
 class ReconcileRun(models.Model):
-    """What one comparison of a bridge with the record saw and did. Never edited."""
+    """The summary of one comparison of a bridge with the record. Never edited."""
 
     class Sign(models.TextChoices):
-        """Of several processes behind one address. `note` says it to people; the code reads this."""
+        """A sign of several processes behind one address. `note` tells people; code reads this."""
 
         SEVERAL = "several", "several"
         CAME_BACK = "came_back", "came back"

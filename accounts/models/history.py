@@ -1,4 +1,4 @@
-"""The timeline of an account: each change of its status, and what else is worth knowing. Never edited."""
+"""The history of an account: each change of its status, and notes. Never edited."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def hash_token(token: str) -> str:
-    """Plain SHA-256: the token has 256 random bits, so there is nothing to guess and nothing to salt."""
+    """Plain SHA-256 is enough: the token has 256 random bits, so it cannot be guessed and needs no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -25,7 +25,7 @@ class InvitationQuerySet(models.QuerySet["LinkInvitation"]):
         return self.filter(revoked_at__isnull=True, expires_at__gt=timezone.now())
 
     def find(self, token: str) -> "LinkInvitation | None":
-        """The invitation of this token, usable or not; None for a token that never was."""
+        """The invitation of this token, usable or not; None if there never was one."""
         return self.select_related("account__workspace").filter(token_hash=hash_token(token)).first()
 
 
@@ -52,7 +52,7 @@ class LinkInvitation(models.Model):
 
     @classmethod
     def issue(cls, account: "Account", *, created_by: "User | None" = None) -> str:
-        """A new invitation's URL. It is shown now or never: only a hash of its token is stored."""
+        """Make an invitation and give its URL, which cannot be shown again: only a hash of its token is stored."""
         token = secrets.token_urlsafe(32)
         cls.objects.create(
             account=account,

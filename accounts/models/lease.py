@@ -1,4 +1,4 @@
-"""Who may do something alone, and whether the workers are alive. Kept in the database: processes come and go."""
+"""Leases, and signs of life of the workers. They are in the database, because processes come and go."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,7 +7,7 @@ from accounts.fields import ExactCharField
 
 
 class Lease(models.Model):
-    """A job, or a bridge's line for orders: one holder at a time, until `until` at the longest."""
+    """The lease of a job, or of a bridge's slot for orders: one holder at a time, until `until` at the longest."""
 
     name = ExactCharField(_("name"), max_length=80, unique=True)
     holder = models.CharField(_("holder"), max_length=64, blank=True, default="")  # empty: nobody

@@ -1,4 +1,4 @@
-"""The moves of links to other bridges: from where to where, by whom, and how far each has come."""
+"""Moves of links to other bridges: from which to which, by whom, and how far each has come."""
 
 from django.conf import settings
 from django.db import models
@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class LinkMove(models.Model):
-    """One move of a link with its login (accounts/reconcile/relocation.py). Without its login a phone scans again,
-    which is a new session and no move."""
+    """One move of a link with its login (accounts/reconcile/relocation.py). Without the login a phone must scan again,
+    which makes a new session and is no move."""
 
     class State(models.TextChoices):
         WAITS_FOR_STOP = "waits_for_stop", _("waits until the old bridge has stopped it")
@@ -20,11 +20,11 @@ class LinkMove(models.Model):
 
     session = models.ForeignKey("accounts.LinkSession", models.CASCADE, related_name="moves", verbose_name=_("session"))
     from_bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="+", verbose_name=_("from"))
-    # Empty: not known, of a move that was given up before there was this table; or that bridge was deleted.
+    # Empty if that bridge was deleted, or if the move was given up before this table was made.
     to_bridge = models.ForeignKey(
         "accounts.Bridge", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("to")
     )
-    # The order that the old bridge got. Retention may delete it first, in a statement that looks at no other table.
+    # The order to the old bridge. Retention may delete it before the move, as it does not look at this table.
     stop = models.ForeignKey(
         "accounts.BridgeOrder",
         models.DO_NOTHING,
@@ -58,9 +58,9 @@ class LinkMove(models.Model):
         return f"move {self.pk}"
 
     def advance(self, new: State) -> bool:
-        """From the state that was read to `new`: the only writer of the state.
+        """Change the state from the one that was read to `new`: the only place that does.
 
-        False: it is in another state by now, and what would follow from `new` must not be done.
+        False: another process has changed it, and the caller must not act on `new`.
         """
         now = timezone.now()
         if not LinkMove.objects.filter(pk=self.pk, state=self.state).update(state=new, state_changed_at=now):

@@ -26,7 +26,7 @@ class Message(models.Model):
     media_type = models.CharField(_("media type"), max_length=127, blank=True, default="")
     media_name = models.CharField(_("file name"), max_length=255, blank=True, default="")
     group = models.JSONField(_("group"), default=dict, blank=True)
-    # WhatsApp's ack, -1..4; the words of the bridge are one step behind it.
+    # WhatsApp's ack, -1..4; the bridge's words for it are one step behind.
     ack_level = models.SmallIntegerField(_("ack"), null=True)
     created_at = models.DateTimeField(_("received"), default=timezone.now)
 

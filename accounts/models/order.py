@@ -1,4 +1,4 @@
-"""What the desk wants a bridge to do, kept until evidence shows that it was done."""
+"""Orders: what the desk wants a bridge to do, kept until evidence shows that it was done."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -24,10 +24,10 @@ class BridgeOrderQuerySet(models.QuerySet["BridgeOrder"]):
         error: str = "",
         **values: Any,
     ) -> int:
-        """Change the state of those that are in `old`: the only place that does. Gives how many moved.
+        """Change the state of orders that are in `old`: the only place that does. Gives how many were changed.
 
-        Of twins who move the same order one does: the old state is a condition of the UPDATE. What is still under way
-        is due in `due_in` seconds, anything else is closed now. Without a `setback` the last problem stays. Raises
+        Only one of two twins can change an order: the old state is a condition of the UPDATE. An order that stays open
+        is due in `due_in` seconds, any other is closed now. Without a `setback` the last problem stays. Raises
         IllegalMove.
         """
         for state in old:
@@ -53,7 +53,7 @@ class BridgeOrder(models.Model):
         TEST_MESSAGE = "test_message", _("test message")
 
     class Why(models.TextChoices):
-        """What made us ask the bridge (rule "Ask the bridge"), or act on it."""
+        """The reason why we asked the bridge (rule "Ask the bridge"), or ordered something on our own."""
 
         LATE_QR = "late_qr", _("a QR code long after the scan")
         REPEATED = "repeated", _("an event like one just before")
@@ -77,20 +77,20 @@ class BridgeOrder(models.Model):
 
         NONE = ""
         WORKER_DIED = "worker_died"
-        TRY_FAILED = "try_failed"  # not reached, refused or not answered clearly; the first is in the account's history
+        TRY_FAILED = "try_failed"  # not reached, refused or no clear answer; the first one is in the account's history
 
     UNDER_WAY = (State.PENDING, State.CLAIMED, State.UNCLEAR)
     MOVES: dict[State, frozenset[State]] = {
         State.PENDING: frozenset({State.CLAIMED, State.CANCELLED}),
         State.CLAIMED: frozenset({State.PENDING, State.UNCLEAR, State.CONFIRMED, State.FAILED, State.CANCELLED}),
-        # To itself: the answer came after the claim was over, and was unclear as well.
+        # To itself: the claim had run out before the answer came, which was unclear as well.
         State.UNCLEAR: frozenset({State.PENDING, State.UNCLEAR, State.CONFIRMED, State.FAILED, State.CANCELLED}),
-        # An order that is closed stays closed. Whoever wants the same again writes down another one.
+        # A closed order stays closed. To have the same done again, write another one.
         State.CONFIRMED: frozenset(),
         State.FAILED: frozenset(),
         State.CANCELLED: frozenset(),
     }
-    OPENING = (Kind.START, Kind.RECONNECT)  # may open a client there
+    OPENING = (Kind.START, Kind.RECONNECT)  # these may open a client at the bridge
 
     session = models.ForeignKey(
         "accounts.LinkSession", models.CASCADE, related_name="orders", verbose_name=_("session")
@@ -103,12 +103,12 @@ class BridgeOrder(models.Model):
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
     )
-    # Whom a pairing code is for, or a test message goes to.
+    # The phone that a pairing code is for, or a test message goes to.
     phone_number = models.CharField(_("phone number"), max_length=15, blank=True, default="")
-    # Of the test message that was sent: its acks prove that it arrived.
+    # The id of the test message that was sent: its acks prove that it arrived.
     message_id = ExactCharField(_("message id"), max_length=255, blank=True, default="")
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
-    # While pending: not before this moment. While claimed: whoever claimed it is dead after this moment.
+    # While pending, it is not posted before this. While claimed, its worker counts as dead after this.
     due_at = models.DateTimeField(_("due"), default=timezone.now)
     posted_at = models.DateTimeField(_("sent to the bridge"), null=True)
     closed_at = models.DateTimeField(_("closed"), null=True)
@@ -136,10 +136,9 @@ class BridgeOrder(models.Model):
 
     @property
     def is_wanted(self) -> bool:
-        """A stop of a session that was reopened must not go out, nor anything else of one that has ended.
+        """Whether it must still go out: not a stop if its session was reopened, and nothing but a stop if it has ended.
 
-        Of two bridges that run it only its owner may; the other one stops it, whatever it is. A link that has come back
-        while its reconnect waited is not cut off once more.
+        A rival of the owner only ever gets a stop. A reconnect is not sent if the link has come back meanwhile.
         """
         may_run = self.bridge_id == self.session.bridge_id and self.session.is_open
         if self.kind == self.Kind.STOP:
@@ -150,10 +149,10 @@ class BridgeOrder(models.Model):
 
     @property
     def unlinks(self) -> bool:
-        """Whether it must get the device off the phone, which its bridge can do."""
+        """Whether it must unlink the device, and its bridge can do that."""
         return self.kind == self.Kind.STOP and self.logout and self.bridge.can_unlink
 
     @property
     def pause(self) -> float:
-        """Seconds until its next try: 1, 2, 4, 8, then 15; a stop more and more seldom, every 10 minutes at last."""
+        """Seconds until its next try: 1, 2, 4, 8, then 15; for a stop they grow to 10 minutes."""
         return min(2.0 ** min(self.attempts - 1, 10), 600 if self.kind == self.Kind.STOP else 15)

@@ -31,7 +31,7 @@ ALPHABET = string.ascii_lowercase + string.digits
 
 
 def new_session_id(workspace_id: int) -> str:
-    """The fencing token of one attempt: a bridge keeps logins by it, so it is never used twice."""
+    """A new session id, the fencing token of one attempt: a bridge keeps logins by it, so it is never used twice."""
     return f"webjs_{workspace_id}_{int(time.time())}_{''.join(secrets.choice(ALPHABET) for _ in range(8))}"
 
 
@@ -48,12 +48,12 @@ class LinkSession(models.Model):
         verbose_name=_("started by"),
     )
     started_at = models.DateTimeField(_("started"), default=timezone.now)
-    # When the bridge had room for it; until then it waits in line, and nothing is ordered. Until its start goes out it
-    # moves on: the minute for the first QR code counts from then.
+    # When the bridge had room for it; until then it waits in line, and nothing is ordered. It is set again when the
+    # start goes out: the minute for the first QR code counts from then.
     admitted_at = models.DateTimeField(_("admitted"), null=True, default=timezone.now)
     first_qr_at = models.DateTimeField(_("first QR code"), null=True)
     qr_count = models.PositiveIntegerField(_("QR codes"), default=0)
-    # What the page shows now; emptied when the session is scanned or ends. At most one of the two is set.
+    # The code that the page shows now, in one of the two; both are emptied when the session is scanned or ends.
     qr_svg = models.TextField(blank=True, default="")
     qr_png = models.BinaryField(null=True)
     qr_expires_at = models.DateTimeField(null=True)
@@ -62,16 +62,16 @@ class LinkSession(models.Model):
     action_message = models.CharField(_("what the phone asks for"), max_length=500, blank=True, default="")
     authenticated_at = models.DateTimeField(_("authenticated"), null=True)
     connected_at = models.DateTimeField(_("connected"), null=True)
-    # When it last came to be connected, and what its bridge gave as the reason when it was last lost (a word of
-    # failures.BRIDGE_REASONS, or any other; empty: none).
+    # When it was last connected, and the bridge's reason when it was last lost (a word of failures.BRIDGE_REASONS, or
+    # any other; empty: none).
     last_connected_at = models.DateTimeField(null=True, editable=False)
     lost_reason = models.CharField(max_length=191, blank=True, default="", editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
     # When a bridge that does not own it last listed it as running (ownership.runs_elsewhere).
     rival_seen_at = models.DateTimeField(null=True, editable=False)
-    # How many polls of its bridge in a row did not name it (rule "No guess").
+    # How many lists of its bridge in a row did not name it (rule "No guess").
     absent_polls = models.PositiveSmallIntegerField(_("absent in polls"), default=0, editable=False)
-    # The newest event that was applied, where the bridge numbers them: what is older is stale.
+    # The newest event that was applied, if the bridge numbers them: older ones are stale.
     applied_boot = ExactCharField(max_length=64, blank=True, default="", editable=False)
     applied_sequence = models.PositiveBigIntegerField(null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True)
@@ -81,7 +81,7 @@ class LinkSession(models.Model):
     device_jid = models.CharField(_("device"), max_length=64, blank=True, default="")
     device_conflict_at = models.DateTimeField(_("device conflict"), null=True)  # rule "Proven"
     platform = models.CharField(_("platform"), max_length=32, blank=True, default="")
-    # The number that linked, where it is not the account's: wrong, or changed (rule "The phone decides").
+    # The number that linked, if it is not the account's: wrong, or changed (rule "The phone decides").
     reported_phone = models.CharField(_("reported number"), max_length=15, blank=True, default="")
     # At most one open session per account, also where conditional constraints do not exist. Never read it.
     open_account_id = models.GeneratedField(
@@ -110,7 +110,7 @@ class LinkSession(models.Model):
         return str(self.session_id)
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """As for accounts: put the generated field back, so that a form says it instead of failing."""
+        """Check the generated field as well, as for accounts, so that a form shows an error instead of failing."""
         super().validate_constraints(exclude=set(exclude or ()) - {"open_account_id"})
 
     @property
@@ -119,12 +119,12 @@ class LinkSession(models.Model):
 
     @property
     def waits_in_line(self) -> bool:
-        """Its bridge is pairing as many as it may: nothing is ordered yet (accounts/pairing/waiting_line.py)."""
+        """Whether it waits for a place at its bridge: nothing is ordered yet (accounts/pairing/waiting_line.py)."""
         return self.is_open and self.admitted_at is None
 
     @property
     def shows_codes(self) -> bool:
-        """Its bridge has had room for it, and has shown a QR code."""
+        """Whether its bridge has had room for it, and has shown a QR code."""
         return self.is_open and self.admitted_at is not None and self.first_qr_at is not None
 
     @property
@@ -133,12 +133,12 @@ class LinkSession(models.Model):
 
     @property
     def is_proven(self) -> bool:
-        """Rule "Proven": still there two minutes after it connected."""
+        """Whether it is still there two minutes after it connected (rule "Proven")."""
         return self.connected_at is not None and self.connected_at < timezone.now() - timedelta(seconds=PROVEN_AFTER)
 
     @property
     def is_quiet(self) -> bool:
-        """Rule "Quiet time": so soon after the scan nothing is ordered that opens a second socket beside the link's."""
+        """Whether the scan was just now: nothing may be ordered that opens a second socket (rule "Quiet time")."""
         return self.quiet_until is not None and self.quiet_until > timezone.now()
 
     @property
@@ -156,7 +156,7 @@ class LinkSession(models.Model):
         return self.bridge.can_unlink and told.exists()
 
     def note_move(self, status: Status, *, at: datetime, said: str) -> None:
-        """Its account has moved to `status`: keep what later decisions need. Called by Account.move alone."""
+        """Note what later decisions need, as its account now has `status`. Called by Account.move alone."""
         if status == Status.CONNECTED:
             self.last_connected_at = at
             self.save(update_fields=["last_connected_at"])
@@ -165,7 +165,7 @@ class LinkSession(models.Model):
             self.save(update_fields=["lost_reason"])
 
     def deadline(self, status: Status, since: datetime) -> tuple[datetime, EndReason] | None:
-        """When and as what the attempt lapses, for an account in `status` since `since`; None: it does not."""
+        """When the attempt lapses, and how it ends then, for an account in `status` since `since`; None: never."""
         if not self.is_open:
             return None
         if status == Status.QR_SCANNING:
@@ -186,16 +186,16 @@ class LinkSession(models.Model):
         return self.started_at + timedelta(seconds=LINE_WITHIN), EndReason.BRIDGE_UNAVAILABLE
 
     def mark_scanned(self) -> None:
-        """Not saved. The first time counts."""
+        """Set when it was scanned; only the first time counts. Does not save."""
         self.authenticated_at = self.authenticated_at or timezone.now()
 
     def mark_linked(self, *, platform: str) -> None:
-        """Not saved. The first time counts, and the last platform that was told."""
+        """Set when it was linked, where the first time counts, and the platform, if given. Does not save."""
         self.connected_at = self.connected_at or timezone.now()
         self.platform = platform or self.platform
 
     def forget_qr(self) -> list[str]:
-        """Drop what is secret and no longer needed; gives the names of the fields to save."""
+        """Clear the codes, which are secret and no longer needed; gives the names of the fields to save."""
         self.qr_svg, self.qr_png, self.qr_expires_at = "", None, None
         self.pairing_code, self.pairing_code_expires_at = "", None
         return ["qr_svg", "qr_png", "qr_expires_at", "pairing_code", "pairing_code_expires_at"]

@@ -1,3 +1,3 @@
-"""What is wanted of a bridge is written down in the transaction that wants it (`outbox`), and waits for its turn in one
-of the bridge's two slots (`turns`). Then `accounts/delivery` posts it, and whatever becomes of it ends in `closing`.
+"""An order to a bridge is written down in the transaction that wants it (`outbox`), and waits for its turn in one of
+the bridge's two slots (`turns`). Then `accounts/delivery` posts it, and `closing` ends it in any case.
 """

@@ -1,4 +1,4 @@
-"""The end of an order, and the doubt before it: what may be at its bridge is closed by an answer or by evidence.
+"""Closes orders. One that may have reached its bridge is closed by an answer or by evidence.
 
 Who else could be there: a webhook that confirms a start while its POST is still open, the sweep, a twin of a worker
 that was frozen for longer than its claim. Every step is a compare-and-set on the order's state.
@@ -15,14 +15,14 @@ LOOK_AGAIN = 5  # seconds between the first looks for evidence; a quarter of the
 
 
 def confirm(order: BridgeOrder) -> None:
-    """It was carried out: whatever went wrong before is no problem any more."""
+    """Close an order that was carried out, and clear the problems of earlier tries."""
     close(order, State.CONFIRMED, setback=Setback.NONE)
 
 
 def close(
     order: BridgeOrder, state: BridgeOrder.State, *, setback: BridgeOrder.Setback | None = None, error: str = ""
 ) -> None:
-    """Unless a webhook has confirmed the order meanwhile. Without a `setback` the last problem stays."""
+    """Close the order, unless a webhook has confirmed it meanwhile. Without a `setback` the last problem stays."""
     has_closed = BridgeOrder.objects.filter(pk=order.pk).move(OUT, state, setback=setback, error=error)
     if has_closed and order.kind == Kind.STOP and order.session.ended_softly:
         enqueue("advance_line", order.bridge_id)  # until now it had a place there (accounts/pairing/waiting_line.py)
@@ -36,9 +36,9 @@ def leave_in_doubt(order: BridgeOrder, *, setback: BridgeOrder.Setback | None = 
 
 
 def confirm_start(session: LinkSession) -> None:
-    """The session talks, so it runs: whatever the POST answered or will answer.
+    """Confirm the session's start, whatever its POST answers: a session that sends events runs.
 
-    A start whose POST is still open leaves its slot when the POST returns.
+    If the POST is still open, the slot is released when it returns.
     """
     starts = session.orders.filter(kind__in=BridgeOrder.OPENING, bridge=session.bridge_id)
     waiting = list(starts.filter(state__in=OUT))

@@ -1,6 +1,6 @@
 """Orders to a bridge, written down in the transaction that wants them. `accounts/delivery` brings them about.
 
-Who else could be there: a worker that has begun to deliver what is taken back or hurried here. Either is a
+Who else could be there: a worker that has begun to deliver an order that is taken back or hurried here. Both are a
 compare-and-set on the order's state.
 """
 
@@ -17,9 +17,9 @@ from accounts.models import BridgeOrder, LinkSession, User
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
-# The second and third hint are for a worker that was killed with the first in its hands.
+# Seconds. The second and third hint are for when a worker was killed while it held the first.
 HINTS = (0.0, 8.0, 25.0)
-STOPS_WITHIN = 600  # seconds after which a bridge that still runs what it was told to stop is told again
+STOPS_WITHIN = 600  # seconds; a bridge that still runs a session this long after its stop is told again
 RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
 
 
@@ -36,7 +36,7 @@ def order(
 ) -> BridgeOrder:
     """Write the order down, in the caller's transaction; it is delivered after the commit.
 
-    To the session's own bridge, or another that runs it as well and shall stop.
+    It goes to the session's owner, or to `bridge_id`, a rival that shall stop the session.
     """
     made = BridgeOrder.objects.create(
         session=session,
@@ -54,22 +54,22 @@ def order(
 
 
 def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
-    """An event and the record disagree, and either may be the newer (rule "Ask the bridge"). One question at a time.
+    """Order a check: an event and the record disagree, and either may be newer (rule "Ask the bridge").
 
-    The caller holds the session's lock, so that a twin does not ask as well.
+    Only one is open at a time. The caller holds the session's lock, so that a twin does not ask as well.
     """
     if not session.orders.filter(kind=Kind.CHECK, state__in=[State.PENDING, State.CLAIMED]).exists():
         order(session, Kind.CHECK, why=why)
 
 
 def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
-    """Stop a session that has ended here and talks on, once: a bridge sends QR codes for such a one for ever.
+    """Stop, once, a session that has ended here but still sends events: a bridge would send QR codes for ever.
 
     The caller holds the session's lock.
     """
     logout = logout or session.end_reason in UNLINKING_ENDS
     stops = session.orders.filter(kind=Kind.STOP, bridge=session.bridge_id)
-    if logout:  # a soft stop that still waits need not wait any more
+    if logout:  # a soft stop that still waits must unlink as well
         stops.filter(state=State.PENDING, logout=False).update(logout=True)
     enough = Q(state__in=BridgeOrder.UNDER_WAY)
     # A start whose answer is unclear may have arrived after the stop that was carried out.
@@ -82,9 +82,9 @@ def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
 
 @atomically
 def stop_again(started: BridgeOrder) -> None:
-    """Its session had ended when the bridge began to run it: a stop that went out before has stopped nothing.
+    """Stop a session that had ended before the bridge began to run it: an earlier stop has stopped nothing.
 
-    Under the session's lock, so that nobody reopens it or orders the same meanwhile.
+    It holds the session's lock, so that nobody reopens the session or orders the same meanwhile.
     """
     session = locks.row(LinkSession, pk=started.session_id)
     if session.is_open and session.bridge_id == started.bridge_id:
@@ -95,7 +95,7 @@ def stop_again(started: BridgeOrder) -> None:
 
 
 def being_stopped(bridge_id: int, sessions: list[int]) -> set[int]:
-    """Those of them that this bridge was told to stop lately: that it still runs them is no news."""
+    """Those of `sessions` that this bridge was told to stop lately, so that it may well still run them."""
     lately = timezone.now() - timedelta(seconds=STOPS_WITHIN)
     stops = BridgeOrder.objects.filter(bridge=bridge_id, kind=Kind.STOP, session__in=sessions)
     told = stops.filter(Q(created_at__gt=lately) | Q(state__in=BridgeOrder.UNDER_WAY))
@@ -103,7 +103,7 @@ def being_stopped(bridge_id: int, sessions: list[int]) -> set[int]:
 
 
 def hurry_stops(account_id: int) -> None:
-    """The waiting stops of an account's soft ends go out now, and unlink: a reset is final."""
+    """Send the waiting stops of an account's soft ends now, and let them unlink: a reset is final."""
     waiting = BridgeOrder.objects.filter(session__account=account_id, kind=Kind.STOP, state=State.PENDING)
     for pk in list(waiting.values_list("pk", flat=True)):
         BridgeOrder.objects.filter(pk=pk, state=State.PENDING).update(logout=True, due_at=timezone.now())

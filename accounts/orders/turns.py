@@ -1,11 +1,11 @@
 """The two slots in which a bridge gets its orders: one start at a time, and one of the rest.
 
-A start holds its slot also where the answer was unclear: a Node bridge dies, with all that it runs, when a create takes
-over 60 s. So a bridge that hangs holds two workers at the most until it is known to fail; those that are known to fail
-share one place, and hold one worker between them.
+A start keeps its slot even when the answer was unclear: a Node bridge dies, with all that it runs, when a create takes
+over 60 s. So a bridge that hangs holds two workers at the most until it is known to fail; all bridges that are known to
+fail share one place, and hold one worker between them.
 
-Who else could be there: other workers with the bridge's other orders. A worker that died in a slot leaves it when its
-time is over; the same order, delivered again, is still the holder.
+Who else could be there: other workers with the bridge's other orders. The slot of a worker that died is free when its
+time is over; the order that holds it, delivered again, still holds it.
 """
 
 import random
@@ -24,7 +24,7 @@ from accounts.jobs.queue import enqueue
 from accounts.models import Bridge, BridgeOrder, Lease
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
-CREATING = 65  # seconds after a POST in which a Node bridge may still be at it; at 60 it is done or dead
+CREATING = 65  # seconds after a POST in which a Node bridge may still carry it out; at 60 it is done or dead
 FAILING = "bridges that fail"  # their one place
 
 
@@ -33,8 +33,8 @@ def name_of(order: BridgeOrder) -> str:
 
 
 def session_is_busy(order: BridgeOrder) -> bool:
-    """Another order of its session is on the wire; or a start waits for a stop that the bridge may carry out yet,
-    after it has listed the session as running."""
+    """Whether another order of its session is on the wire; or whether, for a start, the bridge may still carry out an
+    earlier stop: it would list the session as running, and then stop it."""
     others = order.session.orders.filter(state=State.CLAIMED, due_at__gt=timezone.now())
     stops = order.session.orders.filter(kind=Kind.STOP, bridge=order.bridge_id)
     late = stops.filter(state__in=[State.CLAIMED, State.UNCLEAR], posted_at__gt=_busy_since())
@@ -42,14 +42,14 @@ def session_is_busy(order: BridgeOrder) -> bool:
 
 
 def enter(order: BridgeOrder, *, seconds: float) -> bool:
-    """Take its slot, and the place of those that fail where the bridge is one of them."""
+    """Take its slot and, if its bridge is known to fail, the one place that failing bridges share."""
     return _stand(order.bridge, name_of(order), _holder(order), seconds=seconds)
 
 
 @contextmanager
 def short_turn(bridge: Bridge, *, seconds: float, order: BridgeOrder | None = None) -> Iterator[bool]:
-    """In the slot of the rest, for a look at the list or for what is no order. False: it is not free, or the bridge is
-    put aside."""
+    """Hold the slot that is not for starts, to read the list or do what is no order. False: it is not free, or the
+    bridge is paused."""
     name, holder = _rest(bridge.pk), _holder(order) if order else token_hex(8)
     if circuit_breaker.pause(bridge) or not _stand(bridge, name, holder, seconds=seconds):
         yield False
@@ -62,23 +62,23 @@ def short_turn(bridge: Bridge, *, seconds: float, order: BridgeOrder | None = No
 
 
 def stay(order: BridgeOrder) -> bool:
-    """From its POST on a start may keep the bridge busy, whatever becomes of us or of the answer.
+    """Keep a start's slot for as long as its POST may keep the bridge busy, even if we die or get no answer.
 
-    False: it took so long to come to it that somebody else has the slot.
+    False: it took so long to get here that another order has the slot.
     """
     return not order.is_start or leases.extend(name_of(order), _holder(order), seconds=CREATING)
 
 
 def may_have_arrived(order: BridgeOrder) -> bool:
-    """Its bridge may be at it still: a create may take a minute."""
+    """Whether its bridge may still be carrying it out: a create may take a minute."""
     return order.posted_at is not None and order.posted_at > _busy_since()
 
 
 def leave(order: BridgeOrder) -> None:
-    """Let the next one have its turn, unless a twin delivers it by now.
+    """Release its slot, unless a twin is delivering the order by now.
 
-    The bridge of a start without a clear answer may be busy with it still, so its slot is free when its time is over.
-    But no worker waits for that bridge any more.
+    A start without a clear answer keeps its slot until its time is over, for its bridge may still be busy with it. The
+    place of failing bridges is free at once, as no worker waits for this one any more.
     """
     state = BridgeOrder.objects.filter(pk=order.pk).values_list("state", flat=True).first()
     if state == State.CLAIMED:
@@ -95,12 +95,12 @@ def leave_after_commit(order: BridgeOrder) -> None:
 
 
 def clear(bridge_id: int, *, before: datetime) -> None:
-    """The bridge was started anew: what it was told before, nobody waits for. What came later, it may be at."""
+    """Free the slot of a start that was posted before the bridge was started anew; it may be busy with a later one."""
     Lease.objects.filter(name=f"bridge:{bridge_id}:starts", taken_at__lt=before).update(holder="")
 
 
 def turn(order: BridgeOrder) -> float:
-    """Seconds until it asks for its slot again: the further back it stands, the more seldom."""
+    """Seconds until it asks for its slot again: the more orders are ahead of it, the longer."""
     waiting = BridgeOrder.objects.filter(bridge=order.bridge_id, state=State.PENDING, pk__lt=order.pk)
     starts = Q(kind__in=BridgeOrder.OPENING)
     ahead = waiting.filter(starts if order.is_start else ~starts).count()
@@ -108,7 +108,7 @@ def turn(order: BridgeOrder) -> float:
 
 
 def _call_next(order: BridgeOrder) -> None:
-    """The slot for starts is free: the first that was told to come again comes now, for somebody waits for a code."""
+    """Deliver the oldest waiting start now that the slot is free, for somebody waits for its code."""
     starts = BridgeOrder.objects.filter(bridge=order.bridge_id, kind__in=BridgeOrder.OPENING)
     waiting = starts.filter(state=State.PENDING, attempts=0)
     pk = waiting.order_by("pk").values_list("pk", flat=True).first()
@@ -134,5 +134,5 @@ def _holder(order: BridgeOrder) -> str:
 
 
 def _busy_since() -> datetime:
-    """What was posted after this moment, a bridge may still be at."""
+    """A bridge may still be carrying out what was posted after this moment."""
     return timezone.now() - timedelta(seconds=CREATING)

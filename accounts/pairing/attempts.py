@@ -1,4 +1,4 @@
-"""What people start: a pairing, a new QR code, a reset; and the moment when an attempt lapses."""
+"""Attempts that people start: a pairing, a new QR code, a reset; and how an attempt lapses."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,19 +32,19 @@ class PairingRefused(Exception):
 
 
 class May(Flag):
-    """What whoever asks for an attempt may pass, where it stands in the way; else the attempt is refused."""
+    """Obstacles that the person who asks for an attempt may override; any other obstacle refuses it."""
 
     NOTHING = 0
     RENEW = auto()  # end an attempt that waits for its scan
     INTERRUPT = auto()  # end any attempt, also a scanned one and in its quiet time (rule "Quiet time"); for staff
-    LEAVE_LINE = auto()  # give up a place in line, and begin at its end
+    LEAVE_LINE = auto()  # give up a place in the waiting line, and begin at its end
     SKIP_COOLDOWN = auto()  # rule "Cooldown"
     OVERRIDE = INTERRUPT | LEAVE_LINE | SKIP_COOLDOWN
 
 
 @dataclass(frozen=True)
 class Request:
-    """Who asks for an attempt, and why. Raises ValueError for one that overrides without an actor or a reason."""
+    """A request for an attempt: by whom, and why. Raises ValueError if it overrides without an actor or a reason."""
 
     trigger: str
     actor: User | None = None
@@ -67,15 +67,15 @@ def start(
     may: May = May.NOTHING,
     bridge: Bridge | None = None,
 ) -> LinkSession:
-    """Begin an attempt to link, or let it wait in its bridge's line (`waits_in_line`).
+    """Begin an attempt to link, or let it wait in its bridge's waiting line (`waits_in_line`).
 
-    On `bridge`, which the caller has checked, or the best one; the order to it is committed with the attempt and goes
-    out afterwards. Whoever `may` leave the line or skip the cooldown takes a risk (cooldown.risk_of) as `actor`, for
-    `reason`. Raises ValueError without both, and PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN,
-    ALREADY_CONNECTED, TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE, ACCOUNT_INACTIVE.
+    It runs on `bridge`, which the caller has checked, or the best one; the order is committed with the attempt and goes
+    out afterwards. To leave the line or skip the cooldown is a risk (cooldown.risk_of), which needs `actor` and
+    `reason`: ValueError without them. Raises PairingRefused: PAIRING_IN_PROGRESS, PAIRING_COOLDOWN, ALREADY_CONNECTED,
+    TOO_MANY_PAIRINGS, NO_BRIDGE_AVAILABLE, ACCOUNT_INACTIVE.
     """
     request = Request(trigger, actor, reason, may)
-    # Under the workspace's lock the count of placeholders holds against other accounts' starts.
+    # The workspace's lock keeps the count of placeholders right while other accounts start.
     workspace, account = _lock_with_workspace(account_id)
     replaced = _make_room(account, request)
     _check_placeholders(account)
@@ -97,9 +97,9 @@ def start(
 
 @atomically
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
-    """End whatever there is, for good, and revoke the open invitations (rule "Replaced or reset"). Safe to repeat.
+    """End the open session for good, and revoke the open invitations (rule "Replaced or reset"). Safe to repeat.
 
-    Of an account that a `ready` is just merging it resets the one that lives on: it has the session now.
+    If a `ready` is just merging the account, the one that lives on is reset: it has the session now.
     """
     _, account = _lock_with_workspace(account_id)
     account.reset_at = timezone.now()
@@ -117,8 +117,8 @@ def force_reset(account_id: int, *, actor: User | None = None, reason: str = "",
 
 
 def _lock_with_workspace(account_id: int) -> tuple[Workspace, Account]:
-    """The workspace first, as `ready` does. Nobody merges under its lock; a merge may have come after the caller's
-    look, so it may be another account: the one that lives on."""
+    """Lock the workspace first, as `ready` does: nobody merges under its lock. If a merge came before it, the account
+    is the one that lives on."""
     workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
     workspace = locks.row(Workspace, pk=workspace_id)
     return workspace, Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
@@ -136,7 +136,7 @@ def expire(session_pk: int) -> bool:
 
 
 def lapse(account: Account, session: LinkSession) -> bool:
-    """As `expire`, for a caller that holds the account's lock."""
+    """Do as `expire`, for a caller that holds the account's lock."""
     deadline = session.deadline(Status(account.status), account.status_changed_at)
     if deadline is None or deadline[0] > timezone.now():
         return False
@@ -145,9 +145,9 @@ def lapse(account: Account, session: LinkSession) -> bool:
 
 
 def _make_room(account: Account, request: Request) -> LinkSession | None:
-    """End what stands in the way of a new attempt, or refuse (the table in docs/rules.md).
+    """End the open session before a new attempt, or refuse (the table in docs/rules.md).
 
-    Gives what was ended.
+    Gives the session that was ended.
     """
     if not account.is_active:
         raise PairingRefused("ACCOUNT_INACTIVE", _("This account is switched off. Ask our support."))
@@ -168,7 +168,7 @@ def _make_room(account: Account, request: Request) -> LinkSession | None:
 
 
 def _check_line(account: Account, session: LinkSession, request: Request) -> None:
-    """There is no code yet that a new one could replace, and whoever began anew would go to the end of the line."""
+    """Refuse while it waits in line: it has no code to replace yet, and a new attempt would go to the line's end."""
     if session.waits_in_line and May.LEAVE_LINE not in request.may:
         text = waiting_line.place_in_words(session)
         raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=seconds_left(account, session))
@@ -205,7 +205,7 @@ def _check_cooldown(account: Account, request: Request) -> None:
 
 
 def _choose_and_lock(workspace: Workspace) -> Bridge:
-    """Another workspace's start may have taken the last place before we had the lock: then there is a next best."""
+    """Lock the best bridge. If another workspace's start took its last place before that, take the next best."""
     while True:
         bridge = waiting_line.lock(_choose(workspace).pk)
         if not choosing.why_not(bridge):
@@ -226,15 +226,16 @@ def seconds_left(account: Account, session: LinkSession) -> int:
 
 
 def _left(account: Account, session: LinkSession) -> int:
-    """As `seconds_left`; 0 or less where it has lapsed, or never will."""
+    """The same as `seconds_left`, but 0 or less if it has lapsed, or never will."""
     deadline = session.deadline(Status(account.status), account.status_changed_at)
     return ceil((deadline[0] - timezone.now()).total_seconds()) if deadline else 0
 
 
 def _check_placeholders(account: Account) -> None:
-    """Rule "One place": an anonymous page that is opened again and again must not take every bridge slot.
+    """Refuse a placeholder if there are too many: opening an anonymous page again and again must not take every place
+    (rule "One place").
 
-    What has lapsed takes none, whether or not the worker has got round to it.
+    Attempts that have lapsed do not count, even if the worker has not ended them yet.
     """
     if not account.is_placeholder:
         return
@@ -256,7 +257,7 @@ def _check_placeholders(account: Account) -> None:
 
 @atomically
 def doubt(account_id: int) -> None:
-    """Somebody wants to pair what the record calls connected: is it still (rule "Ask the bridge")?"""
+    """Ask the bridge about a connected account that somebody wants to pair (rule "Ask the bridge")."""
     account = Account.objects.lock(account_id)
     session = account.current_session
     if session is not None and session.is_open and account.status == Status.CONNECTED:
@@ -276,7 +277,7 @@ def being_restored(account: Account) -> LinkSession | None:
 
 @atomically
 def give_up(order_id: int) -> None:
-    """A bridge refused an order for good: an attempt that still waits for its first sign of life fails now."""
+    """A bridge refused an order for good: if it is the start of an attempt without a code yet, end the attempt now."""
     order = BridgeOrder.objects.filter(pk=order_id, kind=outbox.Kind.START).first()
     if order is None:
         return

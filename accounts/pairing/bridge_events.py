@@ -1,7 +1,7 @@
-"""What bridges tell us about a session, and what it moves.
+"""Applies what bridges tell us about a session.
 
 Each function takes the session's primary key, does its work in one transaction under the account's lock, and gives
-an Outcome: applied, or the reason why nothing moved. Who else could be there: other events of the session in any
+an Outcome: applied, or the reason why nothing changed. Who else could be there: other events of the session in any
 order and twice, deadlines, staff, and the page's own "New QR code".
 """
 
@@ -47,11 +47,11 @@ class Outcome(StrEnum):
 
 @atomically
 def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
-    """A fresh code. It never demotes an account that was scanned (rule "A code demotes nobody")."""
+    """A fresh code came. It never demotes an account that was scanned (rule "A code demotes nobody")."""
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return _still_talks(session)
-    # Also while the phone asks for more after its scan (action_required).
+    # Scanned already; the second condition is for a phone that asks for more after its scan (action_required).
     if account.status not in UNSCANNED or session.authenticated_at is not None:
         return _doubt_late_qr(account, session)
     now = timezone.now()
@@ -85,17 +85,17 @@ def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcom
 
 @atomically
 def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_authenticated") -> Outcome:
-    """Scanned, and not usable yet. Also told at every restart with a stored login."""
+    """The phone has scanned, but the link is not ready yet. A bridge also says this at each restart with a login."""
     account, session = lock_session(session_pk)
     if not session.is_open:
-        # Of one that had told so before it is no news: only `ready` takes such an end back.
+        # Already authenticated before it ended, so this proves nothing: only `ready` reopens it.
         if session.authenticated_at is not None or not may_reopen(session, account=account):
             return _still_talks(session)
         reopen(session, account=account, trigger=trigger)
     phone_owner.flag_second_device(session, account=account, device_jid=device_jid)
     session.mark_scanned()
     note_seen(session, "authenticated_at", "device_jid", "device_conflict_at", *session.forget_qr())
-    # A link that was there before is back only when it is ready: until then it stays disconnected.
+    # A link that was connected before stays disconnected until it is ready.
     if session.ever_linked or account.status == Status.AUTHENTICATED:
         return Outcome.NO_CHANGE
     account.move(Status.AUTHENTICATED, trigger=trigger, session=session)
@@ -105,7 +105,7 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
 
 @atomically
 def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
-    """Linked. Under the workspace's lock the confirmed phone says which account it is (rule "The phone decides")."""
+    """It is linked. Under the workspace's lock, its phone decides which account it is (rule "The phone decides")."""
     workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
     locks.row(Workspace, pk=workspace_pk)
     account, rival, session = _lock_with_rival(session_pk, phone)
@@ -136,7 +136,7 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
 
 @atomically
 def disconnected(session_pk: int, *, reason: str) -> Outcome:
-    """Lost, and expected back, unless the reason says that it is over (rule "Recovery")."""
+    """The link is lost and expected back, unless the reason says that it is over (rule "Recovery")."""
     account, session = lock_session(session_pk)
     return _lose_or_end(account, session, trigger="session_disconnected", reason=reason)
 
@@ -154,7 +154,7 @@ def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome
     if not session.is_open:
         return _still_talks(session)
     if session.ever_linked:
-        return Outcome.NO_CHANGE  # we know the number: a restart that could not read it again harms nobody
+        return Outcome.NO_CHANGE  # we know the number, so it does not matter that a restart could not read it
     end(session, EndReason.PHONE_UNKNOWN, account=account, trigger=trigger)
     return Outcome.APPLIED
 
@@ -186,7 +186,7 @@ def action_required(session_pk: int, *, message: str) -> Outcome:
 
 
 def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
-    """The account, then its session. A merge may move the session between the two reads: then look again."""
+    """Lock the account, then its session. If a merge moves the session in between, try again."""
     while True:
         account_pk = LinkSession.objects.values_list("account_id", flat=True).get(pk=session_pk)
         account = Account.objects.lock(account_pk)
@@ -196,7 +196,8 @@ def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
 
 
 def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | None, LinkSession]:
-    """Both accounts by id, under the workspace's lock: nobody merges or takes a phone meanwhile."""
+    """Lock the account, any other with this phone, by id, and the session. The caller holds the workspace's lock, so
+    nobody merges or takes a phone meanwhile."""
     own = Account.objects.get(sessions=session_pk)
     rivals = Account.objects.filter(workspace=own.workspace_id, live_phone=phone).exclude(pk=own.pk)
     rival_pk = rivals.values_list("pk", flat=True).first()
@@ -207,7 +208,7 @@ def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | No
 
 
 def lose(account: Account, session: LinkSession, *, trigger: str, reason: str, said: str = "") -> Outcome:
-    """`reason` is for people; `said` is the bridge's own reason, if it gave one."""
+    """Mark the link as lost. `reason` is for people; `said` is the bridge's own reason, if it gave one."""
     if account.status in UNSCANNED or account.status == Status.DISCONNECTED:
         return Outcome.NO_CHANGE  # a pairing goes on with the codes of the next client, or lapses
     if account.status in PAIRING:
@@ -240,24 +241,25 @@ def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigge
 
 
 def _still_talks(session: LinkSession) -> Outcome:
-    """An event that only a running session sends, of one that has ended here (rule "Match by session")."""
+    """Stop a session that has ended here but sends events, so that it still runs (rule "Match by session")."""
     outbox.stop_resurrected(session)
     return Outcome.ENDED
 
 
 def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:
-    """A code made just before the scan is only late; a minute later the login may be gone (rule "Ask the bridge")."""
+    """A code that comes after the scan: at first it is only late, but from a minute on the login may be gone, so the
+    bridge is asked (rule "Ask the bridge")."""
     scanned_before = timezone.now() - timedelta(seconds=LATE_QR)
     if session.authenticated_at is None or session.authenticated_at > scanned_before:
         return Outcome.QR_AFTER_SCAN
     known = account.status == Status.DISCONNECTED and incidents.Kind.NO_LOGINS in incidents.open_of(session.bridge_id)
-    if not known:  # else codes come for ever, and the bridge's next list is soon enough
+    if not known:  # if it is known, codes keep coming, and the next list is soon enough
         outbox.ask(session, BridgeOrder.Why.LATE_QR)
     return Outcome.QR_AFTER_SCAN
 
 
 def _is_unproven(session: LinkSession) -> bool:
-    """Rule "Proven": thrown out within two minutes after the scan was no success."""
+    """A link that was thrown out within two minutes after its scan was no success (rule "Proven")."""
     return session.authenticated_at is not None and not session.is_proven
 
 

@@ -1,4 +1,4 @@
-"""Linking without a camera: a code that is typed on the phone, for a pairing whose QR code is there."""
+"""Linking without a camera: by a code that is typed on the phone, while the pairing shows a QR code."""
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -12,7 +12,7 @@ from accounts.orders import outbox
 from accounts.pairing import bridge_events
 from accounts.pairing.attempts import PairingRefused
 
-MOST = 3  # of one attempt: each makes WhatsApp ring that phone, whoever's it is
+MOST = 3  # per attempt: each makes WhatsApp notify that phone, whoever owns it
 
 
 @atomically
@@ -41,7 +41,7 @@ def ask_pairing_code(account_id: int, *, phone_number: str, actor: User | None =
 
 
 def fetch(order: BridgeOrder) -> None:
-    """Get it from the bridge, which may also send it by webhook. Raises BridgeError."""
+    """Get the code from the bridge, which may also send it by webhook. Raises BridgeError."""
     code, expires_in = client.pairing_code(order.bridge, order.session, phone_number=order.phone_number)
     if code:
         bridge_events.pairing_code_shown(order.session_id, code=code, expires_in=expires_in)

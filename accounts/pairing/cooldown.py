@@ -39,9 +39,9 @@ def cooldown_left(account: Account) -> int:
 
 
 def whatsapp_is_down() -> bool:
-    """Nobody could link lately, on whichever bridge, and several have tried: more waiting helps nobody.
+    """Whether several tried lately and nobody could link, on any bridge: then more waiting does not help.
 
-    An old link that ends says nothing about that, nor does what was our own fault.
+    Old links that end do not count, nor do failures that were our own fault.
     """
     since = timezone.now() - OUTAGE
     lately = Q(ended_at__isnull=True) | Q(ended_at__gt=since)
@@ -56,7 +56,7 @@ def whatsapp_is_down() -> bool:
 
 
 def risk_of(code: str) -> str:
-    """What staff risk who override a refusal; empty for one that nobody can override."""
+    """The risk of overriding a refusal, for staff; empty if nobody can override it."""
     risks = {
         "PAIRING_COOLDOWN": _(
             "WhatsApp may block the number for a while when it is linked too often. Find out first why it failed."
@@ -70,7 +70,7 @@ def risk_of(code: str) -> str:
 
 
 def _failures(account: Account) -> list[datetime]:
-    """When attempts of the last hour failed that were scanned, since the last success; the newest first."""
+    """When scanned attempts failed in the last hour and since the last success; the newest first."""
     an_hour_ago = timezone.now() - COOLDOWN
     lately = Q(ended_at__isnull=True) | Q(ended_at__gt=an_hour_ago)
     scanned = list(account.sessions.filter(lately, authenticated_at__isnull=False).order_by("-pk")[:AT_ONCE])
@@ -81,7 +81,7 @@ def _failures(account: Account) -> list[datetime]:
 
 
 def _held(session: LinkSession) -> bool:
-    """It connected and stayed for as long as proves a link (rule "Proven")."""
+    """Whether it connected and stayed for long enough to prove the link (rule "Proven")."""
     until = session.ended_at or timezone.now()
     return session.connected_at is not None and until - session.connected_at >= timedelta(seconds=PROVEN_AFTER)
 
@@ -89,7 +89,7 @@ def _held(session: LinkSession) -> bool:
 def _counts(session: LinkSession) -> bool:
     if session.end_reason not in FAILED or _held(session):
         return False
-    said = failures.of(session.end_detail)  # the bridge's own reason knows more than the end that it became
+    said = failures.of(session.end_detail)  # the bridge's own reason tells more than our EndReason
     why = failures.FAILURES[EndReason(session.end_reason)] if said is failures.UNKNOWN else said
     return why.fault != Fault.OURS
 

@@ -10,9 +10,9 @@ from accounts.models import Account, LinkInvitation, User, Workspace
 def invite(workspace_id: int, *, label: str = "", phone: str | None = None, created_by: User | None = None) -> str:
     """The URL of a linking page, for the live account with this phone, else with this label, else a new one.
 
-    Raises Workspace.DoesNotExist, and ValidationError for what is no phone number.
+    Raises Workspace.DoesNotExist, and ValidationError if `phone` is not a phone number.
     """
-    # Locked, so that a twin finds the account that we make instead of making a second one.
+    # Under the lock, a twin finds the account that we make instead of making a second one.
     workspace = locks.row(Workspace, pk=workspace_id)
     digits = phones.normalise(phone) if phone else None
     account = _find(workspace, label=label, phone=digits)

@@ -19,7 +19,7 @@ DELIVERED, READ, FAILED = 2, 3, -1  # WhatsApp's acks (docs/bridge-contract.md, 
 
 
 class SendRefused(Exception):
-    """No test message is sent; the text says why, `code` is for programs."""
+    """No test message is sent. The text says why; `code` is for programs."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -44,7 +44,7 @@ class Proof:
 def send_test_message(account_id: int, *, phone_number: str = "", actor: User | None) -> BridgeOrder:
     """Order one to that number, or to the account's own ("message yourself"). Raises SendRefused.
 
-    Under the session's lock, so that a double click sends one.
+    It holds the session's lock, so that a double click sends only one.
     """
     account = Account.objects.lock(account_id)
     session = account.current_session
@@ -61,7 +61,7 @@ def send_test_message(account_id: int, *, phone_number: str = "", actor: User | 
 
 
 def send(order: BridgeOrder) -> None:
-    """Deliver it. Raises BridgeError."""
+    """Send the message. Raises BridgeError."""
     message_id = client.send_text(order.bridge, order.session, phone_number=order.phone_number, text=_text())
     BridgeOrder.objects.filter(pk=order.pk).update(message_id=message_id)
 
@@ -84,6 +84,6 @@ def proof_of(order: BridgeOrder) -> Proof:
 
 
 def _text() -> str:
-    """In plain English: nobody knows which language its reader speaks."""
+    """The message, in plain English: nobody knows which language its reader speaks."""
     now = timezone.now()
     return f"Linkdesk test message: this WhatsApp number is linked and can send. ({now:%-d %b %Y, %H:%M} UTC)"

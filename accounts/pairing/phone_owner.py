@@ -13,7 +13,7 @@ from accounts.pairing.session_end import end
 
 
 def is_wrong_number(session: LinkSession, *, account: Account, phone: str) -> bool:
-    """Another phone than the account's, on a session that was never linked (else it is a number change)."""
+    """Whether a session that was never linked has another phone than its account; on a link it is a number change."""
     return account.phone_number not in {None, phone} and not session.ever_linked
 
 
@@ -36,7 +36,7 @@ def adopt(session: LinkSession, *, account: Account, rival: Account | None, phon
 
 
 def flag_second_device(session: LinkSession, *, account: Account, device_jid: str) -> None:
-    """Rule "Proven": a second device id for one phone within the time of proof: two workers fight over it."""
+    """Note a second device id for one phone within the time of proof: two clients fight over it (rule "Proven")."""
     if not device_jid or device_jid == session.device_jid:
         return
     lately = timezone.now() - timedelta(seconds=PROVEN_AFTER)
@@ -48,13 +48,13 @@ def flag_second_device(session: LinkSession, *, account: Account, device_jid: st
 
 
 def _merge(placeholder: Account, session: LinkSession, *, into: Account, trigger: str) -> Account | None:
-    """Move the session, with what hangs off it, to the account that has the phone, and retire the placeholder."""
+    """Move the session, with its rows, to the account that has the phone, and retire the placeholder."""
     standing = into.current_session
     standing = standing if standing is not None and standing.is_open else None
     stays = standing is None or _rank(session) > _rank(standing)
     if not stays:
         end(session, EndReason.SUPERSEDED, account=placeholder, trigger=trigger)
-    elif standing is not None:  # before the move: an account has one open session at the most
+    elif standing is not None:  # first, as an account has at most one open session
         end(standing, EndReason.SUPERSEDED, account=into, trigger=trigger)
     placeholder.sessions.update(account=into)  # messages, events and orders hang off the session
     session.account = into
@@ -74,7 +74,7 @@ def _earlier(*moments: datetime | None) -> datetime | None:
 
 
 def _rank(session: LinkSession) -> tuple[bool, datetime]:
-    """Of two open sessions the later started stays; but a bare QR code never beats a phone that was scanned."""
+    """Of two open sessions, the one that was started later stays; but a QR code never beats a scanned session."""
     return session.authenticated_at is not None, session.started_at
 
 

@@ -27,10 +27,10 @@ def end(
     detail: str = "",
     reason: str = "",
 ) -> None:
-    """End an open session and order its stop; the account follows when this is its current session.
+    """End an open session and order its stop; the account's status follows if this is its current session.
 
-    `cause` is for code that must tell apart what `why` does not. `detail` is what the bridge said; `reason` is what
-    stands in the history, where that is more than these two.
+    `cause` is for code that needs to know more than `why` tells. `detail` is what the bridge said; `reason` is the text
+    for the history, if it is more than these two.
     """
     session.ended_at, session.end_reason, session.end_detail = timezone.now(), why, detail[:191]
     session.end_cause = cause or ""
@@ -51,20 +51,20 @@ def end(
 
 
 def may_reopen(session: LinkSession, *, account: Account) -> bool:
-    """Nobody who scanned is thrown away, unless a later attempt was scanned too, or all was reset since."""
+    """Whether a scan may take a soft end back: unless a later attempt was scanned too, or the account was reset."""
     if not session.ended_softly or account.deleted_at is not None:
         return False
     if account.reset_at is not None and session.started_at <= account.reset_at:
         return False
     current = account.current_session
     if current is not None and current.is_open and current.authenticated_at is not None:
-        return False  # after a merge it may have been started earlier
+        return False  # after a merge the current session may be the older one
     later = account.sessions.filter(started_at__gt=session.started_at, authenticated_at__isnull=False)
     return not later.exists()
 
 
 def reopen(session: LinkSession, *, account: Account, trigger: str) -> None:
-    """Take a soft end back: the scan was already under way. A newer attempt gives way to it."""
+    """Take a soft end back, as the scan was already under way. A newer attempt is ended."""
     newer = account.current_session
     if newer is not None and newer.is_open:
         end(newer, EndReason.SUPERSEDED, account=account, trigger=trigger)

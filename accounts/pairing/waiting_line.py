@@ -1,4 +1,4 @@
-"""The line before a bridge that serves as many pairings as it may (rule "One place").
+"""The waiting line of a bridge that serves as many pairings as it may (rule "One place").
 
 An attempt that waits in line is an open session with no `admitted_at`: nothing is ordered for it yet. Who else could
 be there: other starts on the bridge, two runs of `advance`, the deadline, a reset. The bridge's row is the lock.
@@ -30,9 +30,9 @@ AT_ONCE = 200  # sessions in one run
 
 # --- the line -------------------------------------------------------------------------------------
 def lock(bridge_id: int) -> Bridge:
-    """After the account, and before a session of the bridge ends or begins, or anything is ordered there.
+    """Lock the bridge: after the account, and before a session of it ends or begins, or anything is ordered there.
 
-    MariaDB takes a shared lock on the bridge for each of these: two that then want it for themselves deadlock.
+    MariaDB takes a shared lock on the bridge for each of these; two transactions that lock it after that deadlock.
     """
     return locks.row(Bridge, pk=bridge_id)
 
@@ -42,7 +42,7 @@ def in_line() -> QuerySet[LinkSession]:
 
 
 def place_of(session: LinkSession) -> int:
-    """1: next; 0: it does not wait."""
+    """Its place in the waiting line; 1: next, 0: it does not wait."""
     if not session.waits_in_line:
         return 0
     return in_line().filter(bridge=session.bridge_id, pk__lt=session.pk).count() + 1
@@ -54,12 +54,12 @@ def place_in_words(session: LinkSession) -> str:
 
 
 def admit_now(bridge: Bridge, *, instead_of: LinkSession | None) -> datetime | None:
-    """When an attempt is admitted that starts now: at once, or it waits in line. The caller has locked the bridge."""
+    """The time of admission of an attempt that starts now; None: it waits in line. The caller has locked the bridge."""
     if instead_of is not None and _leaves_its_place(instead_of, bridge):
         return timezone.now()
     if not has_room(bridge):
         return None
-    if in_line().filter(bridge=bridge).exists():  # a place was freed, and nobody has called the next one yet
+    if in_line().filter(bridge=bridge).exists():  # a place is free, but the next in line is not admitted yet
         enqueue("advance_line", bridge.pk)
         return None
     return timezone.now()
@@ -70,27 +70,27 @@ def has_room(bridge: Bridge) -> bool:
 
 
 def _taken(bridge: Bridge) -> int:
-    """Places taken by those that pair, and by those that ended softly until they are stopped (rule "Soft ends")."""
+    """Places taken by sessions that pair, or that ended softly and are not stopped yet (rule "Soft ends")."""
     pairing = LinkSession.objects.filter(bridge=bridge, ended_at__isnull=True, account__status__in=PAIRING)
     return pairing.filter(admitted_at__isnull=False).count() + choosing.leaving().filter(bridge=bridge).count()
 
 
 def _leaves_its_place(ended: LinkSession, bridge: Bridge) -> bool:
-    """A new QR code keeps the place of the one that it replaces, and runs beside it until that is stopped. But one
-    only: whoever renews again and again would have as many clients there.
+    """Whether a new QR code takes the place of the one that it replaces, and runs beside it until that is stopped. Only
+    one may: renewing again and again would make as many clients there.
     """
     had_a_place = ended.admitted_at is not None and ended.bridge_id == bridge.pk
     return had_a_place and ended.end_reason == EndReason.RENEWED and not _leaves_more(bridge, ended)
 
 
 def _leaves_more(bridge: Bridge, ended: LinkSession) -> bool:
-    """Whether the account of what has just ended has another one there that is still being stopped."""
+    """Whether the account has a session there, other than `ended`, that is still being stopped."""
     others = choosing.leaving().filter(bridge=bridge, account=ended.account_id).exclude(pk=ended.pk)
     return others.exists()
 
 
 def begin(session: LinkSession) -> None:
-    """Order the start, or let it wait; either way it lapses. The caller holds the bridge's lock."""
+    """Order the start or let it wait, and set its expiry either way. The caller holds the bridge's lock."""
     if session.waits_in_line:
         enqueue("expire_session", session.pk, delay=LINE_WITHIN + 1)
     else:
@@ -99,9 +99,9 @@ def begin(session: LinkSession) -> None:
 
 
 def asks_for_its_turn(start: BridgeOrder) -> None:
-    """The minute for the first code begins anew while its bridge is busy with others' starts, and as it goes out.
+    """Begin the minute for the first code anew, when its start goes out or must wait for others' starts.
 
-    The caller has locked the session. Nobody waits for longer than in line.
+    This ends after LINE_WITHIN, as the waiting line does. The caller has locked the session.
     """
     now = timezone.now()
     waiting = LinkSession.objects.filter(pk=start.session_id, first_qr_at__isnull=True, admitted_at__isnull=False)
@@ -109,9 +109,9 @@ def asks_for_its_turn(start: BridgeOrder) -> None:
 
 
 def advance(bridge_id: int) -> int:
-    """Admit those first in line while there is room; gives how many. Safe when it runs twice at once.
+    """Admit the first attempts in line while there is room; gives how many. Safe when it runs twice at once.
 
-    Whose bridge takes nothing new goes to another one.
+    Attempts at a bridge that takes nothing new are moved to another one.
     """
     advanced = 0
     for pk in list(in_line().filter(bridge=bridge_id).values_list("pk", flat=True)[:AT_ONCE]):
@@ -126,13 +126,13 @@ def advance(bridge_id: int) -> int:
 
 
 def tell_those_in_line(bridge_id: int) -> None:
-    """Their place is another one now: let whoever watches see it."""
+    """Tell the watchers of waiting attempts that their place has changed."""
     for account_id in list(in_line().filter(bridge=bridge_id).values_list("account_id", flat=True)[:AT_ONCE]):
         safely(_touch, account_id)
 
 
 def sweep() -> int:
-    """Move on the lines whose own task was lost; gives how many were admitted."""
+    """Advance waiting lines whose own task was lost; gives how many attempts were admitted."""
     bridges = list(in_line().order_by("bridge").values_list("bridge", flat=True).distinct()[:AT_ONCE])
     return sum(safely(_sweep, bridge_id) or 0 for bridge_id in bridges)
 
@@ -161,7 +161,7 @@ def _admit(session_pk: int) -> bool:
 
 @atomically
 def _send_elsewhere(session_pk: int) -> bool:
-    """Nothing was ordered for it yet, so another bridge may have it; it keeps its age, and so a good place there."""
+    """Move it to another bridge, for nothing was ordered yet; it keeps its age, and so a good place there."""
     waiting = LinkSession.objects.select_related("account__workspace").get(pk=session_pk)
     try:
         other_id = choosing.choose(waiting.account.workspace).pk

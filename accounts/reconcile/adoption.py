@@ -27,8 +27,8 @@ ADOPTABLE = (ListedAs.CONNECTED, ListedAs.DISCONNECTED)
 def adopt(stray_id: int, *, workspace_id: int, actor: User) -> LinkSession:
     """Make it a session of the account that has its phone, or of a new one.
 
-    Who it belongs to is what the bridge says of the phone; to which workspace, whoever adopts it. Raises
-    NotPossible, and StraySession.DoesNotExist.
+    The bridge names the phone, and so the account; staff choose the workspace. Raises NotPossible, and
+    StraySession.DoesNotExist.
     """
     workspace = locks.row(Workspace, pk=workspace_id)
     stray = locks.row(StraySession, pk=stray_id)
@@ -51,7 +51,7 @@ def adopt(stray_id: int, *, workspace_id: int, actor: User) -> LinkSession:
 
 
 def adopt_many(ids: Iterable[int], *, workspace_id: int, actor: User) -> dict[int, str]:
-    """What became of each: empty where it was adopted, else why not."""
+    """Adopt each. Gives by id why one was not adopted; empty: it was."""
     return {stray_id: _adopt_safely(stray_id, workspace_id=workspace_id, actor=actor) for stray_id in ids}
 
 
@@ -68,7 +68,7 @@ def _check(stray: StraySession, workspace: Workspace) -> None:
 
 
 def _account_for(stray: StraySession, workspace: Workspace) -> Account:
-    """Under the workspace's lock: nobody else takes the phone meanwhile."""
+    """The account for it. The caller holds the workspace's lock, so nobody else takes the phone meanwhile."""
     account_id = (
         Account.objects.filter(workspace=workspace, live_phone=stray.phone_number).values_list("pk", flat=True).first()
     )

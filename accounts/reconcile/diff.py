@@ -1,4 +1,4 @@
-"""What a bridge runs against what the desk believes. Reads only, with two queries however many sessions there are."""
+"""Compares a bridge's list with the record. Reads only, with two queries however many sessions there are."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from accounts.bridges.client import DOWN, ListedAs, Running
 from accounts.lifecycle import PAIRING, PROVEN_AFTER, SOFT_ENDS, Status
 from accounts.models import Bridge, LinkSession
 
-SETTLED = 30  # seconds; whatever moved an account since then may be newer than the list, or still under way to us
+SETTLED = 30  # seconds; a status change since then may be newer than the list, or its event still on the way
 SOFT_END_SETTLED = 60  # seconds; until then a scan that was under way may take the end back
 # Rule "No guess": absent in three lists in a row means absent: several processes behind one address answer in turn.
 ABSENT_LISTS = 3
 ABSENT_FOR = 60  # seconds; three lists may also come in one
-ABSENT_AFTER_START = 2  # lists; it has told us that it was started anew, so it runs only what it has restored
+ABSENT_AFTER_START = 2  # lists; a bridge that said it was started anew runs only what it has restored
 
 
 class Row(NamedTuple):
@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
     @property
     def may_be_taken_back(self) -> bool:
-        """Ended softly a moment ago: a scan may be under way (rule "Soft ends")."""
+        """It ended softly a moment ago, so a scan may be under way (rule "Soft ends")."""
         settled = self.ended_at is not None and self.ended_at < ago(SOFT_END_SETTLED)
         return self.ended_softly and not settled
 
@@ -71,7 +71,7 @@ COLUMNS = (*Row._fields[:10], "account__workspace_id", "account__status", "accou
 
 @dataclass(frozen=True)
 class Asked:
-    """The bridge whose list it is. `served`: its workspaces; none means all. `down_as`: how it lists what is down."""
+    """The bridge that gave the list. `served`: its workspaces; none means all. `down_as`: the words for a lost link."""
 
     pk: int
     served: Collection[int]
@@ -79,7 +79,7 @@ class Asked:
 
     @classmethod
     def of(cls, bridge: Bridge) -> "Asked":
-        # A client that is being restored stands in the list as qr_scanning; later on its login is gone.
+        # While a client is being restored it is listed as qr_scanning; later on this means that its login is gone.
         down_as = DOWN if is_fresh(bridge) else DOWN | {ListedAs.QR_SCANNING}
         return cls(bridge.pk, set(bridge.workspaces.values_list("pk", flat=True)), down_as)
 
@@ -89,9 +89,9 @@ class Asked:
 
 @dataclass
 class Differences:
-    """`absent`: should run and is not listed; of these `lost` for sure. `back`: listed again after an absence.
+    """`absent`: should run and is not listed; `lost`: those of them that are gone for sure. `back`: listed again.
 
-    `asked_at`: when the bridge was asked for its list. What was heard after that is newer.
+    `asked_at`: when the bridge was asked for its list. Any event after that is newer.
     """
 
     asked_at: datetime
@@ -100,18 +100,18 @@ class Differences:
     back: list[Row] = field(default_factory=list)
     absent: list[Row] = field(default_factory=list)
     lost: list[Row] = field(default_factory=list)
-    # Listed as connected, and not so here, with the phone that the list names: its event was lost.
+    # Listed as connected, but not connected here: the event was lost. With the phone that the list names.
     up: list[tuple[Row, str]] = field(default_factory=list)
-    down: list[Row] = field(default_factory=list)  # the other way round
+    down: list[Row] = field(default_factory=list)  # connected here, but listed as down
     ended: list[Row] = field(default_factory=list)  # ended here, and running there
     scanned: list[tuple[Row, Running]] = field(default_factory=list)  # ended softly here, and scanned there
-    foreign: list[Row] = field(default_factory=list)  # of another bridge
-    rivalled: list[Row] = field(default_factory=list)  # of these the open ones that run here, of workspaces served
+    foreign: list[Row] = field(default_factory=list)  # owned by another bridge
+    rivalled: list[Row] = field(default_factory=list)  # foreign, open, with a phone, in a workspace served
     unknown: list[Running] = field(default_factory=list)
 
 
 def compare(bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime) -> Differences:
-    """`bridge` as its row is now, and its list, complete, for which it was asked at this time."""
+    """Compare `bridge`, as its row is now, with its complete list. `asked_at`: when it was asked for it."""
     known = _rows(LinkSession.objects.filter(session_id__in=listed))
     expected = _rows(ownership.resumable(bridge.pk))
     asked, found = Asked.of(bridge), Differences(asked_at, expected=len(expected))
@@ -124,7 +124,7 @@ def compare(bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime
 
 
 def is_fresh(bridge: Bridge) -> bool:
-    """Started anew a short time ago: what it ran before is gone, and it may still be restoring."""
+    """The bridge was started anew a short time ago: its old sessions are gone, and it may still be restoring them."""
     return bridge.booted_at is not None and bridge.booted_at > ago(600)
 
 
@@ -159,24 +159,24 @@ def _place_open(found: Differences, row: Row, said: Running, asked: Asked) -> No
 
 
 def _is_news(row: Row, said: Running) -> bool:
-    """A first link needs its phone, which decides whose it is."""
+    """Whether the record lacks this connection. A first link needs its phone, which decides whose it is."""
     if row.connected_at is None:
         return bool(said.phone_number) and row.status in PAIRING | {Status.DISCONNECTED}
     return row.status == Status.DISCONNECTED
 
 
 def _is_lost(row: Row, bridge: Bridge) -> bool:
-    """`absent_polls` does not count this list yet."""
+    """Whether it is absent for sure. `absent_polls` does not count this list yet."""
     lists = row.absent_polls + 1
     booted_at = bridge.booted_at if is_fresh(bridge) else None
     if booted_at is not None and lists >= ABSENT_AFTER_START and not row.was_seen_since(booted_at):
         return True
-    # Rule "Quiet time": no second socket in the quiet time beside one that perhaps we only do not see.
+    # Rule "Quiet time": its socket may be open although the list does not show it, so no second one is opened yet.
     return lists >= ABSENT_LISTS and row.is_unseen(ABSENT_FOR) and row.is_proven and row.is_calm(ABSENT_FOR)
 
 
 def _rows(sessions: QuerySet[LinkSession]) -> dict[str, Row]:
-    """By session id."""
+    """The rows of these sessions, by session id."""
     rows = (Row(*values) for values in sessions.order_by("pk").values_list(*COLUMNS))
     return {row.session_id: row for row in rows}
 

@@ -1,4 +1,4 @@
-"""What a bridge says of itself, in a heartbeat or when polled: noted, and its list compared with the record.
+"""Notes what a bridge says of itself, in a heartbeat or when polled, and compares its list with the record.
 
 Who else could be there: heartbeats and polls of one bridge at the same moment, and events, which also count as heard.
 """
@@ -18,13 +18,13 @@ from accounts.orders import turns
 from accounts.reconcile import processes, run
 from accounts.reconcile.processes import Process
 
-LEAVES_WITHIN = timedelta(minutes=5)  # whoever says so for longer stays
+LEAVES_WITHIN = timedelta(minutes=5)  # a bridge that says for longer that it is shutting down counts as staying
 LEAVING = "It says that it is shutting down."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """Empty or None where the bridge does not say. `asked_at`: when it was asked, or said it by itself."""
+    """What a bridge said; empty or None where it did not. `asked_at`: when it was polled, or its heartbeat came."""
 
     listed: Mapping[str, Running]
     asked_at: datetime = field(default_factory=timezone.now)
@@ -38,7 +38,7 @@ class Said:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What it does say, by the names of the bridge's columns."""
+        """The values that it gave, by the names of the bridge's columns."""
         names = ("library", "version", "boot", "booted_at", "capacity", "capabilities")
         told = {name: getattr(self, name) for name in names}
         return {name: value for name, value in told.items() if value not in ("", None)}
@@ -47,7 +47,7 @@ class Said:
 def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.BridgeInstructions:
     """Note what the bridge says, and compare its list with the record at once.
 
-    One that is leaving is only heard: its sessions go one by one, and come back with its next process.
+    The list of a bridge that is shutting down is not compared: its sessions come back with its next process.
     """
     bridge = Bridge.objects.get(pk=bridge_id)
     process = processes.identify(bridge, boot=said.boot, booted_at=said.booted_at)
@@ -74,7 +74,7 @@ def _is_leaving(bridge: Bridge) -> bool:
 
 @atomically
 def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_up: bool, spoke_at: datetime) -> None:
-    """`was_up`, `spoke_at`: of the bridge before this; in a second try of the transaction its row would say now."""
+    """`was_up`, `spoke_at`: the bridge's state before this, read outside: a second try would see its own write."""
     now = timezone.now()
     told = said.facts
     if process.is_new:
@@ -93,7 +93,7 @@ def _note(bridge: Bridge, said: Said, *, process: Process, heartbeat: bool, was_
     if said.boot:
         processes.seen(bridge.pk, said.boot, replaces=process.replaces)
     bridge.refresh_from_db()
-    if process.is_new:  # what it did not name before says nothing about the new one
+    if process.is_new:  # absences from an old process's lists say nothing about the new one
         LinkSession.objects.filter(bridge=bridge, ended_at=None, absent_polls__gt=0).update(absent_polls=0)
         turns.clear(bridge.pk, before=said.booted_at or spoke_at)
     if not was_up:

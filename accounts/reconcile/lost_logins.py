@@ -1,8 +1,9 @@
-"""A bridge shows a QR code for what is linked: was the device removed on the phone, or has the bridge lost its logins?
+"""A bridge shows a QR code for a link: was the device removed on the phone, or has the bridge lost its logins?
 
-Unlike LOGOUT a code is no word of WhatsApp's: a bridge that came up with an empty data directory shows one for each
-link, and with the right directory back all of them work. So its whole list is looked at before one is ended (rule "No
-guess").
+Unlike LOGOUT, a code does not come from WhatsApp: a bridge that came up with an empty data directory shows one for
+each link, and with the right directory back all of them work. So its whole list is looked at before one is ended
+(rule "No guess").
+
 Who else could be there: the questions about its other sessions, lists, a restart that still brings links back.
 """
 
@@ -19,10 +20,10 @@ from accounts.bridges.incidents import Kind
 from accounts.lifecycle import EndCause
 from accounts.models import Bridge, BridgeOrder, LinkSession
 
-# Rule "No guess", as for the stops of a reconcile (unwanted.py): more of a bridge's links than both, and none is ended.
+# Rule "No guess", as in unwanted.py: if more of a bridge's links than both show a code, none is ended.
 AT_ONCE = 3
 SHARE = 0.05
-WITHIN = timedelta(minutes=15)  # found one after the other: recovery comes round in 11
+WITHIN = timedelta(minutes=15)  # they are found one after the other: recovery tries each within 11
 PAUSE = 600  # seconds; one more client without a login only shows one more code
 
 SHOWED_CODE = "It showed a QR code."  # for people: code reads EndCause
@@ -37,8 +38,8 @@ MOVED = (
 
 @dataclass(frozen=True)
 class Logins:
-    """Of a bridge's links: all, those `absent` from its list, listed as waiting for a scan (`waiting`), of which a
-    code has come (`asked`); and those that were ended for such a code lately."""
+    """Counts of a bridge's `links`: `absent` from its list; listed as `waiting` for a scan, and of these `asked` about
+    for a code that came; and those `ended` for such a code lately."""
 
     links: int
     absent: int
@@ -52,12 +53,12 @@ class Logins:
 
     @property
     def may_be_gone(self) -> int:
-        """One that is absent may be the next to show a code: a bridge brings its sessions up one after the other."""
+        """An absent link may be the next to show a code: a bridge brings its sessions up one after the other."""
         return self.waiting + self.absent + self.ended
 
 
 def why_kept(bridge: Bridge, listed: Mapping[str, Running]) -> str:
-    """Why a code that it shows for a link is not taken for a log-out; empty: it is. Reports an incident."""
+    """Why a code for a link is not taken for a log-out; empty: it is. Reports an incident if there are many."""
     found = _count(bridge, listed)
     if found.asked + found.ended > found.at_most:
         _report(bridge, found)
@@ -69,9 +70,10 @@ def why_kept(bridge: Bridge, listed: Mapping[str, Running]) -> str:
 
 
 def why_elsewhere(session: LinkSession) -> str:
-    """The same of the session alone: its login may be on another machine. It was not connected since.
+    """Why this session's login may be on another machine: a rival ran it, or it was moved, and it was not connected
+    since. Empty: neither.
 
-    The caller holds its lock: a move, and a list that names a rival, are before this or wait.
+    The caller holds the session's lock, which moves and lists that name a rival wait for.
     """
     lately = timezone.now() - ownership.STOP_AWAITED
     moved_at = session.moves.order_by("-pk").values_list("started_at", flat=True).first()
@@ -84,8 +86,8 @@ def why_elsewhere(session: LinkSession) -> str:
 
 
 def look(bridge: Bridge, listed: Mapping[str, Running], *, is_open: Mapping[str, datetime]) -> None:
-    """Keep the incident, if there is one, as the list is: meanwhile nobody asks about single codes. Over: they are
-    linked again. By itself a list opens none: what is being restored stands in it as qr_scanning, too."""
+    """Update or close an open incident by the list, for while it is open single codes are not asked about. A list
+    never opens one: a session that is being restored is listed as qr_scanning, too."""
     if Kind.NO_LOGINS not in is_open:
         return
     found = _count(bridge, listed)

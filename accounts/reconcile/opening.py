@@ -21,11 +21,11 @@ from accounts.pairing.bridge_events import Outcome, lock_session
 from accounts.reconcile import findings, lost_logins
 
 Why, Kind, State = BridgeOrder.Why, BridgeOrder.Kind, BridgeOrder.State
-# Seconds; longer than a command may take, its retry and a slow browser. Then nobody waits for an unclear answer.
+# Seconds; longer than a command, its retry and a slow browser take. An unclear order is not waited for any longer.
 UNCLEAR_FOR = 120
-# Seconds; a client that was told to open stands in the list as qr_scanning until its login is read.
+# Seconds; a client that was told to open is listed as qr_scanning until its login is read.
 OPENS_WITHIN = 60
-# What was lost may be back before its bridge was asked about it: now one absence is no proof (rule "No guess").
+# Recovery opens only links that are still lost: for one that is back, a single absence is no proof (rule "No guess").
 OPENED_FROM: dict[BridgeOrder.Why, list[Status]] = {Why.RECOVERY: [Status.DISCONNECTED]}
 
 
@@ -35,8 +35,8 @@ def found_missing(
 ) -> Outcome:
     """The bridge does not run what should run there: start it again, under the same id, with its stored login.
 
-    `certain`: the bridge has lost it and does not merely hide it, so that no second socket is opened: then also in
-    the quiet time (rule "Quiet time"). `reason` goes into the history.
+    `certain`: it surely does not run, so no second socket is opened, and it is started in the quiet time as well (rule
+    "Quiet time"). `reason` goes into the history.
     """
     account, session = lock_session(session_pk)
     if not session.is_open or session.authenticated_at is None or account.status not in OPENED_FROM.get(why, RESUMABLE):
@@ -76,15 +76,15 @@ def found_down(session_pk: int, *, asked_at: datetime, found: str) -> Outcome:
 
 
 def under_way() -> Q:
-    """Orders that somebody still waits for: a bridge that hung up an hour ago will not carry one out any more."""
+    """Orders that may still be carried out; an unclear one that is older than UNCLEAR_FOR will not be."""
     lately = timezone.now() - timedelta(seconds=UNCLEAR_FOR)
     return Q(state__in=[State.PENDING, State.CLAIMED]) | Q(state=State.UNCLEAR, created_at__gt=lately)
 
 
 def may_open(session: LinkSession) -> bool:
-    """Unless a bridge is just being told to run it, or to stop it, or another one runs it, or several processes answer
-    for it: the order may reach the one that does not have it, and make a second client. The caller holds the session's
-    lock, which a list that names a rival waits for."""
+    """Whether no order opens it already, no move waits for its stop, no rival runs it, and one process answers for its
+    bridge: of several, one that does not have it would make a second client. The caller holds the session's lock,
+    which a list that names a rival waits for."""
     if incidents.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
         return False
     opening = session.orders.filter(under_way(), kind__in=BridgeOrder.OPENING)
@@ -93,7 +93,7 @@ def may_open(session: LinkSession) -> bool:
 
 
 def _open(session: LinkSession, kind: BridgeOrder.Kind, *, why: BridgeOrder.Why) -> None:
-    """What was tried before leaves no row: a link that is lost for months would fill the table."""
+    """Order it, and delete recovery's earlier orders: a link that is lost for months would fill the table."""
     tried = session.orders.filter(kind__in=BridgeOrder.OPENING)
     tried.move([State.UNCLEAR], State.FAILED)
     tried.filter(why=Why.RECOVERY, closed_at__isnull=False).delete()
@@ -101,7 +101,7 @@ def _open(session: LinkSession, kind: BridgeOrder.Kind, *, why: BridgeOrder.Why)
 
 
 def _is_coming_up(account: Account, session: LinkSession, *, found: str) -> bool:
-    """Being opened at the moment, by an order of ours or the bridge's own attempt; or it was, and shows codes."""
+    """Whether it is being opened, by our order or by the bridge itself; or was opened lately and shows codes."""
     now = timezone.now()
     if found == ListedAs.AUTHENTICATED and account.status_changed_at > now - timedelta(seconds=READY_WITHIN):
         return True

@@ -22,7 +22,7 @@ OLDEST = 10 * 365 * 86_400  # seconds; a longer uptime is no uptime
 
 
 def poll_all() -> int:
-    """Each bridge by a task of its own: one that hangs delays no other. Gives how many are asked."""
+    """Ask each bridge in a task of its own, so that one that hangs delays no other. Gives how many are asked."""
     lately = timezone.now() - timedelta(seconds=presence.UP_WITHIN)
     quiet = list(Bridge.objects.exclude(last_heartbeat_at__gte=lately).values_list("pk", flat=True))
     for bridge_id in quiet:
@@ -32,7 +32,7 @@ def poll_all() -> int:
 
 
 def poll(bridge_id: int) -> None:
-    """Ask one bridge. Never twice at once: whoever comes second leaves it to the first."""
+    """Ask one bridge. If another task is asking it already, do nothing."""
     name = f"poll of bridge {bridge_id}"
     holder = leases.take(name, seconds=WITHIN)
     if holder is None:
@@ -58,7 +58,7 @@ def _poll(bridge_id: int) -> str:
 
 
 def _ask(bridge: Bridge) -> Said:
-    """Raises BridgeError. One that has no /health still has a list."""
+    """Ask for its health and its list; a bridge without /health still has a list. Raises BridgeError."""
     asked_at = timezone.now()
     try:
         health = client.health(bridge)
@@ -81,7 +81,8 @@ def _ask(bridge: Bridge) -> Said:
 
 
 def _storable(listed: dict[str, Running]) -> dict[str, Running]:
-    """A longer list is not cut: what would be missing would seem to be absent. An id that fits no column is none."""
+    """The list without ids that fit no column. A list that is too long is refused, not cut: what is cut would seem
+    absent."""
     if len(listed) > MOST:
         raise BridgeError(f"it lists more than {MOST} sessions")
     return {name: running for name, running in listed.items() if _text(name, 191) == name and name}

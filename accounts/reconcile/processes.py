@@ -1,7 +1,7 @@
-"""Which process of a bridge answers: the one that did before, one that replaced it, or one of several.
+"""Tells which process of a bridge answers: the same as before, one that replaced it, or one of several.
 
-Several processes behind one address know only their own sessions each. An absence proves nothing then, and what is
-started "again" would be a second client: nothing is restored.
+Of several processes behind one address each knows only its own sessions. Then an absence proves nothing, and a session
+that is started "again" would have two clients: nothing is restored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
 from accounts.reconcile.diff import Differences
 
 CLOCKS = 10  # seconds by which an uptime may be off: the time an answer takes, and a clock that is set
-KNOWN_FOR = timedelta(hours=1)  # then a process that was replaced counts as a new one
+KNOWN_FOR = timedelta(hours=1)  # a replaced process that is back after this counts as a new one
 SAYS = {
     ReconcileRun.Sign.CAME_BACK: "Sessions came back that nobody had started.",
     ReconcileRun.Sign.SEVERAL: "Different processes answer.",
 }
 NO_PROOF = "An absence proves nothing at the moment."
-OPENED_LATELY = 120  # seconds; who was told to open explains itself
-CALM_AFTER = timedelta(minutes=15)  # without another sign; of two that answer in turn none stays hidden so long
+OPENED_LATELY = 120  # seconds in which an order to open explains that a session is back
+CALM_AFTER = timedelta(minutes=15)  # without another sign; two processes that answer in turn show one sooner
 
 
 @dataclass(frozen=True)
 class Process:
-    """`several`: neither the one that answered before nor a new one. `replaces`: the `boot` whose place it takes.
+    """`several`: it is neither the one that answered before nor a new one. `replaces`: the `boot` that it replaces.
 
     `note` tells people of it.
     """
@@ -44,7 +44,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why an absence proves nothing, in words; without them it counts. `sign`: what this list itself has shown."""
+    """`note`: why an absence proves nothing; empty: it counts. `sign`: what this list itself has shown."""
 
     sign: str = ""
     note: str = ""
@@ -54,9 +54,9 @@ SAME = Process()
 
 
 def seen(bridge_id: int, boot: str, *, replaces: str = "") -> None:
-    """Note that process `boot` speaks, and whose place it took. In a transaction that has locked the bridge.
+    """Note that process `boot` speaks, and which one it replaced. The caller's transaction has locked the bridge.
 
-    A twin notes the same, a moment later.
+    A twin notes the same a moment later.
     """
     now = timezone.now()
     known = BridgeProcess.objects.filter(bridge=bridge_id)
@@ -64,7 +64,7 @@ def seen(bridge_id: int, boot: str, *, replaces: str = "") -> None:
         BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=boot)
     if replaces:
         BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=replaces)
-        # The order counts, also where the clock was set back since the last time.
+        # Later replacements need later times, even if the clock was set back.
         at = max(filter(None, [now, known.aggregate(last=Max("took_over_at"))["last"]]))
         first = Coalesce("first_replaced_at", Value(at))
         known.filter(boot=replaces).update(first_replaced_at=first, replaced_at=at)
@@ -73,7 +73,7 @@ def seen(bridge_id: int, boot: str, *, replaces: str = "") -> None:
 
 @atomically
 def tells_of(session_pk: int, *, bridge_id: int, boot: str) -> None:
-    """Note that process `boot` speaks of a session; only its first time counts, whichever twin notes it."""
+    """Note that process `boot` spoke of a session. Only the first time counts; twins may both note it."""
     process, _is_new = BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=boot)
     process.told_of.add(session_pk)
 
@@ -93,7 +93,7 @@ def was_replaced(bridge_id: int, boot: str, *, by: str) -> bool:
 
 
 def identify(bridge: Bridge, *, boot: str, booted_at: datetime | None) -> Process:
-    """Which process says so: by the id that the bridge gives it (`boot`), else by its start."""
+    """Which process answers, by the id that the bridge gives it (`boot`), else by when it was started."""
     if boot and bridge.boot:
         return _process_by_boot(bridge, boot)
     if booted_at is None or bridge.booted_at is None:
@@ -102,14 +102,14 @@ def identify(bridge: Bridge, *, boot: str, booted_at: datetime | None) -> Proces
     if abs(later) <= CLOCKS:
         return SAME
     looked_at = bridge.last_polled_at or bridge.booted_at
-    # An older one, or one that ran already when another answered: no start explains that.
+    # It is older, or ran already when another one answered: a restart explains neither.
     if later < 0 or booted_at < looked_at - timedelta(seconds=CLOCKS):
         return Process(several=True)
     return Process(is_new=True, note=f"Started anew at {booted_at:%F %T} UTC.")
 
 
 def _process_by_boot(bridge: Bridge, boot: str) -> Process:
-    """A process that was replaced never comes back, unless in a heartbeat that comes late; if it does, both live."""
+    """A replaced process never speaks again, except in a late heartbeat; if it does, both of them are alive."""
     if boot == bridge.boot:
         return SAME
     lately = timezone.now() - KNOWN_FOR
@@ -117,7 +117,7 @@ def _process_by_boot(bridge: Bridge, boot: str) -> Process:
     if known.filter(replaced_at__gt=lately).exists():
         return Process(several=True)
     if known.filter(took_over_at__gt=lately).exists():
-        return SAME  # which another one had interrupted
+        return SAME  # another one had answered in between
     note = f"Started anew: process {bridge.boot} was replaced by {boot}."
     return Process(is_new=True, replaces=bridge.boot, note=note)
 
@@ -130,7 +130,7 @@ def look(
     several: bool,
     is_open: Mapping[str, datetime],
 ) -> Doubt:
-    """Whether an absence proves something at the moment. `runs` are those of the last minutes.
+    """Find out whether an absence proves anything at the moment. `runs` are those of the last minutes.
 
     One sign may be chance: the desk's clock was set, or the last words of a killed process came late.
     """
@@ -158,7 +158,7 @@ def _signs_in(runs: Sequence[ReconcileRun]) -> set[str]:
 
 
 def _flips(bridge: Bridge, found: Differences) -> bool:
-    """Whether a session is back that this process had named before, without having been told to open it."""
+    """Whether a session is back that this process had named before and was not told to open."""
     since = bridge.booted_at
     back = [row.pk for row in found.back if row.last_seen_at and (since is None or row.last_seen_at > since)]
     if not back:

@@ -29,7 +29,7 @@ AT_ONCE = 2  # tries of one bridge: each may open a browser there
 TURN = 3  # seconds until those who wait for their turn are looked at again
 RUN_WITHIN = 30  # seconds; a run that takes longer is dead
 LOOKED_AT = 5000  # lost links of one bridge; more than it can hold
-# Reconcile stops sessions too, and a stop that the bridge refuses waits for a day: it takes nobody's turn.
+# Stops do not count: reconcile orders them too, and one that the bridge refuses would block a turn for a day.
 TRIES = (outbox.Kind.CHECK, outbox.Kind.START, outbox.Kind.RECONNECT)
 
 
@@ -40,7 +40,7 @@ class Lost:
 
 
 def run(bridge_id: int) -> None:
-    """Try what is due at this bridge, two at once; the others wait in line. Safe when it runs twice."""
+    """Try what is due at this bridge, two at once; the others wait for a turn. Safe when it runs twice."""
     name = f"recovery of bridge {bridge_id}"
     holder = leases.take(name, seconds=RUN_WITHIN)
     if holder is None:
@@ -53,7 +53,7 @@ def run(bridge_id: int) -> None:
 
 
 def sweep() -> int:
-    """For hints that the queue has lost, and the seldom tries. Gives the number of bridges with lost links."""
+    """Run recovery for bridges whose hints were lost, and for the rare tries. Gives how many have lost links."""
     heard_after = timezone.now() - timedelta(seconds=presence.UP_WITHIN)
     links = LinkSession.objects.filter(ended_at__isnull=True, account__status=Status.DISCONNECTED)
     lost = links.filter(bridge__last_heard_at__gte=heard_after)
@@ -64,7 +64,7 @@ def sweep() -> int:
 
 
 def next_try(account: Account) -> datetime | None:
-    """When a lost link is tried next; a moment that has passed: it waits for its turn. None: it is not tried."""
+    """When a lost link is tried next; if that has passed, it waits for its turn. None: it is not tried."""
     session = account.current_session
     if session is None or account.status != Status.DISCONNECTED:
         return None
@@ -74,7 +74,7 @@ def next_try(account: Account) -> datetime | None:
 
 
 def _try_those_due(bridge_id: int) -> bool:
-    """Whether somebody still waits for a turn. A bridge that fails is asked about one link, for all of them."""
+    """Try what is due. Gives whether links still wait for a turn. A failing bridge is asked about one link only."""
     now, is_failing = timezone.now(), Bridge.objects.filter(pk=bridge_id, failing_since__isnull=False).exists()
     due = sorted((lost for lost in _lost(bridge_id) if lost.due_at <= now), key=lambda lost: lost.due_at)
     whys = [BridgeOrder.Why.RECOVERY, BridgeOrder.Why.RECONCILE]
@@ -87,14 +87,14 @@ def _try_those_due(bridge_id: int) -> bool:
 
 @atomically
 def _try(session_pk: int) -> None:
-    """Ask the bridge about it, unless a twin has just done so, or another question is open: then the sweep is next."""
+    """Ask the bridge about it. If a twin has just done so, or another question is open, leave it to the sweep."""
     _account, session = lock_session(session_pk)
     again = [lost for lost in _lost(session.bridge_id, only=session_pk) if lost.due_at <= timezone.now()]
     asked = session.orders.filter(kind=outbox.Kind.CHECK)
     if not again or asked.filter(state__in=[outbox.State.PENDING, outbox.State.CLAIMED]).exists():
         return
     tried = asked.filter(why=BridgeOrder.Why.RECOVERY, closed_at__isnull=False)
-    tried.delete()  # one try, one row: what it led to stays
+    tried.delete()  # only the latest question is kept; the orders that it led to stay
     outbox.ask(session, BridgeOrder.Why.RECOVERY)
     for lost in _lost(session.bridge_id, only=session_pk):
         wait = (lost.due_at - timezone.now()).total_seconds() + 1
@@ -102,10 +102,10 @@ def _try(session_pk: int) -> None:
 
 
 def _lost(bridge_id: int, *, only: int | None = None) -> list[Lost]:
-    """The links that this bridge has lost, and may get back, with the time of their next try.
+    """The links that this bridge has lost and may get back, with the time of their next try.
 
-    Empty while it is silent, and a question that got no answer counts as no try: neither is a fault of theirs. Empty
-    too while we only observe (LINKDESK_RECONCILE): after a restored backup the record may be a day behind.
+    Empty while the bridge is silent; nor does a question without an answer count as a try: neither is the link's fault.
+    Also empty while we only observe (LINKDESK_RECONCILE): after a restored backup the record may be a day behind.
     """
     bridge = Bridge.objects.get(pk=bridge_id)
     if not presence.is_up(bridge) or reconcile.is_observing():
@@ -130,6 +130,6 @@ def _due_at(session_pk: int, *, since: datetime, tried_at: datetime | None) -> d
     if tried_at is None or tried_at < since:
         return since + timedelta(seconds=RECOVER_AFTER)
     passed = (tried_at - since).total_seconds()
-    # Spread by 10 % either way, the same each time it is asked: what was lost together does not come together.
+    # Spread by 10 % either way, always the same for one session: links lost together are not all tried together.
     seldom = PAUSE * (0.9 + 0.2 * (session_pk * 37 % 101) / 100)
     return tried_at + timedelta(seconds=max(passed, RECOVER_AFTER) if passed < QUICK else seldom)

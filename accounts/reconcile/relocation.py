@@ -2,8 +2,8 @@
 
 Two clients of one login get it logged out, so the new bridge starts it only after the old one has stopped it, or is
 down. Each step is one transaction under the session's lock, and the row of the move (`LinkMove`) says which one comes
-next: a crash loses nothing but a hint, and `sweep` goes on. From the first step on the session is the new bridge's, and
-what the old one says moves nothing.
+next: a crash loses nothing but a hint, and `sweep` goes on. From the first step on the new bridge owns the session, and
+nothing that the old one says changes a status.
 """
 
 from datetime import timedelta
@@ -22,7 +22,7 @@ from accounts.orders import outbox
 from accounts.pairing import attempts
 from accounts.pairing.bridge_events import lock_session
 
-STOPPED_WITHIN = timedelta(seconds=60)  # a bridge that is up carries out a stop in one
+STOPPED_WITHIN = timedelta(seconds=60)  # a bridge that is up carries out a stop within a minute
 LOOK_AGAIN = 3  # seconds
 
 Kind, State, Why = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Why
@@ -55,7 +55,7 @@ def move(account_id: int, bridge_id: int, *, actor: User | None, reason: str, ha
     if has_login:
         _hand_over(account, session, target, actor=actor, reason=reason)
         return session
-    if account.status == Status.CONNECTED:  # which a pairing would not touch
+    if account.status == Status.CONNECTED:  # a pairing refuses a connected account
         words = f"It is linked anew on {target.name}. {reason}".strip()
         account.move(Status.DISCONNECTED, trigger="move", session=session, actor=actor, reason=words[:500])
     return attempts.start(account.pk, trigger="move", actor=actor, reason=reason, bridge=target)
@@ -72,7 +72,7 @@ def go_on(session_pk: int) -> None:
     old, stopped = moving.from_bridge, moving.stop.state if moving.stop else State.CANCELLED
     if stopped == State.CONFIRMED:
         _start(account, session, moving, seen=f"{old.name} has stopped it.")
-    elif not presence.is_up(old):  # it is told when it comes back
+    elif not presence.is_up(old):  # its stop goes out when it comes back
         _start(account, session, moving, seen=f"{old.name} is down.")
     elif stopped not in BridgeOrder.UNDER_WAY or timezone.now() - moving.started_at > STOPPED_WITHIN:
         _give_up(account, session, moving)
@@ -81,9 +81,9 @@ def go_on(session_pk: int) -> None:
 
 
 def gives_back(account: Account, session: LinkSession) -> bool:
-    """The bridge that it was moved to shows a QR code for it: the login was not there. Then it goes back.
+    """The new bridge shows a QR code for it, so the login is not there: give it back to the old bridge.
 
-    False: it did not come by a move, or was connected there, so that its login is gone. The caller holds the locks.
+    False: it was not moved, or was connected there since, so its login is gone. The caller holds the locks.
     """
     started = session.moves.filter(state=LinkMove.State.STARTED).select_related("from_bridge").order_by("-pk").first()
     if started is None or started.to_bridge_id != session.bridge_id:
@@ -94,9 +94,9 @@ def gives_back(account: Account, session: LinkSession) -> bool:
         return False
     words = f"it asks for a scan there, so the login is not there. {started.from_bridge.name} has it again."
     _go_back(account, session, started, words=words)
-    # Not by a stop that anybody waits for: without a login nothing runs there that could be a second client.
+    # Nobody waits for this stop: without a login, nothing that runs there can be a second client.
     outbox.order(session, Kind.STOP, why=Why.RECONCILE, bridge_id=started.to_bridge_id)
-    enqueue("recover_bridge", session.bridge_id, delay=LOOK_AGAIN)  # not asked yet: the question to the other is open
+    enqueue("recover_bridge", session.bridge_id, delay=LOOK_AGAIN)  # the question to the other is still open
     return True
 
 
@@ -140,11 +140,11 @@ def _check(target: Bridge, *, account: Account, session: LinkSession) -> None:
 
 
 def _hand_over(account: Account, session: LinkSession, target: Bridge, *, actor: User | None, reason: str) -> None:
-    """The first step: the session is the new bridge's, and the old one is told to stop it."""
+    """The first step: make the new bridge the owner, and tell the old one to stop the session."""
     old = session.bridge
     _belong_to(session, target)
     stop = outbox.order(session, Kind.STOP, bridge_id=old.pk, why=Why.MOVE, actor=actor)
-    _let_lapse(session.moves.all())  # one of more than a day ago, where no sweep has come by since
+    _let_lapse(session.moves.all())  # a move of more than a day ago that no sweep has closed yet
     session.moves.create(from_bridge=old, to_bridge=target, stop=stop, actor=actor, reason=reason[:500])
     enqueue("continue_move", session.pk)
     words = f"It moves from {old.name} to {target.name}: first {old.name} must stop it. {reason}".strip()[:500]
@@ -169,11 +169,11 @@ def _give_up(account: Account, session: LinkSession, moving: LinkMove) -> None:
         return
     words = f"{moving.from_bridge.name} is up and did not say that it has stopped it. It stays there."
     _go_back(account, session, moving, words=words)
-    outbox.ask(session, Why.RECOVERY)  # what it has done meanwhile; its answer restores the link (rule "Recovery")
+    outbox.ask(session, Why.RECOVERY)  # does it still run it? The answer restores the link (rule "Recovery")
 
 
 def _go_back(account: Account, session: LinkSession, moved: LinkMove, *, words: str) -> None:
-    """As it was."""
+    """Make the old bridge the owner again, and take back its stop if that has not gone out."""
     target = session.bridge
     _belong_to(session, moved.from_bridge)
     if moved.stop_id is not None:
@@ -183,14 +183,14 @@ def _go_back(account: Account, session: LinkSession, moved: LinkMove, *, words: 
 
 
 def _let_lapse(moves: QuerySet[LinkMove]) -> None:
-    """Nobody waits for their stops any more. Each by its key: an update along an index could deadlock with `go_on`."""
+    """Close moves whose stop is awaited no longer; one by one, as an update by index could deadlock with `go_on`."""
     for overdue in moves.filter(state=LinkMove.State.WAITS_FOR_STOP):
         overdue.advance(LinkMove.State.LAPSED)
 
 
 def _belong_to(session: LinkSession, bridge: Bridge) -> None:
-    """Nothing that waits for the bridge it leaves goes out any more, and its absences there count no more. Nor does who
-    else ran it: that may be the one that has it now."""
+    """Make `bridge` the owner. Orders that wait for the former owner are cancelled, and absences there are forgotten.
+    So is the rival, which may be the new owner."""
     session.orders.filter(bridge=session.bridge_id).move([State.PENDING], State.CANCELLED)
     session.bridge, session.absent_polls, session.rival_seen_at = bridge, 0, None
     session.save(update_fields=["bridge", "absent_polls", "rival_seen_at"])

@@ -1,8 +1,8 @@
-"""What a bridge runs and what the desk believes, made one again, and never on a guess (rule "No guess").
+"""Compares each list of a bridge with the record and puts right what differs, never on a guess (rule "No guess").
 
-Runs over each list that a bridge gives, by heartbeat or when polled. Who else could be there: events that overtake
-the list, recovery, staff, the list of a second process. Whatever moved lately is left for the next list, and what is
-done is done under the account's lock, which looks again.
+A list comes by heartbeat or poll. Who else could be there: events that overtake the list, recovery, staff, the list of
+a second process. Accounts whose status changed lately are left for the next list, and each change is made under the
+account's lock, after another look.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,8 +31,8 @@ WITHIN = 60  # seconds; a run that takes longer is dead
 RESTORES_AT_ONCE = 2  # of one bridge: each may open a browser there
 MOVES_AT_ONCE = 50  # accounts in a run, which a heartbeat waits for; the rest in a run of their own just after it
 AGAIN = 7  # seconds until then
-RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while it gets on with it
-TRIED_LATELY = 600  # seconds; as recovery's pause: a link that it tries again and again is its own
+RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while sessions keep coming back
+TRIED_LATELY = 600  # seconds, as recovery's pause: a link that recovery keeps trying is left to it
 SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lists, which come every 30 s
 SUMMARY_EVERY = timedelta(minutes=10)  # at least
 
@@ -43,7 +43,7 @@ NOT_RESTORED = "The bridge was started anew and has not restored it."
 
 @dataclass(frozen=True)
 class BridgeInstructions:
-    """What was ordered, for a bridge that waits for an answer: it may do it before the orders come."""
+    """What was ordered, as the answer to a heartbeat: the bridge may act on it before the orders come."""
 
     stop: list[str] = field(default_factory=list)
     restore: list[LinkSession] = field(default_factory=list)
@@ -125,7 +125,7 @@ def _reconcile(
 
 
 def _poll_again(bridge: Bridge) -> None:
-    """Soon, and one waits at a time: the lists that come meanwhile, and its own, would each begin a chain."""
+    """Poll it again soon. Only one such poll waits at a time, or each list meanwhile would begin a chain of polls."""
     name = f"next poll of bridge {bridge.pk}"
     holder = leases.take(name, seconds=AGAIN, due=timezone.now() - timedelta(seconds=AGAIN))
     if holder is not None:
@@ -135,9 +135,9 @@ def _poll_again(bridge: Bridge) -> None:
 
 @atomically
 def _remember(bridge: Bridge, found: Differences) -> None:
-    """Which sessions were seen, and how often in a row the others were not.
+    """Note which sessions were seen, and how often in a row the others were not.
 
-    Seen when the bridge was asked: an event that came since is newer, and stays so.
+    They count as seen when the bridge was asked; an event that came since is newer and is kept.
     """
     stale = [row.pk for row in found.seen if row.last_seen_at is None or row.last_seen_at < ago(SEEN_EVERY)]
     mine = LinkSession.objects.filter(bridge=bridge)
@@ -148,7 +148,7 @@ def _remember(bridge: Bridge, found: Differences) -> None:
 
 
 def _take_back(found: Differences, done: RunResult) -> None:
-    """Rule "Soft ends": nobody who scanned is thrown away. What cannot be taken back is stopped like the others."""
+    """Reopen sessions that were scanned (rule "Soft ends"). Those that cannot be reopened are stopped like others."""
     for row, running in found.scanned[:MOVES_AT_ONCE]:
         outcome = Outcome.APPLIED if is_observing() else safely(session_list.found_scanned, row.pk, running)
         if outcome == Outcome.APPLIED:
@@ -158,7 +158,7 @@ def _take_back(found: Differences, done: RunResult) -> None:
 
 
 def _move(found: Differences, done: RunResult) -> None:
-    """Rule "Ask the bridge": what the bridge lists is so, whatever event was lost."""
+    """Change statuses to what the bridge lists, whatever event was lost (rule "Ask the bridge")."""
     back = partial(session_list.found_connected, asked_at=found.asked_at, trigger="reconcile")
     lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=LISTED_AS_DOWN)
     for row, phone in found.up:
@@ -168,7 +168,7 @@ def _move(found: Differences, done: RunResult) -> None:
 
 
 def _one(done: RunResult, row: Row, move: Callable[[int], Outcome]) -> bool:
-    """Whether it moved, or would have."""
+    """Change one account's status. Gives whether it changed, or would have."""
     if done.tried >= MOVES_AT_ONCE:
         done.has_more = done.moved > 0  # else the next list is soon enough
         return False
@@ -184,14 +184,14 @@ def _is_restoring(bridge: Bridge, found: Differences) -> bool:
 
 
 def _restore(bridge: Bridge, found: Differences, done: RunResult) -> None:
-    """Two at once are started anew, with the same id and login. The others are lost for now, and recovery's."""
+    """Start two lost sessions at once, with the same id and login. The others are marked lost, for recovery."""
     fresh = is_fresh(bridge)
     reason, why = NOT_RESTORED if fresh else ABSENT, BridgeOrder.Why.RECONCILE
     missing = partial(opening.found_missing, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     start = partial(missing, why=why, certain=fresh)
     lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     turns = RESTORES_AT_ONCE - _under_way(bridge) if found.lost else 0
-    elsewhere = _run_elsewhere(found.lost)  # of which staff are told (unwanted.py)
+    elsewhere = _run_elsewhere(found.lost)  # unwanted.py tells staff
     not_now = elsewhere | _tried_lately(found.lost)
     for row in sorted(found.lost, key=lambda row: row.pk in elsewhere):
         if len(done.restored) < turns and row.pk not in not_now:
@@ -218,7 +218,7 @@ def _run_elsewhere(lost: list[Row]) -> set[int]:
 
 
 def _sum_up(bridge: Bridge, found: Differences, done: RunResult, *, running: int, runs: list[ReconcileRun]) -> None:
-    """Kept when something was done or is new, and now and then."""
+    """Write a summary when something was done or is new, and at least every ten minutes."""
     summary = {
         "absent": len(found.absent),
         "unknown": len(found.unknown),

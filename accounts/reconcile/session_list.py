@@ -1,7 +1,7 @@
-"""What a bridge's own list of sessions proves, when an event and the record disagree.
+"""Decides by a bridge's list of sessions when an event and the record disagree.
 
-Evidence is conservative. A list is one moment of one process: a client that is being restored stands in it as
-`qr_scanning`, and one of several processes behind an address knows only its own sessions.
+It is conservative. A list shows one moment of one process: a client that is being restored is listed as `qr_scanning`,
+and one of several processes behind an address knows only its own sessions.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def weigh(order: BridgeOrder, listed: Mapping[str, Running], *, asked_at: dateti
 
 
 def _weigh_absence(order: BridgeOrder, *, asked_at: datetime) -> Outcome:
-    """One absence proves something only of a lost link, or where somebody waits for it (rule "No guess")."""
+    """A single absence counts only for a lost link, or where somebody waits for the answer (rule "No guess")."""
     if order.why not in {Why.PAIR, Why.RECOVERY}:
         return Outcome.NO_CHANGE
     why, certain = Why(order.why), order.why == Why.RECOVERY
@@ -59,8 +59,8 @@ def _weigh_absence(order: BridgeOrder, *, asked_at: datetime) -> Outcome:
 
 
 def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone: str = "") -> Outcome:
-    """The bridge lists it as connected, whatever we missed. `phone` as the list has it, if it does: it decides whose
-    a first link is, as in `session_ready`."""
+    """The bridge lists it as connected, so an event was missed. `phone` is what the list says, if anything: it decides
+    whose a first link is, as in `session_ready`."""
     first = LinkSession.objects.filter(pk=session_pk, connected_at__isnull=True, ended_at__isnull=True)
     if phones.E164.fullmatch(phone) and first.exists():
         return ready(session_pk, phone=phone, device_jid="", platform="", trigger=trigger)
@@ -68,8 +68,8 @@ def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone:
 
 
 def found_scanned(session_pk: int, running: Running) -> Outcome:
-    """The bridge lists as scanned what is about to be stopped after a soft end: the events of the scan were lost, and
-    nobody who scanned is thrown away (rule "Soft ends")."""
+    """The bridge lists a session as scanned that is about to be stopped after a soft end: the events of the scan were
+    lost. It is reopened (rule "Soft ends")."""
     if running.is_connected and phones.E164.fullmatch(running.phone_number):
         return ready(session_pk, phone=running.phone_number, device_jid="", platform="", trigger="check")
     return authenticated(session_pk, device_jid="", trigger="check")
@@ -117,7 +117,7 @@ def found_logged_out(session_pk: int, *, asked_at: datetime, trigger: str, kept:
 
 
 def _keep(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
-    """It is asked about again with each code: such questions leave one row."""
+    """Note why it is not ended. Each code asks about it again, so this leaves one row only."""
     asked = session.orders.filter(kind=Kind.CHECK, why=Why.LATE_QR)
     asked.filter(closed_at__isnull=False).delete()
     outcome = lose(account, session, trigger=trigger, reason=reason)

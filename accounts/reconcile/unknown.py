@@ -23,9 +23,9 @@ from accounts.orders import turns
 
 Outcome = StraySession.Outcome
 FACTS = ("status", "phone_number", "workspace_said")
-# What may stand in the path of an order. A bridge may list any text.
+# Ids that may stand in the path of an order; a bridge may list any text.
 ORDERABLE = re.compile(r"[-\w]+", re.ASCII)
-# Of one bridge. More than one can run: beyond it somebody makes names up. Those left out come when these are settled.
+# Per bridge, and more than one can run: beyond it the ids are made up. The rest are kept once these are settled.
 MOST_OPEN = 1_000
 STOP_LEASE = 15  # seconds; above what a command may take (bridge_client)
 STOPS_WITHIN = timedelta(minutes=10)  # told with each list until then; if it still runs, staff see it again
@@ -37,7 +37,7 @@ class NotPossible(Exception):
 
 @dataclass(frozen=True)
 class Compared:
-    """The rows of a bridge, locked, beside what it runs and nobody here knows."""
+    """A bridge's rows, locked, and the unknown sessions that it runs."""
 
     rows: list[StraySession]
     running: dict[str, Running]
@@ -52,7 +52,7 @@ class Compared:
 
     @property
     def new(self) -> list[Running]:
-        """As many as there is room for."""
+        """The sessions without a row, as many as there is room for."""
         kept = {row.session_id for row in self.seen}
         room = max(0, MOST_OPEN - sum(row.settled_at is None for row in self.seen))
         return [each for name, each in self.running.items() if name not in kept][:room]
@@ -60,9 +60,9 @@ class Compared:
 
 @atomically
 def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str], heartbeat: bool) -> None:
-    """Keep what the bridge runs and nobody here knows; settle what is gone. So many queries, however many there are.
+    """Keep the unknown sessions that the bridge runs, and settle those that are gone. The number of queries is fixed.
 
-    A `heartbeat` says less of them than the list that a bridge is asked for.
+    A `heartbeat` says less of them than a polled list does.
     """
     compared = _compare(bridge_id, unknown)
     seen = compared.seen
@@ -73,8 +73,8 @@ def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str
     _settle(compared.gone, listed=listed)
     new = compared.new
     _keep(bridge_id, new)
-    # Whose it is stands in its list, if anywhere. Not again because of a list: a bridge that makes up other names each
-    # time would be asked without end.
+    # Only a polled list may name the owner. A list causes no further poll: a bridge that makes up new names each time
+    # would be polled without end.
     if heartbeat and not all(each.names_its_owner for each in new):
         enqueue("poll_bridge", bridge_id)
     for row in seen:
@@ -86,7 +86,7 @@ def _compare(bridge_id: int, unknown: Iterable[Running]) -> Compared:
     running = {each.session_id: each for each in unknown}
     mine = StraySession.objects.filter(bridge=bridge_id)
     rows = locks.rows(mine.filter(Q(settled_at__isnull=True) | Q(session_id__in=running)))
-    # Under their lock, which `adopt` takes too: what was adopted since this list was compared is unknown no more.
+    # Under the rows' lock, which `adopt` takes too: a session adopted since the comparison is no longer unknown.
     adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
     known = set(LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True))
     return Compared(rows, {name: each for name, each in running.items() if name not in known})
@@ -110,8 +110,8 @@ def stop(stray_id: int) -> None:
 
 
 def carry_out_stop(stray_id: int) -> None:
-    """Unless it was adopted meanwhile. Where the bridge does not take it, or its line is not free, the next list brings
-    it up again: a bridge that hangs keeps no more workers by its strays than by its orders.
+    """Stop it, unless it was adopted meanwhile. If the bridge refuses or its slot is not free, the next list leads to
+    another try: a bridge that hangs must not hold more workers by unknown sessions than by its orders.
     """
     stray = StraySession.objects.select_related("bridge").filter(pk=stray_id, outcome=Outcome.STOPPED).first()
     if stray is None or LinkSession.objects.filter(session_id=stray.session_id).exists():
@@ -132,7 +132,7 @@ def _stop(stray: StraySession) -> None:
 
 
 def _take_over(row: StraySession, said: Running) -> bool:
-    """Whether the row is other than it was."""
+    """Take over what the bridge says. Gives whether the row has changed."""
     before = [getattr(row, name) for name in (*FACTS, "settled_at")]
     for name, value in _facts(said).items():
         setattr(row, name, value or getattr(row, name))  # a heartbeat says less than a list
@@ -143,7 +143,7 @@ def _take_over(row: StraySession, said: Running) -> bool:
 
 
 def _facts(said: Running) -> dict[str, str]:
-    """What fits our columns. A phone that is none is not kept."""
+    """The values that fit our columns; a phone that is not a valid number is dropped."""
     phone = said.phone_number.removeprefix("+")
     return {
         "status": _plain(said.status)[:32],
@@ -157,7 +157,7 @@ def _plain(text: str) -> str:
 
 
 def _settle(rows: list[StraySession], *, listed: Collection[str]) -> None:
-    """No longer unknown, or no longer there."""
+    """Settle rows of sessions that are no longer unknown, or no longer listed."""
     for outcome, is_known in ((Outcome.ADOPTED, True), (Outcome.GONE, False)):
         over = [row.pk for row in rows if (row.session_id in listed) == is_known]
         if over:
@@ -166,7 +166,7 @@ def _settle(rows: list[StraySession], *, listed: Collection[str]) -> None:
 
 
 def _forget(bridge_id: int) -> None:
-    """Of those that were gone by themselves only as many are kept: a bridge may name others with every list."""
+    """Keep only the newest MOST_OPEN of the rows that are gone: a bridge may list new names each time."""
     gone = StraySession.objects.filter(bridge=bridge_id, outcome=Outcome.GONE)
     for edge in gone.order_by("-pk").values_list("pk", flat=True)[MOST_OPEN : MOST_OPEN + 1]:
         gone.filter(pk__lte=edge).delete()

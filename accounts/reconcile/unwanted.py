@@ -1,7 +1,7 @@
-"""What a bridge runs and should not: what has ended here, and what is another bridge's. Both are stopped there, and
-nothing else is: an unknown session may be somebody's link (rule "No guess").
+"""Stops sessions that a bridge should not run: those that have ended here, and those that another bridge owns.
+Nothing else is stopped: an unknown session may be somebody's link (rule "No guess").
 
-Who else could be there: whoever ordered such a stop before, a scan that takes an end back, a move to this very bridge.
+Who else could be there: an earlier stop of the same session, a scan that takes an end back, a move to this bridge.
 """
 
 import random
@@ -26,12 +26,12 @@ from accounts.reconcile import findings
 from accounts.reconcile.diff import Differences, Row, ago
 
 AT_ONCE = 20  # sessions in a run, which a heartbeat waits for; each costs 15 queries
-# Rule "No guess": more at once than both, and it is rather we who are wrong.
+# Rule "No guess": when more than both would be stopped at once, the record is more likely wrong than the bridge.
 STOPS_AT_ONCE = 3
 STOPS_SHARE = 0.05
 OWNER_LISTS_IT = 90  # seconds since its owner named it: three lists
 RIVALS_EVERY = 20  # seconds between two writes of a session's rival_seen_at, as of its last_seen_at
-CALM_AFTER = 3_600  # seconds without another sign that it runs what is not its own
+CALM_AFTER = 3_600  # seconds without another sign that it runs sessions of other bridges
 
 TOO_MANY = "these are too many at once."
 OBSERVED = "this desk only observes."
@@ -44,7 +44,7 @@ ENDED = "The bridge runs it although it has ended here: it is stopped there."
 
 @dataclass
 class Stops:
-    """By session id: `ordered` by this run, or would have been; `waiting`: ordered before, and running still."""
+    """Session ids. `ordered`: by this run, or would have been; `waiting`: ordered earlier, and still running."""
 
     ordered: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ def stop(
     is_open: Mapping[str, datetime],
     observing: bool,
 ) -> Stops:
-    """`listed`: all that the bridge runs. `is_open`: its incidents."""
+    """Stop what the bridge should not run. `listed`: all that it runs. `is_open`: its open incidents."""
     case, stops = Case(bridge, found, listed, is_open, observing), Stops()
     if found.rivalled:
         _note_rival(bridge, found)
@@ -92,7 +92,7 @@ def stop(
 def _stop_ended(case: Case, stops: Stops, *, waiting: Collection[int]) -> None:
     ended = [row for row in _brake(case, stops) if row.pk not in waiting]
     if len(ended) > AT_ONCE:
-        # One that stops nothing keeps nobody else waiting, and is no reason to hurry.
+        # Sessions never told to stop come first: a bridge that ignores its stops must not hold up the others.
         told = _last_told(case.bridge, ended)
         ended.sort(key=lambda row: (row.pk in told, told.get(row.pk, row.started_at)))
         stops.has_more = any(row.pk not in told for row in ended[AT_ONCE:])
@@ -104,17 +104,18 @@ def _stop_ended(case: Case, stops: Stops, *, waiting: Collection[int]) -> None:
 def _part_contested(case: Case, stops: Stops) -> None:
     contested = _contested(case, stops)
     why_not = OBSERVED if case.observing else TOO_MANY if len(contested) > case.at_most else ""
-    for row in random.sample(contested, min(len(contested), AT_ONCE)):  # those that stay keep no others waiting
+    # At random: sessions that are never stopped must not hold up the others.
+    for row in random.sample(contested, min(len(contested), AT_ONCE)):
         if safely(_part, row.pk, case.bridge, said=case.listed[row.session_id], why_not=why_not):
             stops.ordered.append(row.session_id)
 
 
 @atomically
 def _note_rival(bridge: Bridge, found: Differences) -> None:
-    """It runs what another bridge owns, which is not opened there meanwhile (ownership.runs_elsewhere).
+    """Note that it runs sessions of other bridges: their owners do not open them meanwhile (ownership.runs_elsewhere).
 
-    Noted also for what it was told to stop, until it does. What is down there, or without a login, is no rival. One
-    that was moved here since is its own.
+    This includes sessions that it was told to stop, until it has. A session that is down or has no login there does
+    not count, nor does one that was moved to this bridge since the list.
     """
     running = LinkSession.objects.filter(pk__in=[row.pk for row in found.rivalled], ended_at__isnull=True)
     newer = min(ago(RIVALS_EVERY), found.asked_at)
@@ -127,7 +128,7 @@ def _last_told(bridge: Bridge, rows: list[Row]) -> dict[int, datetime]:
 
 
 def _under_way(bridge: Bridge, rows: list[Row]) -> list[BridgeOrder]:
-    """Stops that this bridge was told and has not carried out, of what must not run there as it is now."""
+    """The stops that this bridge has not carried out yet, of sessions that still must not run there."""
     if not rows:
         return []
     unwanted = Q(session__ended_at__isnull=False) | ~Q(session__bridge=bridge.pk)
@@ -137,7 +138,7 @@ def _under_way(bridge: Bridge, rows: list[Row]) -> list[BridgeOrder]:
 
 
 def _hurry(under_way: list[BridgeOrder]) -> None:
-    """The bridge is there and runs it, so the stop goes out now: after long refusals it may wait for ten minutes."""
+    """Send waiting stops now, as the bridge is up and runs the sessions: after refusals they wait up to ten minutes."""
     now = timezone.now()
     late = [order for order in under_way if order.state == BridgeOrder.State.PENDING and order.due_at > now]
     for order in late[:AT_ONCE]:
@@ -146,8 +147,7 @@ def _hurry(under_way: list[BridgeOrder]) -> None:
 
 
 def _brake(case: Case, stops: Stops) -> list[Row]:
-    """Those that may be stopped of what has ended. What was told to stop lately does not count: that it runs still is
-    our own doing."""
+    """The ended sessions that may be stopped. Those that were told to stop lately do not count towards the limit."""
     bridge, ended = case.bridge, case.found.ended
     told = outbox.being_stopped(bridge.pk, [row.pk for row in ended])
     count = len(ended) - len(told)
@@ -172,7 +172,7 @@ def _stop_one(session_pk: int) -> bool:
 
 
 def _contested(case: Case, stops: Stops) -> list[Row]:
-    """What is another bridge's, and was not told to stop lately."""
+    """The listed sessions that another bridge owns and that this one was not told to stop lately."""
     bridge, found, is_open = case.bridge, case.found, case.is_open
     told = outbox.being_stopped(bridge.pk, [row.pk for row in found.foreign])
     contested = [row for row in found.foreign if row.pk not in told]
@@ -192,7 +192,7 @@ def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bo
     if session.bridge_id == bridge.pk:
         return False  # moved here meanwhile
     if not bridge.serves(account.workspace_id):
-        return False  # whatever it says of a customer that it does not serve touches nothing of theirs
+        return False  # a bridge must not affect a workspace that it does not serve
     why_not = why_not or _why_not(account, session, said)
     if why_not:
         advice = f" {MOVE_IT}" if session.is_open else ""
@@ -210,7 +210,8 @@ def _part(session_pk: int, bridge: Bridge, *, said: Running, why_not: str) -> bo
 
 
 def _why_not(account: Account, session: LinkSession, said: Running) -> str:
-    """Empty: it is stopped. A code at its owner was no word of WhatsApp's: connected here, it is linked."""
+    """Why it is not stopped here; empty: it is. If it ended only because its owner showed a code, and is connected
+    here, then it is still linked: WhatsApp never said otherwise."""
     if session.is_open:
         if said.is_connected and account.status == Status.DISCONNECTED:
             return NOT_CONNECTED

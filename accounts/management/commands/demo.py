@@ -15,7 +15,7 @@ USER_NAME = "admin"
 
 
 class Command(BaseCommand):
-    """What `make run` shows. Safe to run again: finds what it made, and makes a fresh invitation."""
+    """Makes the data that `make run` shows. Safe to run again: it finds its own rows, and makes a new invitation."""
 
     help = "Make the demo's workspace, bridge and admin user, and print what a newcomer needs."
 

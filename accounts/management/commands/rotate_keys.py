@@ -20,13 +20,13 @@ class Command(BaseCommand):
 
 
 def _write_anew(pk: int) -> str:
-    """What is in the way; empty: nothing. Who else could be there: staff who retire it."""
+    """Encrypt it anew. Gives what prevents that; empty: nothing. Who else could be there: staff who retire it."""
     try:
         with transaction.atomic():
             secret = locks.row(BridgeSecret, pk=pk)
             secret.save(update_fields=["value", "fingerprint"])
     except InvalidToken:
         return "no key decrypts it"
-    except IntegrityError:  # added since SECRET_KEY was changed: nobody could see that it was there already
+    except IntegrityError:  # added after SECRET_KEY was changed, when the twin was not recognised
         return "another bridge has the same"
     return ""
