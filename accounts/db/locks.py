@@ -11,7 +11,7 @@ when both go on to lock it.
 
 Two bridges are locked by id, except for a start in the place of another attempt: which bridge it gets is known only
 after that attempt has ended, with the attempt's bridge locked. Two workspaces that cross there deadlock now and then,
-and the loser tries again (`locking.atomically`).
+and the loser tries again (`transactions.atomically`).
 """
 
 from collections.abc import Iterator

@@ -24,7 +24,7 @@ from accounts.reconcile import session_list
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
-# Seconds; longer than one delivery takes: reading the list, then the command (bridge_client has both).
+# Seconds; longer than one delivery takes: reading the list, then the command (bridges/client.py has both).
 LEASE = 25
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ FACTS = ("status", "phone_number", "workspace_said")
 ORDERABLE = re.compile(r"[-\w]+", re.ASCII)
 # Per bridge, and more than one can run: beyond it the ids are made up. The rest are kept once these are settled.
 MOST_OPEN = 1_000
-STOP_LEASE = 15  # seconds; above what a command may take (bridge_client)
+STOP_LEASE = 15  # seconds; above what a command may take (bridges/client.py)
 STOPS_WITHIN = timedelta(minutes=10)  # told with each list until then; if it still runs, staff see it again
 
 
