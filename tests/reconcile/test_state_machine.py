@@ -229,11 +229,11 @@ class Linking(Clockwork):
 def _time_was(db: None) -> Iterator[None]:
     began = time.time()
     yield
-    assert abs(time.time() - began) < 600  # the clock is the real one again
+    assert abs(time.time() - began) < 1_200  # the clock is the real one again
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_time_was")
 def test_whatever_happens_the_record_is_sound_and_ends_in_the_truth() -> None:
     unhurried = settings(

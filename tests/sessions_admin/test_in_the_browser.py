@@ -73,6 +73,7 @@ def every_form(user: User) -> list[str]:
 
 
 @pytest.mark.needs("chromium")
+@pytest.mark.timeout(300)
 @pytest.mark.django_db(transaction=True)
 def test_no_page_breaks_the_policy(alice: User, everything: None) -> None:
     complaints: list[str] = []
