@@ -22,8 +22,8 @@ def addresses(run: "subprocess.Popen[str]") -> list[str]:
     assert run.stdout
     printed = {}
     for line in run.stdout:
-        print(f"make run: {line.split(' user=')[0].rstrip()}")
         name, _, value = line.partition(": ")
+        print(f"make run: {name.rstrip()}")  # without the addresses, of which one is a secret
         printed[name] = value
         if line.startswith("Logs are in"):
             break
