@@ -18,7 +18,7 @@ def free_port() -> str:
 
 
 def addresses(run: "subprocess.Popen[str]") -> list[str]:
-    """What it prints first, until it says that all is up. Raises KeyError where it ends before."""
+    """Give the addresses of PAGES, once it says that all is up. Raises KeyError where it ends before."""
     assert run.stdout
     printed = {}
     for line in run.stdout:

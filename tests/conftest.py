@@ -70,8 +70,8 @@ def django_db_keepdb(django_db_keepdb: bool, turn_to_migrate: ExitStack) -> bool
 def django_db_setup(
     django_db_keepdb: bool, turn_to_migrate: ExitStack, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[None]:
-    """What `migrate` leaves in the tables comes back as rows after each test that empties them: Django would work it
-    out anew, which takes longer than most tests."""
+    """The rows that `migrate` leaves are put back after each test that empties the tables: Django would work them out
+    anew, which takes longer than most tests."""
     with django_db_blocker.unblock():
         if connections["default"].vendor == "sqlite" and not django_db_keepdb:
             database.keep(connections["default"])

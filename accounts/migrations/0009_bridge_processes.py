@@ -77,7 +77,7 @@ def _of_inbox(apps: Any, known: Known) -> Iterator[tuple[int, str, str]]:
 
 
 def _of_sessions(apps: Any, known: Known, told: list[Any]) -> Iterator[tuple[int, int, str]]:
-    """Whose newest event the inbox holds no longer. One that was moved since has it from another bridge."""
+    """Sessions whose newest event is no longer in the inbox. A session that was moved since has it from another bridge."""
     there, boots = set(told), {boot for _bridge_id, boot in known.rows}
     sessions = apps.get_model("accounts", "LinkSession").objects.exclude(applied_boot="").order_by("pk")
     for pk, bridge_id, boot, at in sessions.values_list("pk", "bridge_id", "applied_boot", "started_at"):

@@ -155,7 +155,7 @@ class TestSetback:
 
 
 class TestOneWriter:
-    """Who else writes a state asks no table, and may undo what a twin has done."""
+    """Any other writer asks no table, and may undo what a twin has done."""
 
     def test_only_the_move_of_an_order_writes_its_state(self) -> None:
         found = [

@@ -107,7 +107,7 @@ class TestStartsOneAtATime:
 
 
 class TestSoftEnds:
-    """Who ended softly lives on at the bridge until it is stopped, 15 s later (rule "Soft ends")."""
+    """An attempt that ended softly lives on at the bridge until it is stopped, 15 s later (rule "Soft ends")."""
 
     @pytest.fixture
     def node(self) -> Iterator[MisbehavingBridge]:

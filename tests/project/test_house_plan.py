@@ -77,7 +77,7 @@ def rooms_behind(path: Path) -> set[str]:
 
 
 def packages_behind(path: Path) -> set[str]:
-    """Of `accounts`: what `from accounts.orders import turns` and `from accounts import phones` name first."""
+    """The first names below `accounts`: `orders` in `from accounts.orders import turns`."""
     found = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "accounts":
