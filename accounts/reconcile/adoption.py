@@ -69,9 +69,7 @@ def _check(stray: StraySession, workspace: Workspace) -> None:
 
 def _account_for(stray: StraySession, workspace: Workspace) -> Account:
     """The account for it. The caller holds the workspace's lock, so nobody else takes the phone meanwhile."""
-    account_id = (
-        Account.objects.filter(workspace=workspace, live_phone=stray.phone_number).values_list("pk", flat=True).first()
-    )
+    account_id = workspace.accounts.with_phone(stray.phone_number).values_list("pk", flat=True).first()
     if account_id is None:
         return Account.objects.create(workspace=workspace, phone_number=stray.phone_number)
     account = Account.objects.lock(account_id)

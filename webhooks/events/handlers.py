@@ -39,7 +39,7 @@ def _ready(session_pk: int, data: Data) -> Outcome:
 
 def _error(session_pk: int, data: Data) -> Outcome:
     """`webhook_send_failed` is good news: the session is connected, only its `session_ready` was lost."""
-    if data["error"] == "webhook_send_failed" and data.get("phone_number"):
+    if data["error"] == "webhook_send_failed":
         return bridge_events.ready(
             session_pk, phone=data["phone_number"], device_jid="", platform="", trigger="webhook_send_failed"
         )

@@ -4,8 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts import qr
-from api.serializers import PhoneField
+from accounts import phones, qr
 
 GROUP_FIELDS = ("group_id", "group_name", "participants", "sender_phone", "sender_name")
 MAX_GROUP = 100_000  # characters; a group of 1,024 participants is about 30,000
@@ -33,6 +32,20 @@ class OptionalText(serializers.Field):  # type: ignore[type-arg]  # generic in t
 
     def to_representation(self, value: str) -> str:
         return value
+
+
+class BridgePhone(OptionalText):
+    """A phone as bridges write it (phones.reported). One that cannot be read is empty; with `strict` it is refused."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        super().__init__(max_length=64)
+        self.strict = strict
+
+    def to_internal_value(self, data: Any) -> str:
+        phone = phones.reported(data)
+        if self.strict and data and not phone:
+            phones.validate(phone)
+        return phone
 
 
 class Envelope(serializers.Serializer[Any]):
@@ -65,14 +78,14 @@ class SessionAuthenticated(serializers.Serializer[Any]):
 
 
 class SessionReady(serializers.Serializer[Any]):
-    phone_number = PhoneField()
+    phone_number = BridgePhone()
     device_jid = OptionalText(64)
     platform = OptionalText(32)
 
 
 class SessionError(serializers.Serializer[Any]):
     error = Text(191)
-    phone_number = PhoneField(required=False, allow_null=True, default=None)
+    phone_number = BridgePhone()
 
 
 class SessionDisconnected(serializers.Serializer[Any]):
