@@ -85,8 +85,8 @@ def _of_two_readings(abroad: str, local: str, country: str) -> str:
 
 
 def _parsed(written: str, country: str | None) -> str:
-    """The E.164 digits without trunk zeros; empty if it is none. Italy's first zero belongs to the number and stays."""
-    # Argentina: beside the 9 of a number for abroad some write the 15 of a local one, which the library takes out alone.
+    """The E.164 digits without trunk zeros; empty if it is none. Italy's first zero is part of the number and stays."""
+    # Argentina: some write the 9 of a number for abroad and the 15 of a local one. The library knows the 15 alone.
     written = re.sub(r"^\+549(?=[0-9]{12}$)", "+54", written)
     try:
         number = phonenumbers.parse(written, country)
@@ -111,7 +111,9 @@ def _refusal(problem: str) -> ValidationError:
     texts = {
         "unreadable": _("Write the number with its country code and digits only, such as 6281234567890."),
         "too_short": _("The number is too short: digits are missing. Write it as +62 812-3456-7890."),
-        "too_long": _("The number is too long: it has more digits than its country gives. Write it as +62 812-3456-7890."),
+        "too_long": _(
+            "The number is too long: it has more digits than its country gives. Write it as +62 812-3456-7890."
+        ),
     }
     return ValidationError(texts[problem], code="invalid_phone")
 

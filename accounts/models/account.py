@@ -34,6 +34,13 @@ class AccountQuerySet(models.QuerySet["Account"]):
         found = self.live().filter(Q(phone_key=key) | Q(new_phone_key=key))
         return found.order_by(Case(When(phone_key=key, then=0), default=1), "pk")
 
+    def update(self, **values: Any) -> int:
+        """Keep the key beside its number, as `save` does."""
+        if "phone_number" in values:
+            number = values["phone_number"]
+            values = {"phone_key": identity_key(number) if number else None} | values
+        return super().update(**values)
+
     def lock(self, pk: int) -> "Account":
         """The account, locked until the transaction ends. On SQLite the transaction itself is the lock."""
         return locks.row(Account, pk=pk)
@@ -120,20 +127,22 @@ class Account(models.Model):
     def __str__(self) -> str:
         return self.label or f"account {self.pk}"  # never the phone number: this lands in logs
 
-    def validate_constraints(self, exclude: Any = None) -> None:
-        """Check the constraint in a ModelForm, which skips what it does not edit: a duplicate would be a 500.
-
-        So the generated field, the fields that it is made from and the workspace are not excluded.
-        """
-        self.set_phone_key()
-        super().validate_constraints(exclude=set(exclude or ()) - {"live_phone_key", "deleted_at", "workspace"})
-
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         """Keep the key beside its number."""
         if update_fields is None or "phone_number" in update_fields:
             self.set_phone_key()
             update_fields = None if update_fields is None else {*update_fields, "phone_key", "twin_of"}
         super().save(*args, update_fields=update_fields, **kwargs)
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Check the constraint in a ModelForm, which skips what it does not edit: a duplicate would be a 500.
+
+        So the generated field, the fields that it is made from and the workspace are not excluded.
+        """
+        self.set_phone_key()
+        super().validate_constraints(
+            exclude=set(exclude or ()) - {"live_phone_key", "phone_key", "deleted_at", "workspace"}
+        )
 
     def set_phone_key(self) -> None:
         """Set the key of the number, unless a twin holds it. A twin that got another number is none any more."""

@@ -83,8 +83,8 @@ class LinkSession(models.Model):
     platform = models.CharField(_("platform"), max_length=32, blank=True, default="")
     # The number that linked, if it is not the account's: wrong, or changed (rule "The phone decides").
     reported_phone = models.CharField(_("reported number"), max_length=15, blank=True, default="")
-    # When a phone scanned whose reported number is nobody's: it waits until the bridge tells another one, or until staff
-    # accept it (rule "The phone decides").
+    # Since when a scanned session waits for the bridge to tell another number, or for staff to accept this one, because
+    # no country gives out the number that was reported (rule "The phone decides").
     number_unclear_at = models.DateTimeField(_("number unclear since"), null=True, editable=False)
     # At most one open session per account, also where conditional constraints do not exist. Never read it.
     open_account_id = models.GeneratedField(

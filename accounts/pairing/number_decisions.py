@@ -21,7 +21,7 @@ class DecisionRefused(Exception):
 
 @atomically
 def accept_number(account_id: int, *, actor: User) -> None:
-    """Take the unclear number that the bridge reports as the account's, which makes it linked. Raises DecisionRefused."""
+    """Take the unclear number that the bridge reports as the account's: it is linked. Raises DecisionRefused."""
     account = _lock(account_id)
     session = account.current_session
     if session is None or not session.waits_for_its_number:

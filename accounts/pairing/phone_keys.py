@@ -44,7 +44,9 @@ def hand_over(leaving: Account, *, to: Account | None = None) -> None:
 
     `to` has the key already. The caller holds the workspace's lock, or nobody links the account any more.
     """
-    twins = leaving.twins.live().exclude(pk=to.pk if to else None)
+    twins = leaving.twins.live()
+    if to is not None:
+        twins = twins.exclude(pk=to.pk)
     heir = to or twins.order_by("pk").first()
     if heir is None:
         return

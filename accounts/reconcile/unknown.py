@@ -12,13 +12,13 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.numbering_plans import identity_key
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import BridgeError, Running
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import LinkSession, StraySession
+from accounts.numbering_plans import identity_key
 from accounts.orders import turns
 
 Outcome = StraySession.Outcome

@@ -1,6 +1,6 @@
 """The forms of an account: its own, and those of its dialogs."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils import timezone
@@ -50,8 +50,10 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
     def clean_phone_number(self) -> str | None:
         typed = self.cleaned_data["phone_number"]
         if "phone_number" not in self.changed_data:  # staff may have accepted a number that nobody could type
-            return self.instance.phone_number
-        workspace = self.cleaned_data.get("workspace") or Workspace.objects.filter(pk=self.instance.workspace_id).first()
+            return cast(str | None, self.instance.phone_number)
+        workspace = (
+            self.cleaned_data.get("workspace") or Workspace.objects.filter(pk=self.instance.workspace_id).first()
+        )
         return phones.normalise(typed, country=workspace.country if workspace else "") if typed else None
 
 

@@ -20,17 +20,17 @@ from accounts.pairing.attempts import May
 from accounts.reconcile import relocation
 from sessions_admin import bridge_display, display
 from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
+from sessions_admin.admin.account_numbers import NumberDecisions, not_offered
 from sessions_admin.admin.base import (
     ActionVariant,
     DialogForm,
-    ModelAdmin,
     actor_of,
     age_of,
     dialog_action,
     done,
     show_once,
 )
-from sessions_admin.admin.filters import DeletedFilter
+from sessions_admin.admin.filters import DeletedFilter, NumberFilter
 from sessions_admin.pages.account import page_of
 from sessions_admin.visibility import page_of_row
 
@@ -43,13 +43,19 @@ OFFERED: dict[str, set[Status]] = {
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(NumberDecisions):
     form = AccountForm
     autocomplete_fields = ["workspace"]
     list_display = ["name", "state", "phone", "workspace", "bridge", "since"]
     list_display_links = ["name"]
     list_select_related = ["workspace", "current_session__bridge"]
-    list_filter = ["status", "workspace", ("current_session__bridge", admin.RelatedOnlyFieldListFilter), DeletedFilter]
+    list_filter = [
+        "status",
+        "workspace",
+        ("current_session__bridge", admin.RelatedOnlyFieldListFilter),
+        NumberFilter,
+        DeletedFilter,
+    ]
     search_fields = ["label", "phone_number", "sessions__session_id", "workspace__name", "uuid"]
     search_help_text = gettext_lazy("Phone number, label, workspace, session id or UUID")
     phone_lookup = "phone_number"
@@ -88,7 +94,8 @@ class AccountAdmin(ModelAdmin):
     ]
     change_form_outer_before_template = "sessions_admin/account_page.html"
     actions_detail_hide_default = True  # the history of edits to the form is one of the page's links
-    actions_detail = ["renew_qr", "invite", "send_test_message", "move", "force_reset"]
+    actions_detail = ["accept_number", "take_new_number", "merge_twin"]
+    actions_detail += ["renew_qr", "invite", "send_test_message", "move", "force_reset"]
 
     # --- the list ---------------------------------------------------------------------------------
     @admin.display(description=gettext_lazy("account"), ordering="label")
@@ -190,8 +197,12 @@ class AccountAdmin(ModelAdmin):
         account = self.get_object(request, object_id)
         if account is None or account.deleted_at is not None:
             return []
-        offered = super().get_actions_detail(request, object_id)
-        return [action for action in offered if account.status in OFFERED.get(action.path, Status)]
+        offered, hidden = super().get_actions_detail(request, object_id), not_offered(account)
+        return [
+            action
+            for action in offered
+            if action.path not in hidden and account.status in OFFERED.get(action.path, Status)
+        ]
 
     def has_renew_qr_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "renew_qr")
