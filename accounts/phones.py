@@ -65,11 +65,9 @@ def _compact(text: str) -> str:
 def _possible(written: str, country: str | None = None) -> str:
     """The digits of a number that its country's plan has room for, once former forms are written as today's."""
     digits = _parsed(written, country)
-    if not digits or not E164.fullmatch(digits):
-        raise _refusal("unreadable")
-    problem = _problem(digits)
-    if problem:
-        raise _refusal(problem)
+    problem = _problem(digits) if digits else "unreadable"
+    if problem or not E164.fullmatch(digits):
+        raise _refusal(problem or "unreadable")
     return digits
 
 

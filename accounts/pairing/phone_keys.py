@@ -87,7 +87,8 @@ def _holders(accounts: Iterable[Account]) -> dict[int, tuple[str | None, int | N
         same_phone[identity_key(str(account.phone_number)), account.deleted_at is None].append(account)
     wanted: dict[int, tuple[str | None, int | None]] = {}
     for (key, is_live), group in same_phone.items():
-        first = min(group, key=lambda account: _rank(account, key))
+        firsts = {account.twin_of_id for account in group}
+        first = min(group, key=lambda account: (account.pk not in firsts, *_rank(account)))
         for account in group:
             holds = not is_live or account is first
             twin_of = account.twin_of_id if account.phone_key == key else None
@@ -95,7 +96,6 @@ def _holders(accounts: Iterable[Account]) -> dict[int, tuple[str | None, int | N
     return wanted
 
 
-def _rank(account: Account, key: str) -> tuple[bool, int, int]:
-    """The account that holds the key keeps it; else connected before authenticated before the newest."""
-    linked = {Status.CONNECTED: 0, Status.AUTHENTICATED: 1}.get(Status(account.status), 2)
-    return account.phone_key != key, linked, -account.pk
+def _rank(account: Account) -> tuple[int, int]:
+    """Connected before authenticated before the newest."""
+    return {Status.CONNECTED: 0, Status.AUTHENTICATED: 1}.get(Status(account.status), 2), -account.pk
