@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.RemoveField(model_name="account", name="live_phone"),
         migrations.AddField(
             model_name="account",
-            name="live_phone_key",
+            name="live_phone",
             field=models.GeneratedField(
                 db_persist=False,
                 expression=Case(When(deleted_at__isnull=True, then=F("phone_key")), default=None),
@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="account",
             constraint=models.UniqueConstraint(
-                fields=("workspace", "live_phone_key"),
+                fields=("workspace", "live_phone"),
                 name="one_live_account_per_phone",
                 violation_error_message="Another account of this workspace already has this phone number.",
             ),

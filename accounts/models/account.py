@@ -97,7 +97,7 @@ class Account(models.Model):
     deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True, editable=False)
     # Conditional constraints are silently skipped on MariaDB; a nullable generated column is the portable way.
     # Query by it, never read it: after save() the value in Python is stale.
-    live_phone_key = models.GeneratedField(
+    live_phone = models.GeneratedField(
         expression=Case(When(deleted_at__isnull=True, then=F("phone_key")), default=None),
         output_field=models.CharField(max_length=15, null=True),
         db_persist=False,
@@ -111,7 +111,7 @@ class Account(models.Model):
         verbose_name_plural = _("accounts")
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace", "live_phone_key"],
+                fields=["workspace", "live_phone"],
                 name="one_live_account_per_phone",
                 violation_error_message=_("Another account of this workspace already has this phone number."),
             )
@@ -141,7 +141,7 @@ class Account(models.Model):
         """
         self.set_phone_key()
         super().validate_constraints(
-            exclude=set(exclude or ()) - {"live_phone_key", "phone_key", "deleted_at", "workspace"}
+            exclude=set(exclude or ()) - {"live_phone", "phone_key", "deleted_at", "workspace"}
         )
 
     def set_phone_key(self) -> None:

@@ -25,16 +25,14 @@ from accounts.lifecycle import (
     EndReason,
     Status,
 )
-from accounts.models import Account, BridgeOrder, LinkSession, Workspace
+from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.orders import closing, outbox
 from accounts.pairing import phone_owner
 from accounts.pairing.attempts import lapse
-from accounts.pairing.phone_owner import Whose
 from accounts.pairing.session_end import end, may_reopen, reopen
 from accounts.qr import Qr
 
 LATE_QR = 60  # seconds after the scan
-NUMBER_UNCLEAR = "The number that the bridge reports is no phone number of any country."
 
 
 class Outcome(StrEnum):
@@ -53,7 +51,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     """A fresh code came. It never demotes an account that was scanned (rule "A code demotes nobody")."""
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
-        return _still_talks(session)
+        return still_talks(session)
     # Scanned already; the second condition is for a phone that asks for more after its scan (action_required).
     if account.status not in UNSCANNED or session.authenticated_at is not None:
         return _doubt_late_qr(account, session)
@@ -76,7 +74,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
 def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
-        return _still_talks(session)
+        return still_talks(session)
     if account.status not in UNSCANNED:
         return Outcome.QR_AFTER_SCAN
     session.pairing_code = code
@@ -93,7 +91,7 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
     if not session.is_open:
         # Already authenticated before it ended, so this proves nothing: only `ready` reopens it.
         if session.authenticated_at is not None or not may_reopen(session, account=account):
-            return _still_talks(session)
+            return still_talks(session)
         reopen(session, account=account, trigger=trigger)
     phone_owner.flag_second_device(session, account=account, device_jid=device_jid)
     session.mark_scanned()
@@ -103,47 +101,6 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
         return Outcome.NO_CHANGE
     account.move(Status.AUTHENTICATED, trigger=trigger, session=session)
     enqueue("expire_session", session.pk, delay=READY_WITHIN + 1)
-    return Outcome.APPLIED
-
-
-@atomically
-def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
-    """It is linked. Under the workspace's lock, its phone decides which account it is (rule "The phone decides").
-
-    `phone`: digits, or empty if the bridge's words for it cannot be read.
-    """
-    workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
-    locks.row(Workspace, pk=workspace_pk)
-    account, rival, session, phone = _lock_with_rival(session_pk, phone, device_jid=device_jid)
-    if not phone:
-        return _end_without_number(account, session, trigger=trigger)
-    whose = phone_owner.whose(phone, session, account=account)
-    if whose == Whose.ANOTHERS:
-        return _refuse_number(account, session, phone, trigger=trigger)
-    if whose == Whose.NOBODYS and not session.ever_linked:
-        return _wait_for_number(account, session, phone, trigger=trigger)
-    if not session.is_open:
-        if not may_reopen(session, account=account):
-            return _still_talks(session)
-        reopen(session, account=account, trigger=trigger)
-    session.mark_scanned()
-    known = phone if whose != Whose.NOBODYS else ""  # of a link, whose phone is known already
-    keeper = phone_owner.adopt(session, account=account, rival=rival, phone=known, trigger=trigger)
-    if keeper is None:
-        return Outcome.APPLIED
-    phone_owner.flag_second_device(session, account=keeper, device_jid=device_jid)
-    if not session.ever_linked:
-        enqueue("advance_line", session.bridge_id)  # its place is free
-    session.mark_linked(platform=platform)
-    session.number_unclear_at = None
-    facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at", "number_unclear_at")
-    note_seen(session, "account", *facts, *session.forget_qr())
-    if keeper.status == Status.CONNECTED:
-        if keeper != account:
-            keeper.note(trigger=trigger, session=session, reason="Linked anew; this session takes over.")
-        keeper.touch()
-        return Outcome.NO_CHANGE if keeper == account else Outcome.APPLIED
-    keeper.move(Status.CONNECTED, trigger=trigger, session=session)
     return Outcome.APPLIED
 
 
@@ -162,11 +119,6 @@ def restore_failed(session_pk: int, *, reason: str) -> Outcome:
 
 
 @atomically
-def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome:
-    return _end_without_number(*lock_session(session_pk), trigger=trigger)
-
-
-@atomically
 def given_up(session_pk: int, *, reason: str) -> Outcome:
     """session_expired: the bridge will not try any further."""
     account, session = lock_session(session_pk)
@@ -182,7 +134,7 @@ def given_up(session_pk: int, *, reason: str) -> Outcome:
 def action_required(session_pk: int, *, message: str) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open:
-        return _still_talks(session)
+        return still_talks(session)
     if account.status not in {Status.QR_SCANNING, Status.AUTHENTICATED}:
         return Outcome.NO_CHANGE
     session.action_message = message[:500]
@@ -200,23 +152,6 @@ def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
         session = locks.row(LinkSession, pk=session_pk)
         if session.account_id == account_pk:
             return account, session
-
-
-def _lock_with_rival(
-    session_pk: int, phone: str, *, device_jid: str
-) -> tuple[Account, Account | None, LinkSession, str]:
-    """Lock the account, any other with this phone, by id, and the session. Gives the phone that counts besides.
-
-    The caller holds the workspace's lock, so nobody merges or takes a phone meanwhile.
-    """
-    own = Account.objects.get(sessions=session_pk)
-    phone = phone_owner.phone_of(phone, device_jid, account=own)
-    rivals = Account.objects.with_phone(phone).filter(workspace=own.workspace_id).exclude(pk=own.pk)
-    rival_pk = rivals.values_list("pk", flat=True).first() if phone else None
-    wanted = {own.pk} if rival_pk is None else {own.pk, rival_pk}
-    locked = {pk: Account.objects.lock(pk) for pk in sorted(wanted)}
-    session = locks.row(LinkSession, pk=session_pk)
-    return locked[own.pk], locked[rival_pk] if rival_pk else None, session, phone
 
 
 def lose(account: Account, session: LinkSession, *, trigger: str, reason: str, said: str = "") -> Outcome:
@@ -242,48 +177,7 @@ def _lose_or_end(account: Account, session: LinkSession, *, trigger: str, reason
     return Outcome.APPLIED
 
 
-def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:
-    if not session.is_open:
-        outbox.stop_resurrected(session, logout=True)
-        return Outcome.ENDED
-    session.reported_phone = phone
-    note_seen(session, "reported_phone")
-    end(session, EndReason.WRONG_NUMBER, account=account, trigger=trigger)
-    return Outcome.WRONG_NUMBER
-
-
-def _end_without_number(account: Account, session: LinkSession, *, trigger: str) -> Outcome:
-    if not session.is_open:
-        return _still_talks(session)
-    if session.ever_linked:
-        return Outcome.NO_CHANGE  # we know the number, so it does not matter that a restart could not read it
-    end(session, EndReason.PHONE_UNKNOWN, account=account, trigger=trigger)
-    return Outcome.APPLIED
-
-
-def _wait_for_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:
-    """Somebody has scanned, and no country gives out the number that is reported: it proves nothing about whose phone
-    it is. The bridge is asked for its list, and the attempt waits for that or for staff (number_decisions.py)."""
-    if not session.is_open:
-        if not may_reopen(session, account=account):
-            return _still_talks(session)
-        reopen(session, account=account, trigger=trigger)
-    is_news = session.number_unclear_at is None or session.reported_phone != phone
-    session.mark_scanned()
-    session.number_unclear_at, session.reported_phone = session.number_unclear_at or timezone.now(), phone
-    note_seen(session, "authenticated_at", "number_unclear_at", "reported_phone", *session.forget_qr())
-    if account.status != Status.AUTHENTICATED:
-        account.move(Status.AUTHENTICATED, trigger=trigger, session=session, reason=NUMBER_UNCLEAR)
-    elif is_news:
-        account.note(trigger=trigger, session=session, reason=NUMBER_UNCLEAR)
-        account.touch()
-    if is_news:
-        enqueue("advance_line", session.bridge_id)  # it needs its place no longer
-        outbox.ask(session, BridgeOrder.Why.NUMBER)
-    return Outcome.NUMBER_UNCLEAR
-
-
-def _still_talks(session: LinkSession) -> Outcome:
+def still_talks(session: LinkSession) -> Outcome:
     """Stop a session that has ended here but sends events, so that it still runs (rule "Match by session")."""
     outbox.stop_resurrected(session)
     return Outcome.ENDED

@@ -11,7 +11,7 @@ from accounts.db.transactions import atomically
 from accounts.lifecycle import PAIRING, Status
 from accounts.models import Account, LinkSession, User, Workspace
 from accounts.numbering_plans import identity_key
-from accounts.pairing import bridge_events, phone_owner
+from accounts.pairing import confirmation, phone_owner
 from accounts.pairing.bridge_events import Outcome
 
 
@@ -30,7 +30,7 @@ def accept_number(account_id: int, *, actor: User) -> None:
         raise DecisionRefused(_("The bridge has not told any number yet."))
     _take(account, session.reported_phone)
     account.note(trigger="number_accepted", session=session, actor=actor)
-    outcome = bridge_events.ready(
+    outcome = confirmation.ready(
         session.pk, phone=session.reported_phone, device_jid="", platform="", trigger="number_accepted"
     )
     assert outcome in {Outcome.APPLIED, Outcome.NO_CHANGE}

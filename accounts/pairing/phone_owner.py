@@ -22,6 +22,7 @@ class Whose(Enum):
     THE_ACCOUNTS = auto()  # the expected one, or any where none was expected
     CHANGED = auto()  # a linked phone has another number than before
     ANOTHERS = auto()  # somebody else scanned
+    UNREADABLE = auto()  # the bridge tells none, or nothing that can be read
     NOBODYS = auto()  # no country gives out such a number, so it identifies nobody
 
 
@@ -36,6 +37,8 @@ def phone_of(phone: str, device_jid: str, *, account: Account) -> str:
 
 
 def whose(phone: str, session: LinkSession, *, account: Account) -> Whose:
+    if not phone:
+        return Whose.UNREADABLE
     if account.is_this_phone(phone):
         return Whose.THE_ACCOUNTS
     if not phones.is_assigned(phone):

@@ -13,7 +13,8 @@ from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
 from accounts.db.transactions import atomically
 from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkSession
-from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen, ready
+from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen
+from accounts.pairing.confirmation import ready
 from accounts.pairing.session_end import end
 from accounts.reconcile import findings, lost_logins, opening, relocation
 

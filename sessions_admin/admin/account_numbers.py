@@ -4,21 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import Account
 from accounts.pairing import number_decisions
 from sessions_admin.admin.base import ActionVariant, DialogForm, ModelAdmin, actor_of, dialog_action, done
 from sessions_admin.visibility import page_of_row
-
-
-def not_offered(account: Account) -> set[str]:
-    """The buttons that decide nothing now."""
-    session = account.current_session
-    asked = {
-        "accept_number": session is not None and session.waits_for_its_number and bool(session.reported_phone),
-        "take_new_number": bool(account.new_phone),
-        "merge_twin": account.twin_of_id is not None,
-    }
-    return {name for name, is_asked in asked.items() if not is_asked}
 
 
 class NumberDecisions(ModelAdmin):

@@ -20,7 +20,8 @@ from accounts.pairing.attempts import May
 from accounts.reconcile import relocation
 from sessions_admin import bridge_display, display
 from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
-from sessions_admin.admin.account_numbers import NumberDecisions, not_offered
+from sessions_admin.admin.account_numbers import NumberDecisions
+from sessions_admin.admin.account_offers import is_offered
 from sessions_admin.admin.base import (
     ActionVariant,
     DialogForm,
@@ -33,13 +34,6 @@ from sessions_admin.admin.base import (
 from sessions_admin.admin.filters import DeletedFilter, NumberFilter
 from sessions_admin.pages.account import page_of
 from sessions_admin.visibility import page_of_row
-
-# The statuses in which an action is offered; an action that is not here is always offered.
-OFFERED: dict[str, set[Status]] = {
-    "renew_qr": set(Status) - {Status.CONNECTED},
-    "send_test_message": {Status.CONNECTED},
-    "move": {Status.CONNECTED, Status.DISCONNECTED},
-}
 
 
 @admin.register(Account)
@@ -197,12 +191,8 @@ class AccountAdmin(NumberDecisions):
         account = self.get_object(request, object_id)
         if account is None or account.deleted_at is not None:
             return []
-        offered, hidden = super().get_actions_detail(request, object_id), not_offered(account)
-        return [
-            action
-            for action in offered
-            if action.path not in hidden and account.status in OFFERED.get(action.path, Status)
-        ]
+        offered = super().get_actions_detail(request, object_id)
+        return [action for action in offered if is_offered(action.path, account)]
 
     def has_renew_qr_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "renew_qr")

@@ -66,14 +66,8 @@ class Diagnosis:
 
 
 def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
-    session, status = account.current_session, snapshot["status"]
-    said = explain(status, snapshot["reason"], session.end_detail if session else "")
-    if status == Status.DISCONNECTED and (why := _why_lost(session)):
-        said = why
-    if status == Status.CONNECTED and bridge_display.unreachable(account):
-        said = OUT_OF_SIGHT
-    if session is not None and session.waits_for_its_number:
-        said = NUMBER_UNCLEAR
+    session = account.current_session
+    said = _advice(account, session, snapshot)
     return Diagnosis(
         meaning=said.meaning,
         todo=said.todo,
@@ -83,6 +77,17 @@ def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
             *(_about_the_bridge(session) + _what_comes_next(account, session, snapshot) if session else []),
         ],
     )
+
+
+def _advice(account: Account, session: LinkSession | None, snapshot: Snapshot) -> Advice:
+    status = snapshot["status"]
+    if session is not None and session.waits_for_its_number:
+        return NUMBER_UNCLEAR
+    if status == Status.DISCONNECTED and (why := _why_lost(session)):
+        return why
+    if status == Status.CONNECTED and bridge_display.unreachable(account):
+        return OUT_OF_SIGHT
+    return explain(status, snapshot["reason"], session.end_detail if session else "")
 
 
 def explain(status: Status, reason: str, detail: str = "") -> Advice:

@@ -110,7 +110,8 @@ def spellings(country: str, digits: str) -> set[str]:
     local = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
     code, _space, rest = abroad.partition(" ")
     written = {f"+{digits}", f"00{digits}", abroad, abroad.replace(" ", "").replace("-", " "), f"{code} ({rest})"}
-    prefix = phonenumbers.PhoneMetadata.metadata_for_region(country).national_prefix
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(country)
+    prefix = metadata.national_prefix if metadata else None
     if prefix == "0" and local.startswith("0"):
         written |= {local, f"{code} (0){rest}"}
     return written

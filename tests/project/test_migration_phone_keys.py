@@ -30,7 +30,7 @@ class Rows:
         return model.objects.create(label=label, phone_number=number, status=status, **values)
 
 
-def kept(apps: Any) -> dict[str, tuple[Any, ...]]:
+def kept(apps: Any) -> dict[str, list[Any]]:
     rows = apps.get_model("accounts", "Account").objects.values_list(*FIELDS)
     return {label: values for label, *values in rows}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from accounts import phones
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession, StraySession, Workspace
 from tests.sessions_admin.forms import act, said
@@ -86,8 +87,8 @@ class TestTheForms:
         self, as_alice: Client, account: Account
     ) -> None:
         Account.objects.update(phone_number=NOBODYS)
-        values = {"workspace": account.workspace_id, "label": "Budi", "phone_number": f"+{NOBODYS}", "is_active": "on"}
-        values["provider_type"] = "webjs"
+        shown = phones.group(NOBODYS)
+        values = {"workspace": account.workspace_id, "label": "Budi", "phone_number": shown, "provider_type": "webjs"}
         as_alice.post(f"/admin/accounts/account/{account.pk}/change/", values)
         account.refresh_from_db()
         assert (account.label, account.phone_number) == ("Budi", NOBODYS)
