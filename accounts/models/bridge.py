@@ -112,10 +112,10 @@ class Bridge(models.Model):
         served = set(self.workspaces.values_list("pk", flat=True))
         return not served or workspace_id in served
 
-    def allow_version_1(self) -> None:
-        """Take requests with version 1 of the signature again, until it shows version 2 the next time."""
-        self.version_2_since = None
-        self.save(update_fields=["version_2_since"])
+    def allow_version_1(self) -> bool:
+        """Take version 1 of the signature again, until the next request with version 2. False: it was taken already."""
+        refused = Bridge.objects.filter(pk=self.pk, version_2_since__isnull=False)
+        return bool(refused.update(version_2_since=None))
 
     def _is_capable_of(self, name: str) -> bool:
         return isinstance(self.capabilities, list) and name in self.capabilities
