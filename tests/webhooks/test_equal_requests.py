@@ -177,8 +177,8 @@ class TestTheBridgeIsAsked:
         now, told = int(time.time()), []
         for number, (event, data) in enumerate(STORY, 1):
             request = {"event": event, "data": {"session_id": session.session_id, **data}}
-            ids = {"event_id": f"id-{number}"} if named.get("ids") else {}
-            order = {"boot": "b", "sequence": number} if named.get("order") else {}
+            ids: dict[str, Any] = {"event_id": f"id-{number}"} if named.get("ids") else {}
+            order: dict[str, Any] = {"boot": "b", "sequence": number} if named.get("order") else {}
             told.append(send_1(request, at=now, **ids, **order))
         return told
 
