@@ -69,6 +69,23 @@ def test_by_version_2_with_equal_bodies(session: LinkSession, account: Account) 
     assert status_of(account) == Status.CONNECTED
 
 
+def test_by_version_2_where_the_last_is_a_loss(session: LinkSession, account: Account) -> None:
+    by_version_2(session, 2, at=int(time.time()) - 1)
+    now, told = int(time.time()), range(3, 18)
+    all_at_once([partial(by_version_2, session, number, at=now) for number in told])
+    assert WebhookEvent.objects.count() == 16
+    assert_nothing_failed()
+    assert status_of(account) == Status.DISCONNECTED
+
+
+def test_a_ready_between_two_losses_does_not_undo_the_second(session: LinkSession, account: Account) -> None:
+    now = int(time.time())
+    told = [by_version_2(session, number, at=now).json()["outcome"] for number in (2, 3, 5, 4)]
+    assert told == ["applied", "applied", "no_change", "stale"]
+    assert status_of(account) == Status.DISCONNECTED
+    assert session.orders.filter(kind=BridgeOrder.Kind.CHECK).exists()  # the list has the last word
+
+
 def test_by_version_2_each_of_them_twice(session: LinkSession, account: Account) -> None:
     now = int(time.time())
     sends = [partial(by_version_2, session, number, at=now + late) for late in (0, 1) for number in SIXTEEN]
