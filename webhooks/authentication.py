@@ -150,9 +150,15 @@ def _match(secrets: Secrets, kind: BridgeSecret.Kind, given: bytes, expected: Ca
 
 def _current() -> Secrets:
     """Return the cached secrets, read anew when they are old. Raises DatabaseError when there are none yet."""
+    if _secrets.until < time.monotonic():
+        with _one_at_a_time:  # the others find them read
+            if _secrets.until < time.monotonic():
+                _renew()
+    return _secrets
+
+
+def _renew() -> None:
     global _secrets
-    if _secrets.until >= time.monotonic():
-        return _secrets
     try:
         _secrets = _read()
     except DatabaseError:
@@ -160,7 +166,6 @@ def _current() -> Secrets:
             raise
         log.warning("secrets of the bridges could not be read anew: those of before are used")
         _secrets = replace(_secrets, until=time.monotonic() + SECRETS_KEPT)
-    return _secrets
 
 
 def _look_again() -> Secrets:

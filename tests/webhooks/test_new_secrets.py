@@ -153,19 +153,38 @@ class TestWhatItCosts:
 
 @pytest.mark.race
 @pytest.mark.django_db(transaction=True)
-def test_the_first_events_of_a_new_bridge_may_come_together(portal: Portal, session: LinkSession) -> None:
-    """One of them looks; the others wait for it instead of being refused."""
-    portal.post("session_reconnected", session)
-    make_bridge("beta")
+class TestTogether:
+    def test_the_first_events_of_a_new_bridge(self, portal: Portal, session: LinkSession) -> None:
+        """One of them looks; the others wait for it instead of being refused."""
+        portal.post("session_reconnected", session)
+        make_bridge("beta")
+        answers, _ = self.send("beta-hmac", times=8)
+        assert 401 not in answers
+        assert BridgeSecret.objects.count() == 4
 
-    def send(number: int) -> int:
-        try:
-            raw, headers = signed_headers("beta-hmac", {"event": "session_ready", "data": {"session_id": f"x{number}"}})
-            return int(post(raw, headers).status_code)
-        finally:
-            connection.close()
+    def test_wrong_signatures_at_a_process_that_has_just_started(self, bridge: Bridge) -> None:
+        began = time.monotonic()
+        answers, reads = self.send("nobody", times=200)
+        assert set(answers) == {401}
+        assert sum("count(" not in sql for sql in reads) == 1
+        assert sum("count(" in sql for sql in reads) <= 1 + time.monotonic() - began
 
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(send, range(8)))
-    assert 401 not in answers
-    assert BridgeSecret.objects.count() == 4
+    def send(self, secret: str, *, times: int) -> tuple[list[int], list[str]]:
+        """Eight at a time. Gives the answers, and what was asked of the table of secrets."""
+        asked: list[str] = []
+
+        def note(execute: Any, sql: str, *rest: Any) -> Any:
+            if "bridgesecret" in sql.lower():
+                asked.append(sql.lower())
+            return execute(sql, *rest)
+
+        def one(number: int) -> int:
+            raw, headers = signed_headers(secret, {"event": "session_ready", "data": {"session_id": f"x{number}"}})
+            try:
+                with connection.execute_wrapper(note):
+                    return int(post(raw, headers).status_code)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(one, range(times))), asked
