@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from itertools import count
 
 from bridge.logs import place_of
 from bridge.outbox.sender import JITTER
@@ -27,6 +28,7 @@ class Heartbeat:
         self._every = every
         self._tasks: set[asyncio.Task[None]] = set()
         self._unheard = False
+        self._numbers = count(1)
 
     def start(self) -> None:
         if self._every:
@@ -77,7 +79,9 @@ class Heartbeat:
     async def _tell(self, *, timeout: float) -> PortalInstructions | None:
         """Return None when the portal did not answer. That is logged once, until the portal answers again."""
         try:
-            advice = await self._portal.heartbeat(self._said(), timeout=timeout)
+            advice = await self._portal.heartbeat(
+                self._said(), boot=self._registry.boot, sequence=next(self._numbers), timeout=timeout
+            )
         except PortalError as error:
             if not self._unheard:
                 log.warning("heartbeat not heard error=%s", error)

@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 
 from bridge import VERSION
+from bridge.outbox.signing import signed_headers
+from bridge.outbox.store import compact_json
 from bridge.settings import Settings
 
 log = logging.getLogger("bridge.portal")
@@ -28,15 +30,25 @@ class PortalInstructions:
 class Portal:
     def __init__(self, settings: Settings) -> None:
         self._base = settings.linkdesk_url + "/api/whatsapp"
-        self._headers = {"X-API-Key": settings.api_key, "User-Agent": f"Linkdesk-Bridge/{VERSION}"}
+        self._secret = settings.hmac_secret
+        self._key = {"X-API-Key": settings.api_key}
+        self._headers = {"Content-Type": "application/json", "User-Agent": f"Linkdesk-Bridge/{VERSION}"}
 
     async def active_sessions(self) -> list[dict[str, Any]]:
         """Raises PortalError. Each item has id, session_id and workspace_id, if the portal is well."""
-        return _rows(await self._ask("GET", "accounts/active", timeout=ACTIVE_TIMEOUT), "sessions")
+        url = f"{self._base}/accounts/active"
+        return _rows(await self._ask("GET", url, headers=self._key, timeout=ACTIVE_TIMEOUT), "sessions")
 
-    async def heartbeat(self, said: dict[str, object], *, timeout: float) -> PortalInstructions:
-        """Raises PortalError. `restore` is as in `active_sessions`."""
-        answer = await self._ask("POST", "bridges/heartbeat", body=said, timeout=timeout)
+    async def heartbeat(
+        self, said: dict[str, object], *, boot: str, sequence: int, timeout: float
+    ) -> PortalInstructions:
+        """`sequence` is higher with each heartbeat of this process: the portal refuses a replay.
+
+        Raises PortalError. `restore` is as in `active_sessions`.
+        """
+        url, body = f"{self._base}/bridges/heartbeat", compact_json(said)
+        signed = signed_headers(self._secret, "POST", url, body=body, boot=boot, sequence=sequence)
+        answer = await self._ask("POST", url, body=body, headers=signed, timeout=timeout)
         stop = answer.get("stop")
         if not isinstance(stop, list):
             raise PortalError("no list stop")
@@ -44,22 +56,23 @@ class Portal:
 
     async def mark_disconnected(self, session_id: str, *, workspace_id: object, reason: str) -> None:
         """This is tried once, as in the contract: the portal also sees by its own poll that the session is absent."""
-        body = {"workspace_id": workspace_id, "reason": reason}
+        url = f"{self._base}/sessions/{session_id}/mark-disconnected"
+        body = compact_json({"workspace_id": workspace_id, "reason": reason})
         try:
-            await self._ask("POST", f"sessions/{session_id}/mark-disconnected", body=body, timeout=MARK_TIMEOUT)
+            await self._ask("POST", url, body=body, headers=self._key, timeout=MARK_TIMEOUT)
         except PortalError as error:
             log.warning("not marked session=%s error=%s", session_id, error)
         else:
             log.info("marked disconnected session=%s", session_id)
 
     async def _ask(
-        self, method: str, path: str, *, body: dict[str, object] | None = None, timeout: float
+        self, method: str, url: str, *, body: bytes | None = None, headers: dict[str, str], timeout: float
     ) -> dict[str, Any]:
         limit = aiohttp.ClientTimeout(total=timeout)
         try:
             async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=limit) as http,
-                http.request(method, f"{self._base}/{path}", json=body, allow_redirects=False) as response,
+                aiohttp.ClientSession(headers=self._headers | headers, timeout=limit) as http,
+                http.request(method, url, data=body, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise PortalError(f"HTTP {response.status}")

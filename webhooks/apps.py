@@ -6,6 +6,6 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Inbox"
 
     def ready(self) -> None:
-        from webhooks import openapi
+        from webhooks import openapi, openapi_credentials  # noqa: F401  # the second registers its classes
 
         openapi.describe()

@@ -3,50 +3,70 @@
 Nothing is written before the signature holds. An unknown secret and a wrong signature are one and the same 401.
 """
 
-import hashlib
 import hmac
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import cast
 
 from cryptography.fernet import InvalidToken
 from django.db import DatabaseError
+from django.db.models import Count, Max
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.bridges import presence
-from accounts.models import BridgeSecret
+from accounts.db.transactions import hardly_waiting
+from accounts.models import Bridge, BridgeSecret
 from api.authentication import Caller
 from api.http.errors import ApiError
 from api.http.rate_limit import guarded
+from webhooks.signature import EVENT_ID, TIMESTAMP, VERSION_1, VERSION_2, signs, version_of
 
 WINDOW = 300  # seconds either way between X-Timestamp and our clock, as the portal that Linkdesk replaces has it
 log = logging.getLogger(__name__)
 
 SECRETS_KEPT = 10  # seconds: reading and decrypting them for every event would cost more than the event
+LOOK_EVERY = 1  # seconds between two looks for a secret that was added
 
-_cache: dict[str, tuple[float, list[tuple[int, bytes]]]] = {}
+
+@dataclass(frozen=True)
+class Secrets:
+    """The active secrets as they were read: (kind, bridge, value) each. `state` differs once one was added."""
+
+    rows: tuple[tuple[str, int, bytes], ...] = ()
+    state: tuple[int, int] = (0, 0)  # the newest row's key, and how many rows there are
+    until: float = 0.0
+
+
+UNREAD = Secrets()
+_secrets = UNREAD
+_looked_at = 0.0
+_one_at_a_time = threading.Lock()
+_signing_by_2: set[int] = set()  # bridges, as this process last read it; for when the database cannot be asked
 
 
 class BridgeSignature(BaseAuthentication):
-    """HMAC-SHA256 over timestamp and raw body (docs/bridge-api.md)."""
+    """HMAC-SHA256, in one of two versions."""
 
     @guarded
     def authenticate(self, request: Request) -> tuple[Caller, int]:
+        version = version_of(request)
         timestamp = _timestamp(request)
-        signature = _header(request, "X-HMAC-Signature").encode("utf-8", "surrogateescape")
-        bridge_id = _known(
-            request, BridgeSecret.Kind.HMAC, signature, lambda secret: sign(secret, timestamp, request.body)
-        )
+        given = _header(request, version).encode("utf-8", "surrogateescape")
+        bridge_id = _known(request, BridgeSecret.Kind.HMAC, given, signs(request, version, timestamp))
         if bridge_id is None:
             raise ApiError(401, "INVALID_SIGNATURE", "The signature does not match. Check the secret of this bridge.")
+        _hold_to(version, bridge_id)
         presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
-        return "X-HMAC-Signature"
+        return VERSION_1
 
 
 class BridgeKey(BaseAuthentication):
@@ -71,62 +91,127 @@ def bridge_of(request: Request) -> int:
     return cast(int, request.auth)
 
 
-def sign(secret: bytes, timestamp: str, body: bytes) -> bytes:
-    """Return the signature in lower-case hex, as the bridge sends it."""
-    return hmac.new(secret, timestamp.encode() + body, hashlib.sha256).hexdigest().encode()
-
-
 def forget_secrets() -> None:
     """Drop the cached secrets; the next request reads them again."""
-    _cache.clear()
+    global _secrets, _looked_at
+    _secrets, _looked_at = UNREAD, 0.0
+    _signing_by_2.clear()
+
+
+def _hold_to(version: str, bridge_id: int) -> None:
+    """Note that a bridge signs by version 2. From then on version 1, which covers no header, is refused."""
+    if version == VERSION_2:
+        _note_version_2(bridge_id)
+    elif _has_shown_version_2(bridge_id):
+        text = "This bridge signs by version 2, so version 1 is refused. Staff can allow it again on the bridge's page."
+        raise ApiError(401, "VERSION_1_REFUSED", text)
+
+
+def _note_version_2(bridge_id: int) -> None:
+    """Losing the note is better than losing the event: the next one makes it."""
+    try:
+        if not _has_shown_version_2(bridge_id):
+            with hardly_waiting():
+                Bridge.objects.filter(pk=bridge_id, version_2_since=None).update(version_2_since=timezone.now())
+    except DatabaseError:
+        log.warning("bridge %s: could not note that it signs by version 2", bridge_id)
+
+
+def _has_shown_version_2(bridge_id: int) -> bool:
+    """Ask the database each time, as staff may reset it; while that is in trouble, the last answer counts."""
+    try:
+        shown = Bridge.objects.filter(pk=bridge_id, version_2_since__isnull=False).exists()
+    except DatabaseError:
+        return bridge_id in _signing_by_2
+    (_signing_by_2.add if shown else _signing_by_2.discard)(bridge_id)
+    return shown
 
 
 def _known(request: Request, kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
+    """Return the bridge whose secret fits. A secret that was just added is looked for before one is refused."""
     try:
-        return _match(kind, given, expected)
+        secrets = _current()
+        found = _match(secrets, kind, given, expected)
+        if found is None and (newer := _look_again()) is not secrets:
+            found = _match(newer, kind, given, expected)
     except DatabaseError as error:
         raise busy(request) from error
+    return found
 
 
-def _match(kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
+def _match(secrets: Secrets, kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
     """Return the bridge whose secret fits. All are tried, so that the timing does not reveal which one it was."""
     found = None
-    for bridge_id, secret in _secrets(kind):
-        if hmac.compare_digest(expected(secret), given):
+    for its_kind, bridge_id, secret in secrets.rows:
+        if its_kind == kind and hmac.compare_digest(expected(secret), given):
             found = bridge_id
     return found
 
 
-def _secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
-    """Return the bridges' secrets. Raises DatabaseError when they cannot be read and none are cached yet."""
-    until, known = _cache.get(kind, (0.0, []))
-    if until < time.monotonic():
-        try:
-            known = _read_secrets(kind)
-        except DatabaseError:
-            if not known:
-                raise
-            log.warning("secrets of the bridges could not be read anew: those of before are used")
-        _cache[kind] = (time.monotonic() + SECRETS_KEPT, known)
-    return known
+def _current() -> Secrets:
+    """Return the cached secrets, read anew when they are old. Raises DatabaseError when there are none yet."""
+    if _secrets.until < time.monotonic():
+        with _one_at_a_time:  # the others find them read
+            if _secrets.until < time.monotonic():
+                _renew()
+    return _secrets
 
 
-def _read_secrets(kind: BridgeSecret.Kind) -> list[tuple[int, bytes]]:
-    active = BridgeSecret.objects.filter(kind=kind, retired_at__isnull=True)
-    readable = []
-    for pk in list(active.values_list("pk", flat=True)):  # one by one: one bad row must not shut out all bridges
-        try:
-            row = active.get(pk=pk)
-        except (InvalidToken, BridgeSecret.DoesNotExist):
-            log.error("bridge secret %s cannot be decrypted with FIELD_ENCRYPTION_KEYS", pk)
-        else:
-            readable.append((row.bridge_id, row.value.encode()))
-    return readable
+def _renew() -> None:
+    global _secrets
+    try:
+        _secrets = _read()
+    except DatabaseError:
+        if _secrets is UNREAD:
+            raise
+        log.warning("secrets of the bridges could not be read anew: those of before are used")
+        _secrets = replace(_secrets, until=time.monotonic() + SECRETS_KEPT)
+
+
+def _look_again() -> Secrets:
+    """Return the secrets, read anew if one was added since. At most one look a second, however many callers there are.
+
+    They wait for the one that looks: the first two events of a new bridge may come together.
+    """
+    global _secrets, _looked_at
+    with _one_at_a_time:
+        if time.monotonic() - _looked_at >= LOOK_EVERY:
+            state = _state_of_table()
+            _looked_at = time.monotonic()
+            if state != _secrets.state:
+                _secrets = _read()
+        return _secrets
+
+
+def _state_of_table() -> tuple[int, int]:
+    counted = BridgeSecret.objects.filter(retired_at=None).aggregate(newest=Max("pk"), rows=Count("pk"))
+    return counted["newest"] or 0, counted["rows"]
+
+
+def _read() -> Secrets:
+    """Read all at once; one by one where a row cannot be decrypted, as it must not shut out all bridges."""
+    active = BridgeSecret.objects.filter(retired_at=None)
+    try:
+        readable = list(active)
+        keys = [row.pk for row in readable]
+    except InvalidToken:
+        keys = list(active.values_list("pk", flat=True))
+        readable = [row for row in map(_read_one, keys) if row]
+    rows = tuple((row.kind, row.bridge_id, row.value.encode()) for row in readable)
+    return Secrets(rows, (max(keys, default=0), len(keys)), time.monotonic() + SECRETS_KEPT)
+
+
+def _read_one(pk: int) -> BridgeSecret | None:
+    try:
+        return BridgeSecret.objects.filter(pk=pk).first()
+    except InvalidToken:
+        log.error("bridge secret %s cannot be decrypted with FIELD_ENCRYPTION_KEYS", pk)
+        return None
 
 
 def _timestamp(request: Request) -> str:
     """Return X-Timestamp as the text that was sent, because that text is signed."""
-    text = _header(request, "X-Timestamp")
+    text = _header(request, TIMESTAMP)
     if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
         raise ApiError(401, "INVALID_TIMESTAMP", "X-Timestamp must be Unix seconds, in decimal digits.")
     if abs(time.time() - int(text)) > WINDOW:
@@ -143,5 +228,5 @@ def _header(request: Request, name: str) -> str:
 
 def busy(request: Request) -> ApiError:
     """429 is the only answer that a bridge without event ids tries again; one with them knows a 503."""
-    status = 503 if request.headers.get("X-Event-Id") else 429
+    status = 503 if request.headers.get(EVENT_ID) else 429
     return ApiError(status, "BUSY", "We cannot take this right now. Send it again.", retry_after=2)

@@ -13,16 +13,14 @@ from accounts.models.account import AccountQuerySet
 from api.authentication import Caller, WorkspaceTokens, admit, nothing_here
 from api.models import TOKEN_PREFIX, Scope, WorkspaceToken
 from webhooks.authentication import BridgeKey, BridgeSignature, bridge_of
-
-SIGNATURE_HEADERS = ("X-HMAC-Signature", "X-Timestamp")
+from webhooks.signature import is_signed
 
 
 class BridgeCredential(BaseAuthentication):
     """If a request has a signature, only that counts: a wrong signature beside a good key is a 401."""
 
     def authenticate(self, request: Request) -> tuple[Caller, int]:
-        signed = any(name in request.headers for name in SIGNATURE_HEADERS)
-        return BridgeSignature().authenticate(request) if signed else BridgeKey().authenticate(request)
+        return (BridgeSignature() if is_signed(request) else BridgeKey()).authenticate(request)
 
     def authenticate_header(self, request: Request) -> str:
         return "X-API-Key"

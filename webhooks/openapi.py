@@ -5,20 +5,28 @@ The table stands beside the views: most of it is about the bridge at the other e
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from api.openapi import JSON_BODY, TokenScheme, answers
+from api.openapi import JSON_BODY, answers
 from api.serializers import STATES, Shape
 from webhooks.bridge_api import serializers as requests
 from webhooks.bridge_api.views import cleanup, heartbeat, reports, webjs
 from webhooks.bridge_api.views import sessions as views_sessions
 from webhooks.events.serializers import MarkDisconnected
 
-SIGNATURE = ("MISSING_HEADER", "INVALID_TIMESTAMP", "STALE_TIMESTAMP", "INVALID_SIGNATURE")
+SIGNATURE = (
+    "MISSING_HEADER",
+    "INVALID_TIMESTAMP",
+    "STALE_TIMESTAMP",
+    "INVALID_SIGNATURE",
+    "TWO_SIGNATURES",
+    "VERSION_1_REFUSED",
+    "INVALID_HEADER",
+)
 EVERYWHERE = (*SIGNATURE, "INVALID_KEY", "RATE_LIMITED", "BUSY")
 _ID = "webjs_1_1763600000_abcd1234"
 
@@ -131,12 +139,15 @@ def _event(name: str, **data: Any) -> OpenApiExample:
 
 
 _ORDER = [
-    _header("X-Event-Id", "Stable over retries."),
     _header("X-Bridge-Boot", "One run of the bridge."),
     OpenApiParameter(
-        "X-Bridge-Sequence", {"type": "integer", "minimum": 0, "maximum": 10**17}, OpenApiParameter.HEADER
+        "X-Bridge-Sequence",
+        {"type": "integer", "minimum": 0, "maximum": 10**17},
+        OpenApiParameter.HEADER,
+        description="It grows within the run; those of events and of heartbeats are counted apart.",
     ),
 ]
+_IDENTITY = [_header("X-Event-Id", "Stable over retries. Required with version 2 of the signature."), *_ORDER]
 _EVENTS = [
     _event("qr_code_generated", qr_text="2@…", expires_in=60, qr_count=1, is_regeneration=False),
     _event("session_authenticated", status="authenticated"),
@@ -147,14 +158,13 @@ _EVENT = _described(
     "An event of a session",
     {200: OutcomeSerializer},
     *JSON_BODY,
-    "INVALID_HEADER",
     "INVALID_MEDIA",
     everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
     operation_id="webhook",
     description="What was stored is 200, whatever came of it. A bridge that sends no `X-Event-Id` gets 429 `BUSY` "
     "instead of 503: it tries nothing else again.",
     request=Event,
-    parameters=_ORDER,
+    parameters=_IDENTITY,
     examples=_EVENTS,
 )
 _WORKSPACE = OpenApiParameter("workspace_id", OpenApiTypes.STR, description="If given: of this workspace only.")
@@ -220,7 +230,13 @@ DESCRIBED: dict[type[APIView], dict[str, Any]] = {
     },
     heartbeat.HeartbeatView: {
         "post": _described(
-            "What a bridge is and runs", {200: AdviceSerializer}, *JSON_BODY, request=requests.BridgeHeartbeat
+            "What a bridge is and runs",
+            {200: AdviceSerializer},
+            *JSON_BODY,
+            "STALE_HEARTBEAT",
+            request=requests.BridgeHeartbeat,
+            parameters=_ORDER,
+            description="Signed by version 2 it needs `boot` and `X-Bridge-Sequence`; a replay is a 409.",
         )
     },
 }
@@ -231,62 +247,7 @@ def describe() -> None:
         extend_schema_view(**methods)(view)
 
 
-# --- credentials and fields -----------------------------------------------------------------------
-_SIGNED = {
-    "bridgeSignature": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-HMAC-Signature",
-        "description": "Lower-case hex of HMAC-SHA256(secret, X-Timestamp + raw body).",
-    },
-    "bridgeTimestamp": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Timestamp",
-        "description": "Unix seconds, in decimal; at most 300 s off.",
-    },
-}
-_KEYS = {
-    "bridgeKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "bridgeBearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
-}
-
-
-class SignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "webhooks.authentication.BridgeSignature"
-    name = list(_SIGNED)
-
-    def get_security_definition(self, auto_schema: Any) -> Any:
-        return list(_SIGNED.values())
-
-    def get_security_requirement(self, auto_schema: Any) -> Any:
-        return {name: [] for name in _SIGNED}
-
-
-class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "webhooks.credentials.BridgeCredential"
-    name = list(_KEYS)  # the signature's are known by the class above
-
-    def get_security_definition(self, auto_schema: Any) -> Any:
-        return list(_KEYS.values())
-
-    def get_security_requirement(self, auto_schema: Any) -> Any:
-        return [{name: []} for name in _KEYS] + [{name: [] for name in _SIGNED}]
-
-
-class BridgeOrTokenScheme(CredentialScheme):  # type: ignore[no-untyped-call]
-    """It defines no scheme of its own: each scheme belongs to the class that it stands for."""
-
-    target_class = "webhooks.credentials.BridgeOrToken"
-    name: list[str] = []
-
-    def get_security_definition(self, auto_schema: Any) -> Any:
-        return []
-
-    def get_security_requirement(self, auto_schema: Any) -> Any:
-        return [*super().get_security_requirement(auto_schema), {TokenScheme.name: []}]
-
-
+# --- fields ---------------------------------------------------------------------------------------
 class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     target_class = "webhooks.events.serializers.OptionalText"
 

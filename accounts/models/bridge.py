@@ -59,6 +59,8 @@ class Bridge(models.Model):
     orders_wait_until = models.DateTimeField(_("next order"), null=True, blank=True, editable=False)
     last_error = models.CharField(_("last problem"), max_length=200, blank=True, default="", editable=False)
     sessions_reported = models.PositiveIntegerField(_("sessions it says it runs"), null=True, editable=False)
+    # Since when it signs by version 2 of the signature; version 1 is refused from then on.
+    version_2_since = models.DateTimeField(_("signs by version 2 since"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -109,6 +111,11 @@ class Bridge(models.Model):
     def serves(self, workspace_id: int) -> bool:
         served = set(self.workspaces.values_list("pk", flat=True))
         return not served or workspace_id in served
+
+    def allow_version_1(self) -> bool:
+        """Take version 1 of the signature again, until the next request with version 2. False: it was taken already."""
+        refused = Bridge.objects.filter(pk=self.pk, version_2_since__isnull=False)
+        return bool(refused.update(version_2_since=None))
 
     def _is_capable_of(self, name: str) -> bool:
         return isinstance(self.capabilities, list) and name in self.capabilities

@@ -22,6 +22,8 @@ class BridgeProcess(models.Model):
     took_over_at = models.DateTimeField(_("took over"), null=True)
     first_replaced_at = models.DateTimeField(_("first replaced"), null=True)
     replaced_at = models.DateTimeField(_("replaced"), null=True)
+    # The highest X-Bridge-Sequence of its heartbeats, if it numbers them: one that is not higher is a replay.
+    heartbeat_sequence = models.PositiveBigIntegerField(null=True, editable=False)
     # The ids of these rows give the order in which processes first told of a session.
     told_of = models.ManyToManyField("accounts.LinkSession", related_name="+", editable=False)
 

@@ -56,9 +56,10 @@ def order(
 def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
     """Order a check: an event and the record disagree, and either may be newer (rule "Ask the bridge").
 
-    Only one is open at a time. The caller holds the session's lock, so that a twin does not ask as well.
+    One that waits is enough; one on its way may have read the list before this event. The caller holds the session's
+    lock, so that a twin does not ask as well.
     """
-    if not session.orders.filter(kind=Kind.CHECK, state__in=[State.PENDING, State.CLAIMED]).exists():
+    if not session.orders.filter(kind=Kind.CHECK, state=State.PENDING).exists():
         order(session, Kind.CHECK, why=why)
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.bridges import incidents, presence
 from accounts.bridges.client import Running
 from accounts.db.transactions import atomically
-from accounts.models import Bridge, LinkSession, ReconcileRun
+from accounts.models import Bridge, BridgeProcess, LinkSession, ReconcileRun
 from accounts.orders import turns
 from accounts.reconcile import processes, run
 from accounts.reconcile.processes import Process
@@ -42,6 +43,14 @@ class Said:
         names = ("library", "version", "boot", "booted_at", "capacity", "capabilities")
         told = {name: getattr(self, name) for name in names}
         return {name: value for name, value in told.items() if value not in ("", None)}
+
+
+@atomically
+def is_next(bridge_id: int, *, boot: str, sequence: int) -> bool:
+    """Note the number that a process gives its heartbeat. False: it was here before, or a later one was."""
+    process, _is_new = BridgeProcess.objects.get_or_create(bridge_id=bridge_id, boot=boot)
+    earlier = Q(heartbeat_sequence=None) | Q(heartbeat_sequence__lt=sequence)
+    return bool(BridgeProcess.objects.filter(earlier, pk=process.pk).update(heartbeat_sequence=sequence))
 
 
 def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.BridgeInstructions:

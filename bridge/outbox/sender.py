@@ -14,7 +14,7 @@ from bridge import VERSION
 from bridge.database import Database
 from bridge.logs import place_of
 from bridge.outbox import store
-from bridge.outbox.signing import sign
+from bridge.outbox.signing import signed_headers
 from bridge.outbox.store import Letter
 from bridge.settings import Settings
 
@@ -152,29 +152,27 @@ class Sender:
             await self._bury(letter, error=f"HTTP {status}")
 
     async def _post(self, letter: Letter) -> tuple[int, float]:
-        request = self._http.post(
-            self._settings.linkdesk_url + PATH,
-            data=letter.body,
-            headers=self._headers(letter),
-            allow_redirects=False,
-        )
+        url = self._settings.linkdesk_url + PATH
+        request = self._http.post(url, data=letter.body, headers=self._headers(letter, url), allow_redirects=False)
         async with request as response:
             return response.status, retry_after(response.headers)
 
-    def _headers(self, letter: Letter) -> dict[str, str]:
-        timestamp = str(int(time.time()))
+    def _headers(self, letter: Letter, url: str) -> dict[str, str]:
         return {
             "Accept": "application/json, text/plain, */*",
             "Content-Type": "application/json",
-            "X-HMAC-Signature": sign(self._settings.hmac_secret, timestamp, body=letter.body),
-            "X-Timestamp": timestamp,
             "X-Instance-Url": f"http://localhost:{self._settings.port}",
-            "X-Event-Id": letter.event_id,
-            "X-Bridge-Boot": letter.boot,
-            "X-Bridge-Sequence": str(letter.sequence),
             "User-Agent": f"Linkdesk-Bridge/{VERSION}",
             "Connection": "close",
-        }
+        } | signed_headers(
+            self._settings.hmac_secret,
+            "POST",
+            url,
+            body=letter.body,
+            boot=letter.boot,
+            sequence=letter.sequence,
+            event_id=letter.event_id,
+        )
 
     async def _retry(self, letter: Letter, *, error: str, asked: float = 0.0) -> None:
         at = time.time() + max(asked, backoff(letter.attempts, base=self._settings.retry_base))

@@ -122,6 +122,7 @@ class BridgeAdmin(ModelAdmin):
     fields = ["name", "url", "workspaces", "capacity", "pairings_at_once", "weight", "draining"]
     fields += ["library", "version", "capabilities"]
     inlines = [SecretList, NewSecret]
+    actions_detail = ["allow_version_1"]
     change_form_outer_before_template = "sessions_admin/bridge_page.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -158,6 +159,31 @@ class BridgeAdmin(ModelAdmin):
         bridge = self.get_object(request, object_id) if object_id else None
         context = (extra_context or {}) | ({"desk": page_of(bridge)} if bridge else {})
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer to allow version 1 only where it is refused."""
+        bridge = self.get_object(request, object_id)
+        return super().get_actions_detail(request, object_id) if bridge and bridge.version_2_since else []
+
+    def has_allow_version_1_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.may(request, "change_bridge")
+
+    @dialog_action(
+        gettext_lazy("Allow signature version 1"),
+        permission="allow_version_1",
+        icon="lock_open",
+        variant=ActionVariant.DANGER,
+        consequence=gettext_lazy(
+            "Only for a bridge that goes back to an older program. Version 1 covers no header: whoever listens on the "
+            "way can send its requests again. The next request with version 2 shuts version 1 out again."
+        ),
+    )
+    def allow_version_1(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        bridge = self.find(request, object_id)
+        if bridge.allow_version_1():
+            self.log_change(request, bridge, "Allowed version 1 of the signature again.")
+        self.message_user(request, _("Version 1 of the signature is taken again."), messages.SUCCESS)
+        return done(request, page_of_row(bridge))
 
     def save_model(self, request: HttpRequest, obj: Bridge, form: BridgeForm, change: bool) -> None:
         """Save only the form's fields, so that the bridge's reports since the row was read are kept."""

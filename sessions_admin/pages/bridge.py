@@ -88,6 +88,8 @@ def _facts(bridge: Bridge) -> list[tuple[str, str]]:
         facts.append((_("It says that it runs"), str(bridge.sessions_reported)))
     if bridge.booted_at:
         facts.append((_("Its process started"), display.moment(bridge.booted_at)))
+    if bridge.version_2_since:
+        facts.append((_("Signs by version 2 since"), display.moment(bridge.version_2_since)))
     if bridge.last_error:
         facts.append((_("Last problem"), bridge.last_error))
     if bridge.failing_since:

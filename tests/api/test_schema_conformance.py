@@ -40,10 +40,19 @@ TOKEN = "ld_only-in-this-test"
 Start = Callable[..., Any]
 
 
+INVENTED = (
+    "HTTP_X_HMAC_SIGNATURE",
+    "HTTP_X_HMAC_SIGNATURE_V2",
+    "HTTP_X_TIMESTAMP",
+    "HTTP_X_API_KEY",
+    "HTTP_AUTHORIZATION",
+)
+
+
 def with_credentials(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
     """Every request signed as its caller would: the signature is over the very bytes that are sent."""
     path = environ["PATH_INFO"]
-    for invented in ("HTTP_X_HMAC_SIGNATURE", "HTTP_X_TIMESTAMP", "HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
+    for invented in INVENTED:
         environ.pop(invented, None)
     if path.startswith(BRIDGE_PATHS):
         raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -10,13 +10,20 @@ from bridge.outbox.signing import same_secret, sign
 from tests.support.bridge_world import QUICK, SESSION, SILENT, Desk, Portal, until
 
 
-def test_the_contracts_test_vector_verifies() -> None:
+def test_the_test_vector_of_version_2_verifies() -> None:
     body = (
         b'{"event":"session_authenticated","data":{"workspace_id":1,'
         b'"session_id":"webjs_1_1763600000_abcd1234","status":"authenticated"}}'
     )
-    expected = "7a6436f26be779b5eb3d7956c6aad5a54248e1d24389992552aaf81ec92c33db"
-    assert sign("s3cret", "1795173039", body=body) == expected
+    headers = {
+        "X-Timestamp": "1795173039",
+        "X-Event-Id": "evt-0001",
+        "X-Bridge-Boot": "boot-a",
+        "X-Bridge-Sequence": "7",
+    }
+    assert sign("s3cret", "POST", "/api/whatsapp/webhooks/webjs", headers=headers, body=body) == (
+        "4df801cb8eb548ea7a9a379a09b58beb7ca100e2ccb886fbb6037a8257d1e4e6"
+    )
 
 
 def test_secrets_are_compared_as_bytes() -> None:

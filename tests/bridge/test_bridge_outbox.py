@@ -58,7 +58,7 @@ async def test_a_retry_is_signed_anew_and_keeps_its_event_id(portal: Portal, des
     first, second = portal.attempts
     assert first.raw == second.raw
     assert first.headers["X-Timestamp"] != second.headers["X-Timestamp"]
-    assert first.headers["X-HMAC-Signature"] != second.headers["X-HMAC-Signature"]
+    assert first.headers["X-HMAC-Signature-V2"] != second.headers["X-HMAC-Signature-V2"]
     for name in ("X-Event-Id", "X-Bridge-Boot", "X-Bridge-Sequence"):
         assert first.headers[name] == second.headers[name]
 

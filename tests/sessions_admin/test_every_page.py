@@ -189,5 +189,5 @@ class TestEveryAction:
 def test_there_are_actions_to_test() -> None:
     assert {name for _, name, _ in actions()} >= {
         "renew_qr", "force_reset", "invite", "send_test_message", "move", "adopt", "stop", "revoke", "retire",
-        "new_token",
+        "new_token", "allow_version_1",
     }  # fmt: skip

@@ -112,8 +112,7 @@ class Portal:
 
     async def _take(self, request: web.Request) -> web.Response:
         raw = await request.read()
-        timestamp = request.headers["X-Timestamp"]
-        assert request.headers["X-HMAC-Signature"] == sign(SECRET, timestamp, body=raw)
+        assert_signed(request, raw)
         body = json.loads(raw)
         webhook = Webhook(body["event"], body["data"], dict(request.headers), raw, 0, time.time())
         answer = self.answer(webhook)
@@ -129,7 +128,7 @@ class Portal:
         return web.json_response({"sessions": self.active}, status=self.active_status)
 
     async def _beat(self, request: web.Request) -> web.Response:
-        assert request.headers["X-API-Key"] == KEY
+        assert_signed(request, await request.read())
         said = await request.json()
         advice = self.advise(said)
         self.beats.append(said)
@@ -141,6 +140,13 @@ class Portal:
     async def _mark(self, request: web.Request) -> web.Response:
         self.marked.append((request.match_info["id"], await request.json(), request.headers["X-API-Key"]))
         return web.json_response({"success": True})
+
+
+def assert_signed(request: web.Request, raw: bytes) -> None:
+    """Its only signature is one of version 2."""
+    given = request.headers["X-HMAC-Signature-V2"]
+    assert given == sign(SECRET, request.method, request.raw_path, headers=dict(request.headers), body=raw)
+    assert "X-HMAC-Signature" not in request.headers
 
 
 class Desk:

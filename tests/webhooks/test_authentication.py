@@ -14,8 +14,9 @@ from tests.support.links import status_of
 from tests.support.portal import Portal
 from tests.support.refusals import URL, assert_refused, body, post, rows
 from tests.support.signing import signed_headers
-from webhooks.authentication import forget_secrets, sign
+from webhooks.authentication import forget_secrets
 from webhooks.models import WebhookEvent
+from webhooks.signature import version_1
 
 __all__ = ["body", "rows"]
 
@@ -29,7 +30,7 @@ class TestSignature:
             b'"session_id":"webjs_1_1763600000_abcd1234","status":"authenticated"}}'
         )
         expected = b"7a6436f26be779b5eb3d7956c6aad5a54248e1d24389992552aaf81ec92c33db"
-        assert sign(b"s3cret", "1795173039", raw) == expected
+        assert version_1(b"s3cret", "1795173039", raw) == expected
 
     def test_a_signed_request_is_taken(self, body: dict[str, Any], account: Account) -> None:
         raw, headers = signed_headers("alpha-hmac", body)

@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from accounts.db import locks
 from accounts.db.transactions import atomically
+from accounts.lifecycle import Status
 from accounts.logs.format import about
+from accounts.models import Account
 from accounts.pairing.bridge_events import Outcome
 from api.serializers import checked
-from webhooks.events.handlers import LIFECYCLE, MESSAGES, REOPENING
+from webhooks.events.handlers import LIFECYCLE, LOSING, MESSAGES, REOPENING
 from webhooks.events.ordering import Overtaken, advance, doubt, set_aside, verify
 from webhooks.models import WebhookEvent
 
@@ -100,12 +102,19 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     if outcome is None:
         handler = LIFECYCLE[event.event]
         outcome = handler.apply(event.session_id, fields_of(event.event, event.payload) if fields is None else fields)
-        if not outcome or event.event in REOPENING:  # an event without effect must not make others stale
+        if not outcome or _counts_without_effect(event):
             advance(event)
         if not outcome:
             verify(event)
     event.finish(outcome)
     return outcome or "applied"
+
+
+def _counts_without_effect(event: WebhookEvent) -> bool:
+    """Whether it makes earlier events stale although it changed nothing, which others must not: a scan, or the loss of
+    a link that is lost already. A `ready` between the two losses must not undo the second."""
+    is_lost = Account.objects.filter(current_session=event.session_id, status=Status.DISCONNECTED)
+    return event.event in REOPENING or (event.event in LOSING and is_lost.exists())
 
 
 @atomically

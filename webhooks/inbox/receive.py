@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.db import locks
 from accounts.db.counters import count, count_known
 from accounts.db.transactions import atomically
-from accounts.models import LinkSession
-from accounts.orders.outbox import stop_resurrected
+from accounts.models import BridgeOrder, LinkSession
+from accounts.orders.outbox import ask, stop_resurrected
 from accounts.reconcile import processes
 from webhooks import rate_limits
 from webhooks.bridge_api.reports import flag_rival
@@ -50,6 +50,7 @@ def receive(delivery: Delivery, *, charge: bool = True) -> str:
         processes.tells_of(session.pk, bridge_id=delivery.bridge_id, boot=delivery.boot)
     event_pk = store.store(delivery, session.pk, fields=fields)
     if event_pk is None:
+        _ask_unless_known(delivery)
         return _take_over(delivery, fields=fields)
     return process.apply(event_pk, fields, attempt=1)
 
@@ -118,6 +119,16 @@ def _comes_too_late(event: str, session: LinkSession) -> bool:
 def _stop_if_it_runs(delivery: Delivery) -> None:
     if delivery.event in LIVING:
         stop_resurrected(locks.row(LinkSession, session_id=delivery.session_id))
+
+
+@atomically
+def _ask_unless_known(delivery: Delivery) -> None:
+    """Ask the bridge when a request equals another, and no id says that it is the same event: two events of one kind
+    may come within a second, and version 1 cannot tell the second from a replay (rule "Ask the bridge")."""
+    if not store.is_known_by_id(delivery):
+        session = locks.row(LinkSession, session_id=delivery.session_id)
+        if session.is_open:
+            ask(session, BridgeOrder.Why.REPEATED)
 
 
 def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """T1: an event is kept, once, whatever becomes of it later."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts.db import locks
 from accounts.db.transactions import atomically
 from webhooks.events.handlers import SECRETS
 from webhooks.models import WebhookEvent
@@ -31,13 +33,14 @@ class Delivery:
 
 
 def store(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> int | None:
-    """Run T1. Returns None when the very same request, or the same event id, is stored already."""
+    """Run T1. Returns None when the event is stored already, as far as its request tells."""
     try:
         return _insert(delivery, session_pk, fields=fields)
     except IntegrityError:
-        if not twins_of(delivery).exists():
+        twin = twins_of(delivery).first()
+        if twin is None:
             raise  # another constraint: the event is not kept
-        return None
+    return _insert_if_later(delivery, session_pk, fields=fields, twin_pk=twin.pk) if delivery.event_id else None
 
 
 def twins_of(delivery: Delivery) -> QuerySet[WebhookEvent]:
@@ -45,6 +48,31 @@ def twins_of(delivery: Delivery) -> QuerySet[WebhookEvent]:
     if delivery.event_id:
         same |= Q(event_id=delivery.event_id)
     return WebhookEvent.objects.filter(same, bridge_id=delivery.bridge_id)
+
+
+def is_known_by_id(delivery: Delivery) -> bool:
+    return WebhookEvent.objects.filter(bridge_id=delivery.bridge_id, event_id=delivery.event_id or "").exists()
+
+
+@atomically
+def _insert_if_later(delivery: Delivery, session_pk: int, *, fields: dict[str, Any], twin_pk: int) -> int | None:
+    """Keep an event whose request equals another's but for its headers, which version 1 does not cover.
+
+    It counts as another event only where the same run of the bridge numbers it above all that is stored of the
+    session. The lock on the first of the equals lets one of them in at a time.
+    """
+    twin = locks.row(WebhookEvent, pk=twin_pk)
+    if is_known_by_id(delivery) or not _is_later(delivery, session_pk, twin):
+        return None
+    its_own_key = hashlib.sha256(f"{delivery.replay_key}:{delivery.event_id}".encode()).hexdigest()
+    return _insert(replace(delivery, replay_key=its_own_key), session_pk, fields=fields)
+
+
+def _is_later(delivery: Delivery, session_pk: int, twin: WebhookEvent) -> bool:
+    if not delivery.boot or delivery.sequence is None or delivery.boot != twin.boot:
+        return False
+    stored = WebhookEvent.objects.filter(session=session_pk, bridge_id=delivery.bridge_id, boot=delivery.boot)
+    return not stored.filter(sequence__gte=delivery.sequence).exists()
 
 
 @atomically

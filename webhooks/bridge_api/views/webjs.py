@@ -18,6 +18,7 @@ from webhooks.authentication import BridgeSignature, bridge_of, busy
 from webhooks.events.serializers import Addressed, Envelope
 from webhooks.inbox import receive
 from webhooks.inbox.store import Delivery
+from webhooks.signature import BOOT, EVENT_ID, TIMESTAMP, VERSION_2, sequence_of, short_header, version_of
 
 log = logging.getLogger(__name__)
 
@@ -42,31 +43,25 @@ def _delivery(request: Request) -> Delivery:
     """Parse the event from the verified raw bytes; DRF's own parser would read a chunked body as empty."""
     envelope = checked(Envelope, parse_object(request.body))
     event, data = envelope["event"], envelope["data"]
+    version = version_of(request)
     return Delivery(
         bridge_id=bridge_of(request),
         event=event,
         session_id=checked(Addressed, data)["session_id"],
         data=data,
-        replay_key=receive.replay_key(request.headers["X-Timestamp"], request.headers["X-HMAC-Signature"]),
-        event_id=_short(request, "X-Event-Id") or None,
-        boot=_short(request, "X-Bridge-Boot"),
-        sequence=_sequence(request),
+        replay_key=receive.replay_key(request.headers[TIMESTAMP], request.headers[version]),
+        event_id=_event_id(request, version) or None,
+        boot=short_header(request, BOOT),
+        sequence=sequence_of(request),
     )
 
 
-def _short(request: Request, name: str) -> str:
-    """An id in a header: at most 64 printable ASCII characters."""
-    value: str = request.headers.get(name, "")
-    if len(value) > 64 or not value.isascii() or not value.isprintable():
-        raise ApiError(400, "INVALID_HEADER", f"{name} must be at most 64 printable ASCII characters.")
-    return value
-
-
-def _sequence(request: Request) -> int | None:
-    value = _short(request, "X-Bridge-Sequence")
-    if value and not (value.isdigit() and len(value) <= 18):
-        raise ApiError(400, "INVALID_HEADER", "X-Bridge-Sequence must be a whole number.")
-    return int(value) if value else None
+def _event_id(request: Request, version: str) -> str:
+    """In version 2 the id is the event's identity, so there must be one."""
+    event_id = short_header(request, EVENT_ID)
+    if version == VERSION_2 and not event_id:
+        raise ApiError(400, "INVALID_HEADER", f"With {VERSION_2} each event needs an {EVENT_ID}.")
+    return event_id
 
 
 def _patiently(delivery: Delivery) -> str:
