@@ -67,6 +67,11 @@ class _Hurried(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether nobody listens there: not a reset, nor a time-out, after which something may be under way."""
+    return isinstance(error.__cause__, ConnectionRefusedError)
+
+
 def _left(give_up: float, too_late: type[httpcore.TimeoutException] = httpcore.ReadTimeout) -> float:
     left = give_up - time.monotonic()
     if left <= 0:

@@ -103,6 +103,7 @@ class Differences:
     # Listed as connected, but not connected here: the event was lost. With the phone that the list names.
     up: list[tuple[Row, str]] = field(default_factory=list)
     down: list[Row] = field(default_factory=list)  # connected here, but listed as down
+    idle: list[Row] = field(default_factory=list)  # lost here, and listed as down
     ended: list[Row] = field(default_factory=list)  # ended here, and running there
     scanned: list[tuple[Row, Running]] = field(default_factory=list)  # ended softly here, and scanned there
     foreign: list[Row] = field(default_factory=list)  # owned by another bridge
@@ -156,6 +157,8 @@ def _place_open(found: Differences, row: Row, said: Running, asked: Asked) -> No
         found.up.append((row, said.phone_number))
     if said.status in asked.down_as and row.status == Status.CONNECTED:
         found.down.append(row)
+    if said.status in DOWN and row.status == Status.DISCONNECTED:
+        found.idle.append(row)
 
 
 def _is_news(row: Row, said: Running) -> bool:
