@@ -89,7 +89,8 @@ class Asked:
 
 @dataclass
 class Differences:
-    """`absent`: should run and is not listed; `lost`: those of them that are gone for sure. `back`: listed again.
+    """`absent`: should run and is not listed; `lost`: those of them that are gone for sure. `back`: listed again;
+    `back_up`: those of them that are connected.
 
     `asked_at`: when the bridge was asked for its list. Any event after that is newer.
     """
@@ -98,6 +99,7 @@ class Differences:
     expected: int = 0
     seen: list[Row] = field(default_factory=list)
     back: list[Row] = field(default_factory=list)
+    back_up: list[Row] = field(default_factory=list)
     absent: list[Row] = field(default_factory=list)
     lost: list[Row] = field(default_factory=list)
     # Listed as connected, but not connected here: the event was lost. With the phone that the list names.
@@ -151,6 +153,7 @@ def _place_open(found: Differences, row: Row, said: Running, asked: Asked) -> No
     found.seen.append(row)
     if row.absent_polls:
         found.back.append(row)
+        found.back_up += [row] if said.is_connected else []
     if not row.is_calm(SETTLED):
         return  # an event may have overtaken the list
     if said.is_connected and _is_news(row, said):

@@ -11,7 +11,7 @@ from accounts.bridges.client import BridgeError, Running
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
 from accounts.models import Bridge
-from accounts.reconcile import survey
+from accounts.reconcile import processes, survey
 from accounts.reconcile.heartbeat import Said, hear
 
 POLLS = (0, 30)  # seconds after the job, which runs each minute
@@ -59,8 +59,10 @@ def _poll(bridge_id: int) -> str:
 def _ask(bridge: Bridge) -> Said:
     """Ask for its health and its list. Raises BridgeError."""
     asked_at = timezone.now()
-    links = ownership.resumable(bridge.pk).values_list("session_id", flat=True)
-    answer = survey.take(bridge, expected=set(links))
+    # What the last list did not name either may soon be restored; before that, every process has its turn.
+    missed = ownership.resumable(bridge.pk).filter(absent_polls__gt=0)
+    expected = set(missed.values_list("session_id", flat=True))
+    answer = survey.take(bridge, expected=expected, is_doubtful=processes.are_in_doubt(bridge.pk))
     health = answer.health.said
     capabilities = health.get("capabilities")
     return Said(

@@ -12,7 +12,7 @@ from django.db.models import Max, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.bridges import incidents
+from accounts.bridges import in_turn, incidents
 from accounts.bridges.incidents import Kind
 from accounts.db.transactions import atomically
 from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
@@ -31,6 +31,7 @@ PROVING = frozenset({Sign.SEVERAL, Sign.CAME_BACK})  # two of these make an inci
 NO_PROOF = "An absence proves nothing at the moment."
 OPENED_LATELY = 120  # seconds in which an order to open explains that a session is back
 HEARD_LATELY = 40  # seconds; an event since the last list but this explains that a session is back: the bridge did it
+SIGN_KEPT = timedelta(minutes=10)  # a second sign within this time makes an incident
 CALM_AFTER = timedelta(minutes=15)  # without another sign; two processes that answer in turn show one sooner
 
 
@@ -129,6 +130,12 @@ def _process_by_boot(bridge: Bridge, boot: str) -> Process:
     return Process(is_new=True, replaces=bridge.boot, note=note)
 
 
+def are_in_doubt(bridge_id: int) -> bool:
+    """Whether the bridge is known as several processes, or has shown a sign of them lately."""
+    shown = ReconcileRun.objects.filter(bridge=bridge_id, at__gt=timezone.now() - SIGN_KEPT).exclude(sign="")
+    return in_turn.are_known(bridge_id) or shown.exists()
+
+
 def look(
     bridge: Bridge,
     found: Differences,
@@ -170,9 +177,12 @@ def _are_known(
 
 
 def _flips(bridge: Bridge, found: Differences) -> bool:
-    """Whether a session is back that this process had named before and was not told to open."""
+    """Whether a session is back that this process had named before and was not told to open.
+
+    A bridge that opens one by itself tells of the scan some seconds before it lists the session as connected.
+    """
     since = bridge.booted_at
-    known = [row for row in found.back if row.last_seen_at and (since is None or row.last_seen_at > since)]
+    known = [row for row in found.back_up if row.last_seen_at and (since is None or row.last_seen_at > since)]
     back = [row.pk for row in known if row.is_unseen(HEARD_LATELY)]
     if not back:
         return False

@@ -35,7 +35,6 @@ AGAIN = 7  # seconds until then
 RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while sessions keep coming back
 TRIED_LATELY = 600  # seconds, as recovery's pause: a link that recovery keeps trying is left to it
 SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lists, which come every 30 s
-SUMMARY_EVERY = timedelta(minutes=10)  # at least
 
 LISTED_AS_DOWN = "The bridge lists it as not connected."
 ABSENT = "The bridge named it in none of its last three lists."
@@ -111,7 +110,7 @@ def _reconcile(
     note: str,
 ) -> RunResult:
     found = compare(bridge, listed, asked_at=asked_at)
-    since = timezone.now() - SUMMARY_EVERY
+    since = timezone.now() - processes.SIGN_KEPT
     runs = list(ReconcileRun.objects.filter(bridge=bridge, at__gt=since).order_by("-at"))
     done = RunResult(notes=[note] if note else [])
     is_open = incidents.open_of(bridge.pk)

@@ -1,8 +1,8 @@
 """Asks a bridge how it is and what it runs, and finds out whether several processes answer in turn.
 
 A process is told apart by its uptime, which never falls and never grows faster than time; by how many sessions it says
-it runs; and by the sessions that it lists. A poll asks three times. When anything is odd, or a link is not listed, it
-asks as often as makes each process have its turn: the lists of all together name all that runs.
+it runs; and by the sessions that it lists. A poll asks three times. When anything is odd, or a link is missed again, it
+asks so often in a row that each process has its turn: their lists together name all that runs.
 """
 
 import itertools
@@ -66,13 +66,14 @@ class Survey:
     heard_all: bool = False
 
 
-def take(bridge: Bridge, *, expected: Collection[str]) -> Survey:
-    """Ask the bridge. `expected`: the sessions that it must run. Raises BridgeError."""
+def take(bridge: Bridge, *, expected: Collection[str], is_doubtful: bool) -> Survey:
+    """Ask the bridge. `expected`: sessions that it must run, and that are missed otherwise. `is_doubtful`: it has shown
+    a sign of several processes. Raises BridgeError."""
     healths = [_ask(bridge)]
     if healths[0].uptime is not None:
         healths.append(_ask(bridge))
     listed = client.running_sessions(bridge)
-    if not (_is_odd(healths, listed) or set(expected) - listed.keys() or in_turn.are_known(bridge.pk)):
+    if not (is_doubtful or _is_odd(healths, listed) or set(expected) - listed.keys()):
         return Survey(healths[-1], listed)
     healths += [_ask(bridge) for _ in in_turn.in_a_row()]
     lists = [listed, *(client.running_sessions(bridge) for _ in in_turn.in_a_row())]

@@ -1,0 +1,243 @@
+"""A Node bridge that PM2 runs as a cluster: several processes behind one address, and each request goes to the next.
+
+No link of theirs gets a second client, whatever a single process lists; and one that drops comes back.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from accounts.bridges import choosing, in_turn
+from accounts.bridges.incidents import Kind
+from accounts.lifecycle import Status
+from accounts.models import Account, Bridge, Workspace
+from accounts.reconcile import polling
+from tests.support.cluster import Cluster, bridge, cluster, pass_time, spread
+from tests.support.links import status_of
+from tests.support.lists import open_kinds
+from tests.support.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.support.portal import make_bridge
+
+__all__ = ["bridge"]
+
+pytestmark = pytest.mark.django_db
+
+COUNTS = (2, 3, 4, 8)
+SECONDS_APART = (0, 0.3, 5, 700)
+THREE_MINUTES = 180
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(timezone.now(), tick=True) as travelling:
+        yield travelling
+
+
+def orders_to_open(made: Cluster) -> list[tuple[str, str]]:
+    return [(method, path) for method, path in made.node.commands if method == "POST"]
+
+
+class TestHealthyLinks:
+    @pytest.mark.parametrize("apart", SECONDS_APART)
+    @pytest.mark.parametrize("count", COUNTS)
+    def test_are_left_alone_and_the_processes_are_known(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller,
+        count: int, apart: float,
+    ) -> None:  # fmt: skip
+        made = cluster(node, count, apart=apart)
+        spread(made, bridge, workspace, 4)
+        pass_time(made, bridge, clock, 100)
+        assert open_kinds(bridge) == {Kind.ALTERNATING}
+        pass_time(made, bridge, clock, 300)
+        assert node.commands == []
+        assert made.twice == set()
+        assert set(Account.objects.values_list("status", flat=True)) == {Status.CONNECTED}
+
+    @pytest.mark.parametrize("count", COUNTS)
+    def test_also_where_requests_go_to_any_of_them(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller, count: int
+    ) -> None:
+        chance = random.Random(count)
+        turns = (chance.randrange(count) for _ in itertools.count())
+        made = cluster(node, count, apart=0, turns=turns)
+        spread(made, bridge, workspace, 4)
+        pass_time(made, bridge, clock, 300)
+        assert node.commands == []
+        assert open_kinds(bridge) == {Kind.ALTERNATING}
+
+    def test_processes_that_run_nothing_yet_are_known_as_well(
+        self, bridge: Bridge, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        pass_time(cluster(node, 2, apart=0.3), bridge, clock, 100)
+        assert open_kinds(bridge) == {Kind.ALTERNATING}
+
+    def test_it_is_over_when_one_process_is_left(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        made = cluster(node, 2, apart=0.3)
+        spread(made, bridge, workspace, 4)
+        pass_time(made, bridge, clock, 100)
+        left, gone = made.workers
+        left.running |= gone.running
+        made.workers.remove(gone)
+        pass_time(made, bridge, clock, 16 * 60)
+        assert open_kinds(bridge) == set()
+        assert node.commands == []
+
+
+class TestALinkThatDrops:
+    @pytest.mark.parametrize("is_told", [True, False])
+    @pytest.mark.parametrize("vanishes", [True, False])
+    @pytest.mark.parametrize("count", COUNTS)
+    def test_is_back_within_three_minutes_and_runs_once(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller,
+        count: int, vanishes: bool, is_told: bool,
+    ) -> None:  # fmt: skip
+        made = cluster(node, count, apart=0.3)
+        sessions = spread(made, bridge, workspace, 4)
+        pass_time(made, bridge, clock, 100)
+        worker = made.worker_of(sessions[1])
+        worker.drop(sessions[1].session_id)
+        if vanishes:
+            worker.vanish(sessions[1].session_id)
+        if not is_told:
+            worker.wire.clear()
+        pass_time(made, bridge, clock, THREE_MINUTES)
+        assert made.states(sessions[1]) == ["connected"]
+        assert status_of(sessions[1].account) == Status.CONNECTED
+        assert orders_to_open(made) == [("POST", "/api/sessions")]
+        pass_time(made, bridge, clock, 300)
+        assert made.twice == set()
+        assert len(orders_to_open(made)) == 1
+
+    @pytest.mark.parametrize("count", COUNTS)
+    def test_before_the_processes_are_known_it_runs_once_as_well(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller, count: int
+    ) -> None:
+        made = cluster(node, count, apart=0)
+        sessions = spread(made, bridge, workspace, 4)
+        made.worker_of(sessions[2]).drop(sessions[2].session_id)
+        pass_time(made, bridge, clock, THREE_MINUTES)
+        assert made.states(sessions[2]) == ["connected"]
+        pass_time(made, bridge, clock, 300)
+        assert made.twice == set()
+
+    def test_is_left_alone_where_its_bridge_has_brought_it_back(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        made = cluster(node, 3, apart=0.3)
+        sessions = spread(made, bridge, workspace, 4)
+        pass_time(made, bridge, clock, 100)
+        worker = made.worker_of(sessions[0])
+        worker.drop(sessions[0].session_id)
+        made.deliver()
+        worker.running[sessions[0].session_id].state = "connected"  # and its events are lost
+        pass_time(made, bridge, clock, THREE_MINUTES)
+        assert status_of(sessions[0].account) == Status.CONNECTED
+        assert node.commands == []
+
+    def test_again_and_again(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        made = cluster(node, 4, apart=0)
+        (session, *_) = spread(made, bridge, workspace, 4)
+        pass_time(made, bridge, clock, 100)
+        for _ in range(3):
+            made.worker_of(session).drop(session.session_id)
+            pass_time(made, bridge, clock, THREE_MINUTES)
+            assert made.states(session) == ["connected"]
+        assert made.twice == set()
+
+
+class TestAnAttempt:
+    def test_goes_to_another_bridge_where_it_can(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        pass_time(cluster(node, 2, apart=1), bridge, clock, 100)
+        assert choosing.choose(workspace) == bridge  # there is no other
+        with misbehaving_bridge() as other:
+            beta = make_bridge("beta", url=other.url, last_heard_at=timezone.now(), weight=1)
+            assert choosing.choose(workspace) == beta
+
+    def test_that_ends_is_stopped_at_whichever_runs_it(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        made = cluster(node, 3, apart=1)
+        (session, *_) = spread(made, bridge, workspace, 3)
+        pass_time(made, bridge, clock, 100)
+        in_turn.stop(bridge, session, logout=False)
+        assert made.states(session) == []
+
+
+class TestOneProcess:
+    def test_that_pairs_loses_and_restores_all_day_never_counts_as_several(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        """Also between two answers of one poll."""
+        made = cluster(node, 1, apart=0)
+        spread(made, bridge, workspace, 6)
+        (process,), chance = made.workers, random.Random(7)
+
+        def live() -> None:
+            session_id = f"s{chance.randrange(6)}"
+            client = process.running.get(session_id)
+            if client is None:
+                process.start(session_id)
+            elif client.state == "connected":
+                chance.choice([process.drop, process.vanish])(session_id)
+            else:
+                process.start(session_id)
+
+        for turn in range(160):
+            node.lists = made.answer
+            if turn % 3 == 0:
+                live()
+            if turn % 5 == 0:  # while it is being asked
+                between = iter([False, False, True])
+                node.lists = lambda talk, seen, between=between: (
+                    live() if next(between, False) else None,
+                    made.answer(talk, seen),
+                )[1]
+            if turn % 40 == 39:
+                process.crash(made.answer)
+                process.come_up()
+                process.restore([f"s{number}" for number in range(6)])
+            pass_time(made, bridge, clock, 30)
+            assert open_kinds(bridge) <= {Kind.MASS_LOSS}
+
+    @pytest.mark.parametrize("uptime", [3600, 3600.0, 10**7, None])
+    def test_whose_clock_stands_still_or_is_not_told(
+        self, bridge: Bridge, node: MisbehavingBridge, uptime: float | None
+    ) -> None:
+        made = cluster(node, 1, apart=0)
+        health = made.workers[0]._health()
+        node.lists = lambda talk, seen: talk.answer(
+            200, health | {"uptime": uptime, "sessions": [] if seen.path != "/health" else {"total": 0}}
+        )
+        for _ in range(4):
+            polling.poll(bridge.pk)
+        assert open_kinds(bridge) == set()
+
+    def test_that_is_started_anew_while_it_is_asked(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        made = cluster(node, 1, apart=0)
+        spread(made, bridge, workspace, 2)
+        (process,) = made.workers
+        for _ in range(3):
+            asked = itertools.count()
+
+            def answer(talk: object, seen: object, asked: Iterator[int] = asked) -> None:
+                if next(asked) == 1:
+                    process.come_up()
+                made.answer(talk, seen)  # type: ignore[arg-type]
+
+            node.lists = answer
+            clock.shift(timedelta(seconds=30))
+            polling.poll(bridge.pk)
+        assert open_kinds(bridge) == set()
