@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import httpcore
 
 from accounts.bridges import addresses
-from accounts.bridges.connections import UNREACHED, CheckedAddresses, is_refused
+from accounts.bridges.connections import UNREACHED, CheckedAddresses, Refused
 from accounts.logs.redaction import redact
 from accounts.models import Bridge, BridgeSecret, LinkSession
 
@@ -200,7 +200,7 @@ def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -
     except addresses.Unresolved as error:
         raise BridgeError(str(error)) from error
     except UNREACHED as error:
-        raise BridgeError("it cannot be reached", never_arrived=is_refused(error)) from error
+        raise BridgeError("it cannot be reached", never_arrived=isinstance(error, Refused)) from error
     except _BROKEN as error:  # it may have been carried out before the connection broke
         raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:
