@@ -17,7 +17,7 @@ from accounts.db.transactions import atomically
 from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import FIRST_QR_WITHIN
-from accounts.models import BridgeOrder, LinkSession
+from accounts.models import Bridge, BridgeOrder, LinkSession
 from accounts.orders import closing, outbox, turns
 from accounts.pairing import codes, link_probe, waiting_line
 from accounts.reconcile import run, session_list
@@ -30,6 +30,8 @@ LEASE = 25
 log = logging.getLogger(__name__)
 
 _CARRY_OUT: dict[str, Callable[[BridgeOrder], object]] = {
+    Kind.START: lambda order: _open(order, client.start),
+    Kind.RECONNECT: lambda order: _open(order, client.reconnect),
     Kind.STOP: lambda order: in_turn.stop(order.bridge, order.session, logout=order.logout),
     Kind.CHECK: session_list.look,
     Kind.PAIRING_CODE: codes.fetch,
@@ -117,24 +119,18 @@ def _carry_out(order: BridgeOrder) -> None:
     elif not turns.stay(order):
         retries.wait_for_another_turn(order)
     elif _is_still_mine(order):
-        if order.is_start:
-            _open(order, found)
-        else:
-            _CARRY_OUT[order.kind](order)
+        # What is listed and does not run is what is left of a client: a reconnect closes it, a start runs beside it.
+        _CARRY_OUT[order.kind if found is None else Kind.RECONNECT](order)
         circuit_breaker.answered(order.bridge)
         closing.confirm(order)
         _look_back(order)
 
 
-def _open(order: BridgeOrder, found: Running | None) -> None:
-    """Open the session. What the bridge lists of it already (`found`) is not its client any more, so it is told to
-    connect anew: that closes what is left, where a start would run beside it."""
+def _open(order: BridgeOrder, command: Callable[[Bridge, LinkSession], None]) -> None:
+    """Open the session; a link of a bridge of several processes only after it was stopped at each of them."""
     if order.session.authenticated_at is not None and in_turn.are_known(order.bridge_id):
-        in_turn.start_alone(order.bridge, order.session)
-    elif order.kind == Kind.RECONNECT or found is not None:
-        client.reconnect(order.bridge, order.session)
-    else:
-        client.start(order.bridge, order.session)
+        command = in_turn.start_alone
+    command(order.bridge, order.session)
 
 
 def _drop(order: BridgeOrder) -> None:

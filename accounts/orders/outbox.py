@@ -4,9 +4,10 @@ Who else could be there: a worker that has begun to deliver an order that is tak
 compare-and-set on the order's state.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.db import locks
@@ -74,23 +75,24 @@ def stop_resurrected(session: LinkSession, *, logout: bool = False) -> bool:
     stops = session.orders.filter(kind=Kind.STOP, bridge=session.bridge_id)
     if logout:  # a soft stop that still waits must unlink as well
         stops.filter(state=State.PENDING, logout=False).update(logout=True)
-    if stops.filter(state__in=BridgeOrder.UNDER_WAY).exists():
+    closed = Q(
+        state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=timezone.now() - timedelta(seconds=STOPS_WITHIN)
+    )
+    told = list(stops.filter(closed | Q(state__in=BridgeOrder.UNDER_WAY)).values_list("closed_at", flat=True))
+    if None in told:
         return False
     # A start whose answer is unclear may have arrived after the stop that was carried out.
-    unclear = session.orders.filter(kind__in=BridgeOrder.OPENING, state=State.UNCLEAR).exists()
-    if not unclear and _was_told_just_now(stops):
+    unclear = session.orders.filter(kind__in=BridgeOrder.OPENING, state=State.UNCLEAR)
+    if _was_just_now([at for at in told if at]) and not unclear.exists():
         return False
     order(session, Kind.STOP, logout=logout)
     return True
 
 
-def _was_told_just_now(stops: QuerySet[BridgeOrder]) -> bool:
-    """Whether its last stop was carried out so lately that what is heard of it may be older."""
-    lately = timezone.now() - timedelta(seconds=STOPS_WITHIN)
-    told = stops.filter(state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=lately)
-    times = told.count()
-    pause = min(2.0 ** min(times - 1, 10), LONGEST_PAUSE)
-    return told.filter(closed_at__gt=timezone.now() - timedelta(seconds=pause)).exists()
+def _was_just_now(stopped: Sequence[datetime]) -> bool:
+    """Whether the last of its stops was carried out so lately that what is heard of it may be older."""
+    pause = min(2.0 ** min(len(stopped) - 1, 10), LONGEST_PAUSE)
+    return bool(stopped) and max(stopped) > timezone.now() - timedelta(seconds=pause)
 
 
 @atomically

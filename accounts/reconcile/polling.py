@@ -4,13 +4,14 @@ import random
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Case, Exists, OuterRef, Q, When
 from django.utils import timezone
 
-from accounts.bridges import ownership, presence
+from accounts.bridges import presence
 from accounts.bridges.client import BridgeError, Running
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
-from accounts.models import Bridge
+from accounts.models import Bridge, LinkSession
 from accounts.reconcile import processes, survey
 from accounts.reconcile.heartbeat import Said, hear
 
@@ -44,11 +45,11 @@ def poll(bridge_id: int) -> None:
 
 
 def _poll(bridge_id: int) -> str:
-    bridge = Bridge.objects.filter(pk=bridge_id).first()
+    bridge = Bridge.objects.filter(pk=bridge_id).annotate(is_doubtful=_is_doubtful()).first()
     if bridge is None:
         return "gone"
     try:
-        said = _ask(bridge)
+        said = _ask(bridge, is_doubtful=bridge.is_doubtful)
     except BridgeError as error:
         Bridge.objects.filter(pk=bridge_id).update(last_error=str(error)[:200])
         return str(error)
@@ -56,13 +57,17 @@ def _poll(bridge_id: int) -> str:
     return f"runs {len(said.listed)}"
 
 
-def _ask(bridge: Bridge) -> Said:
+def _is_doubtful() -> Case:
+    """An annotation: whether it may be several processes. What its last list lacked as well may soon be restored, so
+    before that each process has its turn."""
+    missed = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at=None, absent_polls__gt=0)
+    return Case(When(processes.are_in_doubt() | Q(Exists(missed)), then=True), default=False)
+
+
+def _ask(bridge: Bridge, *, is_doubtful: bool = False) -> Said:
     """Ask for its health and its list. Raises BridgeError."""
     asked_at = timezone.now()
-    # What the last list did not name either may soon be restored; before that, every process has its turn.
-    missed = ownership.resumable(bridge.pk).filter(absent_polls__gt=0)
-    expected = set(missed.values_list("session_id", flat=True))
-    answer = survey.take(bridge, expected=expected, is_doubtful=processes.are_in_doubt(bridge.pk))
+    answer = survey.take(bridge, is_doubtful=is_doubtful)
     health = answer.health.said
     capabilities = health.get("capabilities")
     return Said(

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Max, Subquery, Value
+from django.db.models import Exists, Max, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.bridges import in_turn, incidents
+from accounts.bridges import choosing, incidents
 from accounts.bridges.incidents import Kind
 from accounts.db.transactions import atomically
 from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
@@ -130,10 +130,10 @@ def _process_by_boot(bridge: Bridge, boot: str) -> Process:
     return Process(is_new=True, replaces=bridge.boot, note=note)
 
 
-def are_in_doubt(bridge_id: int) -> bool:
-    """Whether the bridge is known as several processes, or has shown a sign of them lately."""
-    shown = ReconcileRun.objects.filter(bridge=bridge_id, at__gt=timezone.now() - SIGN_KEPT).exclude(sign="")
-    return in_turn.are_known(bridge_id) or shown.exists()
+def are_in_doubt() -> Q:
+    """A filter for bridges that are known as several processes, or have shown a sign of them lately."""
+    shown = ReconcileRun.objects.filter(bridge=OuterRef("pk"), at__gt=timezone.now() - SIGN_KEPT).exclude(sign="")
+    return Q(choosing.is_several()) | Q(Exists(shown))
 
 
 def look(

@@ -8,7 +8,7 @@ asks so often in a row that each process has its turn: their lists together name
 import itertools
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,14 +66,13 @@ class Survey:
     heard_all: bool = False
 
 
-def take(bridge: Bridge, *, expected: Collection[str], is_doubtful: bool) -> Survey:
-    """Ask the bridge. `expected`: sessions that it must run, and that are missed otherwise. `is_doubtful`: it has shown
-    a sign of several processes. Raises BridgeError."""
+def take(bridge: Bridge, *, is_doubtful: bool) -> Survey:
+    """Ask the bridge. `is_doubtful`: by its earlier answers it may be several processes. Raises BridgeError."""
     healths = [_ask(bridge)]
     if healths[0].uptime is not None:
         healths.append(_ask(bridge))
     listed = client.running_sessions(bridge)
-    if not (is_doubtful or _is_odd(healths, listed) or set(expected) - listed.keys()):
+    if not is_doubtful and not _is_odd(healths, listed):
         return Survey(healths[-1], listed)
     healths += [_ask(bridge) for _ in in_turn.in_a_row()]
     lists = [listed, *(client.running_sessions(bridge) for _ in in_turn.in_a_row())]

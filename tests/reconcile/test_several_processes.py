@@ -20,7 +20,7 @@ from accounts.reconcile import polling
 from tests.support.cluster import Cluster, bridge, cluster, pass_time, spread
 from tests.support.links import status_of
 from tests.support.lists import open_kinds
-from tests.support.misbehaving import MisbehavingBridge, misbehaving_bridge
+from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen, misbehaving_bridge
 from tests.support.portal import make_bridge
 
 __all__ = ["bridge"]
@@ -193,16 +193,17 @@ class TestOneProcess:
             else:
                 process.start(session_id)
 
+        def while_it_is_asked(talk: Conversation, seen: Seen) -> None:
+            if seen.path == "/api/sessions":
+                live()
+                node.lists = made.answer
+            made.answer(talk, seen)
+
         for turn in range(160):
-            node.lists = made.answer
             if turn % 3 == 0:
                 live()
-            if turn % 5 == 0:  # while it is being asked
-                between = iter([False, False, True])
-                node.lists = lambda talk, seen, between=between: (
-                    live() if next(between, False) else None,
-                    made.answer(talk, seen),
-                )[1]
+            if turn % 5 == 0:
+                node.lists = while_it_is_asked
             if turn % 40 == 39:
                 process.crash(made.answer)
                 process.come_up()
@@ -232,10 +233,10 @@ class TestOneProcess:
         for _ in range(3):
             asked = itertools.count()
 
-            def answer(talk: object, seen: object, asked: Iterator[int] = asked) -> None:
+            def answer(talk: Conversation, seen: Seen, asked: Iterator[int] = asked) -> None:
                 if next(asked) == 1:
                     process.come_up()
-                made.answer(talk, seen)  # type: ignore[arg-type]
+                made.answer(talk, seen)
 
             node.lists = answer
             clock.shift(timedelta(seconds=30))
