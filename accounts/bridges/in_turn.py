@@ -6,12 +6,17 @@ What concerns all of them is asked or told so often in a row that each has had i
 
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from django.utils import timezone
 
 from accounts.bridges import client, incidents
 from accounts.bridges.client import BridgeError, ListedAs, Running
-from accounts.models import Bridge, LinkSession
+from accounts.bridges.presence import UP_WITHIN
+from accounts.models import Bridge, Incident, LinkSession
 
 IN_A_ROW = 16  # connections; so many processes all have their turn
+NOT_FOUND = 404
 WITHIN = 8.0  # seconds for a row: a slow bridge must not keep a worker
 LIVELIEST = (ListedAs.CONNECTED, ListedAs.AUTHENTICATED, ListedAs.QR_SCANNING)
 
@@ -19,6 +24,13 @@ LIVELIEST = (ListedAs.CONNECTED, ListedAs.AUTHENTICATED, ListedAs.QR_SCANNING)
 def are_known(bridge_id: int) -> bool:
     """Whether the bridge is known to run as several processes."""
     return incidents.Kind.ALTERNATING in incidents.open_of(bridge_id)
+
+
+def share_an_address(bridge_id: int) -> bool:
+    """Whether several processes are known that send no heartbeats: each restores the links of all when it starts."""
+    lately = timezone.now() - timedelta(seconds=UP_WITHIN)
+    known = Incident.objects.filter(bridge=bridge_id, kind=incidents.Kind.ALTERNATING, closed_at__isnull=True)
+    return known.exclude(bridge__last_heartbeat_at__gt=lately).exists()
 
 
 def in_a_row() -> Iterator[int]:
@@ -64,10 +76,18 @@ def stop(bridge: Bridge, session: LinkSession, *, logout: bool) -> None:
         return
     told = 0
     for _ in in_a_row():
-        client.stop(bridge, session, logout=logout)
+        _stop_here(bridge, session, logout=logout)
         told += 1
     if told < IN_A_ROW:
         raise BridgeError("it is too slow to tell all of its processes")
+
+
+def _stop_here(bridge: Bridge, session: LinkSession, *, logout: bool) -> None:
+    try:
+        client.stop(bridge, session, logout=logout)
+    except BridgeError as error:
+        if error.code != NOT_FOUND:
+            raise
 
 
 def start_alone(bridge: Bridge, session: LinkSession) -> None:
