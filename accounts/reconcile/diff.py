@@ -154,8 +154,11 @@ def _place_open(found: Differences, row: Row, said: Running, asked: Asked) -> No
     if row.absent_polls:
         found.back.append(row)
         found.back_up += [row] if said.is_connected else []
-    if not row.is_calm(SETTLED):
-        return  # an event may have overtaken the list
+    if row.is_calm(SETTLED):  # else an event may have overtaken the list
+        _place_status(found, row, said, asked)
+
+
+def _place_status(found: Differences, row: Row, said: Running, asked: Asked) -> None:
     if said.is_connected and _is_news(row, said):
         found.up.append((row, said.phone_number))
     if said.status in asked.down_as and row.status == Status.CONNECTED:

@@ -155,11 +155,15 @@ def look(
     is_known = _are_known(bridge, sign, runs, is_open=is_open)
     if is_known and heard_all:
         return Doubt(sign or "", heard_all=True)
+    return Doubt(sign or "", _why_no_proof(sign, runs, is_known=is_known))
+
+
+def _why_no_proof(sign: Sign | None, runs: Sequence[ReconcileRun], *, is_known: bool) -> str:
     if sign == Sign.DIFFERS and not is_known and runs and runs[0].sign == sign:
-        return Doubt(sign)  # it has held recovery back for one look
+        return ""  # it has held recovery back for one look
     if sign:
-        return Doubt(sign, SAYS[sign])
-    return Doubt(note=NO_PROOF if is_known else "")
+        return SAYS[sign]
+    return NO_PROOF if is_known else ""
 
 
 def _are_known(

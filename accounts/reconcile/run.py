@@ -38,6 +38,7 @@ SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lis
 
 LISTED_AS_DOWN = "The bridge lists it as not connected."
 ABSENT = "The bridge named it in none of its last three lists."
+NOWHERE = "None of its bridge's processes runs it."
 NOT_RESTORED = "The bridge was started anew and has not restored it."
 
 
@@ -196,21 +197,26 @@ def _restore(bridge: Bridge, found: Differences, done: RunResult, *, heard_all: 
 
     `heard_all`: it is known as several processes, and this is the list of all: recovery leaves them to this.
     """
-    fresh = is_fresh(bridge)
-    reason, why = NOT_RESTORED if fresh else ABSENT, BridgeOrder.Why.RECONCILE
+    reason, why = _why_lost(bridge, heard_all=heard_all), BridgeOrder.Why.RECONCILE
     missing = partial(opening.found_missing, asked_at=found.asked_at, trigger="reconcile", reason=reason)
-    start = partial(missing, why=why, certain=fresh, heard_all=heard_all)
+    start = partial(missing, why=why, certain=is_fresh(bridge), heard_all=heard_all)
     lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     lost = dropped.due(found) if heard_all else found.lost
     turns = RESTORES_AT_ONCE - _under_way(bridge) if lost else 0
     elsewhere = _run_elsewhere(lost)  # unwanted.py tells staff
-    not_now = elsewhere if heard_all else elsewhere | _tried_lately(lost)
+    not_now = elsewhere | _tried_lately([] if heard_all else lost)
     for row in sorted(lost, key=lambda row: row.pk in elsewhere):
         if len(done.restored) < turns and row.pk not in not_now:
             if _one(done, row, start):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
             _one(done, row, lose)
+
+
+def _why_lost(bridge: Bridge, *, heard_all: bool) -> str:
+    if heard_all:
+        return NOWHERE
+    return NOT_RESTORED if is_fresh(bridge) else ABSENT
 
 
 def _under_way(bridge: Bridge) -> int:

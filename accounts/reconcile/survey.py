@@ -76,14 +76,16 @@ def take(bridge: Bridge, *, is_doubtful: bool) -> Survey:
         return Survey(healths[-1], listed)
     healths += [_ask(bridge) for _ in in_turn.in_a_row()]
     lists = [listed, *(client.running_sessions(bridge) for _ in in_turn.in_a_row())]
-    sign = _sign(healths, lists)
-    several = sign == Sign.SEVERAL
-    return Survey(
-        max(healths, key=lambda health: health.uptime or 0) if several else healths[-1],
-        in_turn.merged(lists),
-        sign or (Sign.DIFFERS if _is_odd(healths[:2], listed) else None),
-        heard_all=several and len(lists) > in_turn.IN_A_ROW,
-    )
+    return _judge(healths, lists)
+
+
+def _judge(healths: Sequence[Health], lists: Sequence[dict[str, Running]]) -> Survey:
+    """Of several processes the oldest one stands for the bridge, for it is the same in the next survey."""
+    sign, whole = _sign(healths, lists), in_turn.merged(lists)
+    if sign != Sign.SEVERAL:
+        return Survey(healths[-1], whole, sign)
+    oldest = max(healths, key=lambda health: health.uptime or 0)
+    return Survey(oldest, whole, sign, heard_all=len(lists) > in_turn.IN_A_ROW)
 
 
 def _ask(bridge: Bridge) -> Health:
@@ -110,7 +112,7 @@ def _sign(healths: Sequence[Health], lists: Sequence[Mapping[str, Running]]) -> 
     changes.append(_changes(health.total for health in healths))
     if _are_several(healths) or max(changes) >= CHANGES:
         return Sign.SEVERAL
-    return Sign.DIFFERS if any(changes) else None
+    return Sign.DIFFERS if any(changes) or _is_odd(healths[:2], lists[0]) else None
 
 
 def _changes(values: Iterable[object]) -> int:
