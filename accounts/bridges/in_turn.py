@@ -17,7 +17,7 @@ from accounts.models import Bridge, Incident, LinkSession
 
 IN_A_ROW = 16  # connections; so many processes all have their turn
 NOT_FOUND = 404
-WITHIN = 8.0  # seconds for a row: a slow bridge must not keep a worker
+WITHIN = 5.0  # seconds for a row: a slow bridge must not keep a worker
 LIVELIEST = (ListedAs.CONNECTED, ListedAs.AUTHENTICATED, ListedAs.QR_SCANNING)
 
 

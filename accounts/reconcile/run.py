@@ -211,6 +211,7 @@ def _restore(bridge: Bridge, found: Differences, done: RunResult, *, heard_all: 
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
             _one(done, row, lose)
+    done.has_more |= heard_all & (len(lost) > len(done.restored) + len(not_now))
 
 
 def _why_lost(bridge: Bridge, *, heard_all: bool) -> str:

@@ -5,23 +5,26 @@ No link of theirs gets a second client, whatever a single process lists; and one
 
 import itertools
 import random
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 import time_machine
+from django.test import Client
 from django.utils import timezone
 
 from accounts.bridges import choosing, in_turn
 from accounts.bridges.incidents import Kind
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, Workspace
+from accounts.models import Account, Bridge, LinkSession, Workspace
 from accounts.reconcile import polling
 from tests.support.cluster import Cluster, bridge, cluster, pass_time, spread
 from tests.support.links import status_of
-from tests.support.lists import open_kinds
+from tests.support.lists import open_kinds, row, shows
 from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen, misbehaving_bridge
 from tests.support.portal import make_bridge
+from tests.support.queue import run_due_tasks
 
 __all__ = ["bridge"]
 
@@ -242,3 +245,69 @@ class TestOneProcess:
             clock.shift(timedelta(seconds=30))
             polling.poll(bridge.pk)
         assert open_kinds(bridge) == set()
+
+
+class TestASignThatOneProcessCanGive:
+    @pytest.fixture
+    def missing(self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge) -> LinkSession:
+        """It is in no list any more, and is due to be restored."""
+        made = cluster(node, 1, apart=0)
+        session, _other = spread(made, bridge, workspace, 2)
+        made.workers[0].vanish(session.session_id)
+        LinkSession.objects.filter(pk=session.pk).update(absent_polls=5)
+        return session
+
+    @pytest.mark.parametrize("total", [0, 2, 7])
+    def test_holds_recovery_back_for_one_more_look_and_no_longer(
+        self, bridge: Bridge, node: MisbehavingBridge, missing: LinkSession, total: int
+    ) -> None:
+        listed = [row("s1")]
+        shows(node, *listed, sessions={"total": total})
+        polling.poll(bridge.pk)
+        run_due_tasks()
+        assert node.commands == []
+        polling.poll(bridge.pk)  # it says the same again
+        run_due_tasks()
+        assert node.commands == [("POST", "/api/sessions")]
+        for _ in range(4):
+            polling.poll(bridge.pk)
+        assert open_kinds(bridge) == set()
+
+    @pytest.mark.parametrize("total", [1, "1", None, True, {"x": 1}])
+    def test_is_none_where_the_answers_agree_or_do_not_say(
+        self, bridge: Bridge, node: MisbehavingBridge, missing: LinkSession, total: object
+    ) -> None:
+        shows(node, row("s1"), sessions={"total": total})
+        polling.poll(bridge.pk)
+        run_due_tasks()
+        assert node.commands == [("POST", "/api/sessions")]
+
+
+class TestAProcessThatStarts:
+    @pytest.mark.parametrize(("beats", "told"), [(False, 0), (True, 4)])
+    def test_restores_nothing_by_itself_for_it_may_run_in_another(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller,
+        beats: bool, told: int,
+    ) -> None:  # fmt: skip
+        made = cluster(node, 2, apart=1)
+        spread(made, bridge, workspace, 4)
+        key = {"HTTP_X_API_KEY": "alpha-key"}
+        assert len(Client().get("/api/whatsapp/accounts/active", **key).json()["sessions"]) == 4
+        pass_time(made, bridge, clock, 100)
+        Bridge.objects.update(last_heartbeat_at=timezone.now() if beats else None)
+        assert len(Client().get("/api/whatsapp/accounts/active", **key).json()["sessions"]) == told
+
+    @pytest.mark.parametrize(("count", "links"), [(2, 4), (4, 4), (2, 20)])
+    def test_after_a_crash_of_one_its_links_are_back_and_run_once(
+        self, bridge: Bridge, workspace: Workspace, node: MisbehavingBridge, clock: time_machine.Traveller,
+        count: int, links: int,
+    ) -> None:  # fmt: skip
+        made = cluster(node, count, apart=1)
+        sessions = spread(made, bridge, workspace, links)
+        pass_time(made, bridge, clock, 100)
+        gone = made.workers[0]
+        gone.running.clear()
+        gone.began = time.time()
+        pass_time(made, bridge, clock, 240)
+        assert [made.states(session) for session in sessions] == [["connected"]] * links
+        assert made.twice == set()
