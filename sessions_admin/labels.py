@@ -54,7 +54,10 @@ INCIDENTS: dict[str, Advice] = {
     ),
     Incident.Kind.ALTERNATING: Advice(
         _("Its answers alternate: several processes sit behind one address, and each knows only its own sessions."),
-        _("Run one process per address. Until then nothing is restored or reconnected on this bridge."),
+        _(
+            "Run one process per address (PM2: fork mode, one instance). Until then new attempts go to other bridges "
+            "where they can, and a lost link is opened only when all processes were heard."
+        ),
     ),
     Incident.Kind.BRAKE: Advice(
         _("It runs more ended sessions than are stopped at once. That may be our mistake, so none was stopped."),

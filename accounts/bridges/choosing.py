@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.bridges import presence
 from accounts.bridges.library_versions import Level, advisory
 from accounts.lifecycle import PAIRING, SCANNABLE_ENDS, EndReason
-from accounts.models import Bridge, BridgeOrder, LinkSession, Workspace
+from accounts.models import Bridge, BridgeOrder, Incident, LinkSession, Workspace
 
 LEAVES_WITHIN = timedelta(minutes=2)  # after this a stop that is not carried out no longer takes a place
 TRIED_AGAIN_AFTER = timedelta(minutes=10)  # other bridges come first for so long after an attempt without a code
@@ -25,8 +25,8 @@ class NoBridgeAvailable(Exception):
 def choose(workspace: Workspace) -> Bridge:
     """The least loaded bridge, by weight, of those that may take one more session of this workspace.
 
-    A bridge where attempts wait in line comes after those where none does. One that does not carry out our orders
-    comes last, for its failures make it look idle. Raises NoBridgeAvailable.
+    A bridge where attempts wait in line comes after those where none does, and one of several processes after both.
+    One that does not carry out our orders comes last, for its failures make it look idle. Raises NoBridgeAvailable.
     """
     chosen = min(eligible(workspace), key=_preference, default=None)
     if chosen is None:
@@ -54,6 +54,7 @@ def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
         + count_of(leaving().filter(bridge=OuterRef("pk"))),
         waiting=count_of(mine.filter(admitted_at__isnull=True)),
         gave_no_code=gave_no_code(),
+        is_several=is_several(),
     )
 
 
@@ -97,11 +98,17 @@ def _silence(bridge: Bridge) -> str:
     return _("not heard of for %(time)s") % {"time": timesince(bridge.last_heard_at, depth=1)}
 
 
-def _preference(bridge: Any) -> tuple[bool, bool, float, int]:
+def _preference(bridge: Any) -> tuple[bool, bool, bool, float, int]:
     """A sort key for an eligible bridge from `with_load`; the smallest is the best."""
     failing = bridge.failing_since is not None or bridge.gave_no_code
     has_line = bridge.waiting > 0 or bridge.pairing >= bridge.pairings_at_once
-    return failing, has_line, bridge.running / bridge.weight, bridge.pk
+    return failing, bridge.is_several, has_line, bridge.running / bridge.weight, bridge.pk
+
+
+def is_several() -> Exists:
+    """An annotation for bridges: whether it is known to run as several processes, of which any may get an order."""
+    told = Incident.objects.filter(kind=Incident.Kind.ALTERNATING, closed_at__isnull=True)
+    return Exists(told.filter(bridge=OuterRef("pk")))
 
 
 def gave_no_code() -> Exists:

@@ -15,7 +15,7 @@ import httpcore
 
 from accounts import phones
 from accounts.bridges import addresses
-from accounts.bridges.connections import UNREACHED, CheckedAddresses
+from accounts.bridges.connections import UNREACHED, CheckedAddresses, Refused
 from accounts.logs.redaction import redact
 from accounts.models import Bridge, BridgeSecret, LinkSession
 
@@ -45,6 +45,7 @@ class ListedAs(StrEnum):
 
 
 SCANNED = frozenset({ListedAs.AUTHENTICATED, ListedAs.CONNECTED})  # it has a phone
+BEGUN = SCANNED | {ListedAs.QR_SCANNING}  # what a start leads to
 DOWN = frozenset({ListedAs.DISCONNECTED, ListedAs.ERROR})
 
 
@@ -54,6 +55,7 @@ class BridgeError(Exception):
     `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
     dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
     `code`: the HTTP status; None: no readable answer. `is_the_bridges`: other orders would fail there as well.
+    `never_arrived`: nobody listens there, so it surely was not carried out.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class BridgeError(Exception):
         unclear: bool = False,
         code: int | None = None,
         is_the_bridges: bool = True,
+        never_arrived: bool = False,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.unclear = unclear
         self.code = code
         self.is_the_bridges = is_the_bridges
+        self.never_arrived = never_arrived
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class Running:
     @property
     def has_phone(self) -> bool:
         return self.status in SCANNED
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a client runs there, as after a start. A Node bridge also lists what is left of one that is gone."""
+        return self.status in BEGUN
 
     @property
     def is_connected(self) -> bool:
@@ -194,7 +203,7 @@ def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -
     except addresses.Unresolved as error:
         raise BridgeError(str(error)) from error
     except UNREACHED as error:
-        raise BridgeError("it cannot be reached") from error
+        raise BridgeError("it cannot be reached", never_arrived=isinstance(error, Refused)) from error
     except _BROKEN as error:  # it may have been carried out before the connection broke
         raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:

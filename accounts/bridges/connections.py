@@ -13,6 +13,10 @@ from accounts.bridges import addresses
 UNREACHED = (httpcore.ConnectError, httpcore.ConnectTimeout)
 
 
+class Refused(httpcore.ConnectError):
+    """Nobody listens there: not a reset, nor a time-out, after which something may be under way."""
+
+
 class CheckedAddresses(httpcore.NetworkBackend):
     """Connects only to the addresses that were checked; `Host` and the certificate still use the name."""
 
@@ -35,7 +39,10 @@ class CheckedAddresses(httpcore.NetworkBackend):
         return self._connect(last, port)
 
     def _connect(self, address: str, port: int) -> httpcore.NetworkStream:
-        return _Hurried(self._sockets.connect_tcp(address, port, self._left()), self._give_up)
+        try:
+            return _Hurried(self._sockets.connect_tcp(address, port, self._left()), self._give_up)
+        except httpcore.ConnectError as error:
+            raise (Refused if isinstance(error.__cause__, ConnectionRefusedError) else type(error)) from error
 
     def _left(self) -> float:
         return _left(self._give_up, httpcore.ConnectTimeout)

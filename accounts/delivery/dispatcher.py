@@ -10,17 +10,17 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.bridges import circuit_breaker, client
+from accounts.bridges import circuit_breaker, client, in_turn
 from accounts.bridges.client import SCANNED, BridgeError, Running
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import FIRST_QR_WITHIN
-from accounts.models import BridgeOrder, LinkSession
+from accounts.models import Bridge, BridgeOrder, LinkSession
 from accounts.orders import closing, outbox, turns
 from accounts.pairing import codes, link_probe, waiting_line
-from accounts.reconcile import session_list
+from accounts.reconcile import run, session_list
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
@@ -30,9 +30,9 @@ LEASE = 25
 log = logging.getLogger(__name__)
 
 _CARRY_OUT: dict[str, Callable[[BridgeOrder], object]] = {
-    Kind.START: lambda order: client.start(order.bridge, order.session),
-    Kind.RECONNECT: lambda order: client.reconnect(order.bridge, order.session),
-    Kind.STOP: lambda order: client.stop(order.bridge, order.session, logout=order.logout),
+    Kind.START: lambda order: _open(order, client.start),
+    Kind.RECONNECT: lambda order: _open(order, client.reconnect),
+    Kind.STOP: lambda order: in_turn.stop(order.bridge, order.session, logout=order.logout),
     Kind.CHECK: session_list.look,
     Kind.PAIRING_CODE: codes.fetch,
     Kind.TEST_MESSAGE: link_probe.send,
@@ -111,17 +111,26 @@ def _must_wait(order: BridgeOrder) -> float:
 
 def _carry_out(order: BridgeOrder) -> None:
     _look_for_a_scan(order)
-    if order.is_wanted and _runs_already(order):
+    found = _found(order) if order.is_wanted else None
+    if found is not None and _is_done(order, found):
         closing.confirm(order)
     elif not _is_still_wanted(order):
         _drop(order)
     elif not turns.stay(order):
         retries.wait_for_another_turn(order)
     elif _is_still_mine(order):
-        _CARRY_OUT[order.kind](order)
+        # What is listed and does not run is what is left of a client: a reconnect closes it, a start runs beside it.
+        _CARRY_OUT[order.kind if found is None else Kind.RECONNECT](order)
         circuit_breaker.answered(order.bridge)
         closing.confirm(order)
         _look_back(order)
+
+
+def _open(order: BridgeOrder, command: Callable[[Bridge, LinkSession], None]) -> None:
+    """Open the session; a link of a bridge of several processes only after it was stopped at each of them."""
+    if order.session.authenticated_at is not None and in_turn.are_known(order.bridge_id):
+        command = in_turn.start_alone
+    command(order.bridge, order.session)
 
 
 def _drop(order: BridgeOrder) -> None:
@@ -137,7 +146,7 @@ def _look_for_a_scan(order: BridgeOrder) -> None:
     soft = order.kind == Kind.STOP and order.session.ended_softly and not order.logout
     if not soft or order.bridge_id != order.session.bridge_id:
         return
-    running = _list_of(order).get(order.session.session_id)
+    running = _find(order)
     if running is not None and running.status in SCANNED:
         session_list.found_scanned(order.session_id, running)
 
@@ -163,21 +172,26 @@ def _has_gone_out(order: BridgeOrder) -> bool:
 
 
 def _look_back(order: BridgeOrder) -> None:
-    """Stop a session that ended while its start's POST was open: it runs now, even if it was stopped before."""
+    """Stop a session that ended while its start's POST was open: it runs now, even if it was stopped before. And look
+    whether a link stays stopped: a Node bridge opens again what it lost less than 5 s before its stop."""
     if order.is_start and not _is_still_wanted(order):
         outbox.stop_again(order)
+    elif order.kind == Kind.STOP and order.session.authenticated_at is not None:
+        run.poll_soon(order.bridge)
 
 
-def _runs_already(order: BridgeOrder) -> bool:
+def _found(order: BridgeOrder) -> Running | None:
     """Look in the list if the session may have been started before: a Node bridge that is told twice runs two clients.
 
     This includes every link, as bridges restore links by themselves: the order that started it may be deleted by now,
     and an adopted one never had any.
     """
-    if not order.is_start or not _may_run(order):
-        return False
-    running = _list_of(order).get(order.session.session_id)
-    return running is not None and (order.kind == Kind.START or running.status in SCANNED)
+    return _find(order) if order.is_start and _may_run(order) else None
+
+
+def _is_done(order: BridgeOrder, found: Running) -> bool:
+    """Whether the list shows a state that the order leads to. What shall reconnect may have shown codes before."""
+    return found.has_begun if order.kind == Kind.START else found.has_phone
 
 
 def _may_run(order: BridgeOrder) -> bool:
@@ -189,8 +203,8 @@ def _may_run(order: BridgeOrder) -> bool:
     return is_late or order.session.authenticated_at is not None or before.exists()
 
 
-def _list_of(order: BridgeOrder) -> dict[str, Running]:
+def _find(order: BridgeOrder) -> Running | None:
     try:
-        return client.running_sessions(order.bridge)
+        return in_turn.find(order.bridge, order.session.session_id)
     except BridgeError as error:  # nothing was posted yet, so the failure is not unclear
-        raise BridgeError(f"its list: {error}", code=error.code) from error
+        raise BridgeError(f"its list: {error}", code=error.code, never_arrived=error.never_arrived) from error

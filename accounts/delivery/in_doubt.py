@@ -3,15 +3,16 @@
 Who else could be there: a webhook that confirms the order, staff ending the session, the sweep looking as well.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.bridges import circuit_breaker, client
-from accounts.bridges.client import SCANNED, BridgeError, Running
+from accounts.bridges import circuit_breaker, in_turn
+from accounts.bridges.client import BEGUN, SCANNED, BridgeError
 from accounts.delivery import retries
 from accounts.jobs.queue import enqueue
-from accounts.models import Bridge, BridgeOrder
+from accounts.models import BridgeOrder
 from accounts.orders import closing, outbox, turns
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
@@ -50,9 +51,10 @@ def _look_for_evidence(order: BridgeOrder) -> None:
         _see_to_its_end(order)
     elif order.kind == Kind.STOP:
         _look_for_a_stop(order)
-    elif _is_listed(order, scanned=turns.may_have_arrived(order)):
+    elif _is_listed(order, among=SCANNED if turns.may_have_arrived(order) else BEGUN):
         # A Node bridge lists a start at once, and a session that shall reconnect was listed before. So while it may
-        # still be busy only a scan proves that it is done, and the slot stays taken. A code confirms it at once.
+        # still be busy only a scan proves that it is done, and the slot stays taken. A code confirms it at once. What
+        # is left of a client that is gone is listed too, and proves nothing.
         closing.confirm(order)
     else:
         _look_again(order)
@@ -101,21 +103,18 @@ def _see_to_its_end(order: BridgeOrder) -> None:
         closing.close(order, State.CANCELLED)
 
 
-def _is_listed(order: BridgeOrder, *, scanned: bool = False) -> bool | None:
-    """Whether the bridge runs its session (with `scanned`: has a phone for it). None: it could not be asked."""
+def _is_listed(order: BridgeOrder, *, among: Collection[str] | None = None) -> bool | None:
+    """Whether the bridge lists its session (`among`: as one of these). None: it could not be asked."""
     with turns.short_turn(order.bridge, seconds=LOOK_WITHIN, order=order) as is_mine:
-        listed = _list_of(order.bridge) if is_mine else None
-    if listed is None:
-        return None
-    found = listed.get(order.session.session_id)
-    return found is not None and (not scanned or found.status in SCANNED)
+        return _find(order, among=among) if is_mine else None
 
 
-def _list_of(bridge: Bridge) -> dict[str, Running] | None:
+def _find(order: BridgeOrder, *, among: Collection[str] | None) -> bool | None:
+    bridge = order.bridge
     try:
-        listed = client.running_sessions(bridge)
+        found = in_turn.find(bridge, order.session.session_id)
     except BridgeError as error:
         circuit_breaker.failed(bridge, f"its list: {error}")
         return None
     circuit_breaker.answered(bridge)
-    return listed
+    return found is not None and (among is None or found.status in among)

@@ -14,6 +14,7 @@ from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import BridgeOrder
 from accounts.orders import closing, turns
+from accounts.pairing import elsewhere
 from accounts.pairing.bridge_events import lock_session
 
 Kind, State, Setback = BridgeOrder.Kind, BridgeOrder.State, BridgeOrder.Setback
@@ -31,6 +32,8 @@ DIED = "the worker died with it"
 
 
 def not_done(order: BridgeOrder, error: BridgeError) -> None:
+    if error.never_arrived and elsewhere.send(order):
+        return
     if order.kind in ONCE:
         _not_done_once(order, error)
     elif error.unclear and order.kind != Kind.CHECK:

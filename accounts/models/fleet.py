@@ -104,6 +104,7 @@ class ReconcileRun(models.Model):
 
         SEVERAL = "several", "several"
         CAME_BACK = "came_back", "came back"
+        DIFFERS = "differs", "differs"  # one process may show it, when a session comes or goes between two answers
 
     bridge = models.ForeignKey("accounts.Bridge", models.CASCADE, related_name="reconciles", verbose_name=_("bridge"))
     at = models.DateTimeField(_("when"), default=timezone.now)

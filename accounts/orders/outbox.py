@@ -4,7 +4,8 @@ Who else could be there: a worker that has begun to deliver an order that is tak
 compare-and-set on the order's state.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
@@ -20,7 +21,9 @@ Kind, State = BridgeOrder.Kind, BridgeOrder.State
 # Seconds. The second and third hint are for when a worker was killed while it held the first.
 HINTS = (0.0, 8.0, 25.0)
 STOPS_WITHIN = 600  # seconds; a bridge that still runs a session this long after its stop is told again
-RECENT_STOP = 60  # seconds in which a stop that was carried out is not ordered again
+# Seconds after a stop that was carried out in which it is not ordered again: 1, 2, 4 and so on. A Node bridge opens by
+# itself what it was told to stop within 5 s after a loss; one that does not stop is told once a minute.
+LONGEST_PAUSE = 60
 
 
 def order(
@@ -63,8 +66,9 @@ def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
         order(session, Kind.CHECK, why=why)
 
 
-def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
-    """Stop, once, a session that has ended here but still sends events: a bridge would send QR codes for ever.
+def stop_resurrected(session: LinkSession, *, logout: bool = False) -> bool:
+    """Stop a session that has ended here but still runs: a bridge would send QR codes for ever. Gives whether a stop
+    was ordered; not while one is under way, nor just after one.
 
     The caller holds the session's lock.
     """
@@ -72,13 +76,24 @@ def stop_resurrected(session: LinkSession, *, logout: bool = False) -> None:
     stops = session.orders.filter(kind=Kind.STOP, bridge=session.bridge_id)
     if logout:  # a soft stop that still waits must unlink as well
         stops.filter(state=State.PENDING, logout=False).update(logout=True)
-    enough = Q(state__in=BridgeOrder.UNDER_WAY)
+    closed = Q(
+        state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=timezone.now() - timedelta(seconds=STOPS_WITHIN)
+    )
+    told = list(stops.filter(closed | Q(state__in=BridgeOrder.UNDER_WAY)).values_list("closed_at", flat=True))
+    if None in told:
+        return False
     # A start whose answer is unclear may have arrived after the stop that was carried out.
-    if not session.orders.filter(kind__in=BridgeOrder.OPENING, state=State.UNCLEAR).exists():
-        lately = timezone.now() - timedelta(seconds=RECENT_STOP)
-        enough |= Q(state__in=[State.CONFIRMED, State.FAILED], closed_at__gt=lately)
-    if not stops.filter(enough).exists():
-        order(session, Kind.STOP, logout=logout)
+    unclear = session.orders.filter(kind__in=BridgeOrder.OPENING, state=State.UNCLEAR)
+    if _was_just_now([at for at in told if at]) and not unclear.exists():
+        return False
+    order(session, Kind.STOP, logout=logout)
+    return True
+
+
+def _was_just_now(stopped: Sequence[datetime]) -> bool:
+    """Whether the last of its stops was carried out so lately that what is heard of it may be older."""
+    pause = min(2.0 ** min(len(stopped) - 1, 10), LONGEST_PAUSE)
+    return bool(stopped) and max(stopped) > timezone.now() - timedelta(seconds=pause)
 
 
 @atomically

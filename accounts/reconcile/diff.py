@@ -89,7 +89,8 @@ class Asked:
 
 @dataclass
 class Differences:
-    """`absent`: should run and is not listed; `lost`: those of them that are gone for sure. `back`: listed again.
+    """`absent`: should run and is not listed; `lost`: those of them that are gone for sure. `back`: listed again;
+    `back_up`: those of them that are connected.
 
     `asked_at`: when the bridge was asked for its list. Any event after that is newer.
     """
@@ -98,11 +99,13 @@ class Differences:
     expected: int = 0
     seen: list[Row] = field(default_factory=list)
     back: list[Row] = field(default_factory=list)
+    back_up: list[Row] = field(default_factory=list)
     absent: list[Row] = field(default_factory=list)
     lost: list[Row] = field(default_factory=list)
     # Listed as connected, but not connected here: the event was lost. With the phone that the list names.
     up: list[tuple[Row, str]] = field(default_factory=list)
     down: list[Row] = field(default_factory=list)  # connected here, but listed as down
+    idle: list[Row] = field(default_factory=list)  # lost here, and listed as down
     ended: list[Row] = field(default_factory=list)  # ended here, and running there
     scanned: list[tuple[Row, Running]] = field(default_factory=list)  # ended softly here, and scanned there
     foreign: list[Row] = field(default_factory=list)  # owned by another bridge
@@ -150,12 +153,18 @@ def _place_open(found: Differences, row: Row, said: Running, asked: Asked) -> No
     found.seen.append(row)
     if row.absent_polls:
         found.back.append(row)
-    if not row.is_calm(SETTLED):
-        return  # an event may have overtaken the list
+        found.back_up += [row] if said.is_connected else []
+    if row.is_calm(SETTLED):  # else an event may have overtaken the list
+        _place_status(found, row, said, asked)
+
+
+def _place_status(found: Differences, row: Row, said: Running, asked: Asked) -> None:
     if said.is_connected and _is_news(row, said):
         found.up.append((row, said.phone_number))
     if said.status in asked.down_as and row.status == Status.CONNECTED:
         found.down.append(row)
+    if said.status in DOWN and row.status == Status.DISCONNECTED:
+        found.idle.append(row)
 
 
 def _is_news(row: Row, said: Running) -> bool:

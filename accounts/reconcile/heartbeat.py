@@ -25,7 +25,10 @@ LEAVING = "It says that it is shutting down."
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a bridge said; empty or None where it did not. `asked_at`: when it was polled, or its heartbeat came."""
+    """What a bridge said; empty or None where it did not. `asked_at`: when it was polled, or its heartbeat came.
+
+    `sign`, `heard_all`: what asking it has shown of several processes (survey.Survey).
+    """
 
     listed: Mapping[str, Running]
     asked_at: datetime = field(default_factory=timezone.now)
@@ -36,6 +39,8 @@ class Said:
     boot: str = ""
     booted_at: datetime | None = None
     draining: bool = False
+    sign: ReconcileRun.Sign | None = None
+    heard_all: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -71,7 +76,8 @@ def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.BridgeInstructio
         said.listed,
         asked_at=said.asked_at,
         heartbeat=heartbeat,
-        several=process.several,
+        sign=ReconcileRun.Sign.SEVERAL if process.several else said.sign,
+        heard_all=said.heard_all,
         note=process.note,
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.bridges import incidents
+from accounts.bridges import in_turn, incidents
 from accounts.bridges.client import ListedAs
 from accounts.bridges.ownership import RESUMABLE, runs_elsewhere, waits_for_stop
 from accounts.db.transactions import atomically
@@ -31,19 +31,26 @@ OPENED_FROM: dict[BridgeOrder.Why, list[Status]] = {Why.RECOVERY: [Status.DISCON
 
 @atomically
 def found_missing(
-    session_pk: int, *, asked_at: datetime, trigger: str, why: BridgeOrder.Why, reason: str, certain: bool = False
+    session_pk: int,
+    *,
+    asked_at: datetime,
+    trigger: str,
+    why: BridgeOrder.Why,
+    reason: str,
+    certain: bool = False,
+    heard_all: bool = False,
 ) -> Outcome:
     """The bridge does not run what should run there: start it again, under the same id, with its stored login.
 
     `certain`: it surely does not run, so no second socket is opened, and it is started in the quiet time as well (rule
-    "Quiet time"). `reason` goes into the history.
+    "Quiet time"). `heard_all`: none of the bridge's several processes runs it. `reason` goes into the history.
     """
     account, session = lock_session(session_pk)
     if not session.is_open or session.authenticated_at is None or account.status not in OPENED_FROM.get(why, RESUMABLE):
         return Outcome.NO_CHANGE
     if findings.is_overtaken(account, session, asked_at):
         return Outcome.STALE
-    if (session.is_quiet and not certain) or not may_open(session):
+    if (session.is_quiet and not certain) or not may_open(session, heard_all=heard_all):
         return Outcome.NO_CHANGE
     if account.status == Status.CONNECTED:
         account.move(Status.DISCONNECTED, trigger=trigger, session=session, reason=reason)
@@ -81,11 +88,11 @@ def under_way() -> Q:
     return Q(state__in=[State.PENDING, State.CLAIMED]) | Q(state=State.UNCLEAR, created_at__gt=lately)
 
 
-def may_open(session: LinkSession) -> bool:
+def may_open(session: LinkSession, *, heard_all: bool = False) -> bool:
     """Whether no order opens it already, no move waits for its stop, no rival runs it, and one process answers for its
-    bridge: of several, one that does not have it would make a second client. The caller holds the session's lock,
-    which a list that names a rival waits for."""
-    if incidents.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
+    bridge, or all were heard: of several, one that does not have it would make a second client. The caller holds the
+    session's lock, which a list that names a rival waits for."""
+    if in_turn.are_known(session.bridge_id) and not heard_all:
         return False
     opening = session.orders.filter(under_way(), kind__in=BridgeOrder.OPENING)
     elsewhere = LinkSession.objects.filter(Q(waits_for_stop()) | runs_elsewhere(), pk=session.pk)

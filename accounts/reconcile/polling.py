@@ -1,24 +1,24 @@
 """Asking the bridges that send no heartbeat how they are and what they run."""
 
-import math
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from django.db.models import Case, Exists, OuterRef, Q, When
 from django.utils import timezone
 
-from accounts.bridges import client, presence
+from accounts.bridges import presence
 from accounts.bridges.client import BridgeError, Running
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
-from accounts.models import Bridge
+from accounts.models import Bridge, LinkSession
+from accounts.reconcile import processes, survey
 from accounts.reconcile.heartbeat import Said, hear
 
 POLLS = (0, 30)  # seconds after the job, which runs each minute
 SPREAD = 15  # seconds over which those of all bridges are spread
 WITHIN = 45  # seconds; the queue ends a task then
 MOST = 5_000  # sessions of one bridge, as in a heartbeat; SQLite takes 32,766 values in one statement
-OLDEST = 10 * 365 * 86_400  # seconds; a longer uptime is no uptime
 
 
 def poll_all() -> int:
@@ -45,11 +45,11 @@ def poll(bridge_id: int) -> None:
 
 
 def _poll(bridge_id: int) -> str:
-    bridge = Bridge.objects.filter(pk=bridge_id).first()
+    bridge = Bridge.objects.filter(pk=bridge_id).annotate(is_doubtful=_is_doubtful()).first()
     if bridge is None:
         return "gone"
     try:
-        said = _ask(bridge)
+        said = _ask(bridge, is_doubtful=bridge.is_doubtful)
     except BridgeError as error:
         Bridge.objects.filter(pk=bridge_id).update(last_error=str(error)[:200])
         return str(error)
@@ -57,25 +57,30 @@ def _poll(bridge_id: int) -> str:
     return f"runs {len(said.listed)}"
 
 
-def _ask(bridge: Bridge) -> Said:
-    """Ask for its health and its list; a bridge without /health still has a list. Raises BridgeError."""
+def _is_doubtful() -> Case:
+    """An annotation: whether it may be several processes. What its last list lacked as well may soon be restored, so
+    before that each process has its turn."""
+    missed = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at=None, absent_polls__gt=0)
+    return Case(When(processes.are_in_doubt() | Q(Exists(missed)), then=True), default=False)
+
+
+def _ask(bridge: Bridge, *, is_doubtful: bool = False) -> Said:
+    """Ask for its health and its list. Raises BridgeError."""
     asked_at = timezone.now()
-    try:
-        health = client.health(bridge)
-    except BridgeError as error:
-        if error.code is None:
-            raise
-        health = {}
+    answer = survey.take(bridge, is_doubtful=is_doubtful)
+    health = answer.health.said
     capabilities = health.get("capabilities")
     return Said(
-        listed=_storable(client.running_sessions(bridge)),
+        listed=_storable(answer.listed),
+        sign=answer.sign,
+        heard_all=answer.heard_all,
         asked_at=asked_at,
         library=_text(health.get("library"), 60),
         version=_text(health.get("version"), 40),
         capacity=_number(health.get("capacity"), 100_000),
         capabilities=[_text(name, 40) for name in capabilities[:32]] if isinstance(capabilities, list) else None,
         boot=_text(health.get("boot"), 64),
-        booted_at=_began(health.get("uptime")),
+        booted_at=answer.health.began,
         draining=health.get("draining") is True,
     )
 
@@ -94,8 +99,3 @@ def _text(value: Any, longest: int) -> str:
 
 def _number(value: Any, largest: int) -> int | None:
     return value if type(value) is int and 0 <= value <= largest else None
-
-
-def _began(uptime: Any) -> datetime | None:
-    known = type(uptime) in {int, float} and math.isfinite(uptime) and 0 <= uptime < OLDEST
-    return timezone.now() - timedelta(seconds=uptime) if known else None

@@ -1,31 +1,37 @@
 """Tells which process of a bridge answers: the same as before, one that replaced it, or one of several.
 
-Of several processes behind one address each knows only its own sessions. Then an absence proves nothing, and a session
-that is started "again" would have two clients: nothing is restored.
+Of several processes behind one address each knows only its own sessions. Then an absence from the list of one proves
+nothing, and a session that is started "again" would have two clients.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Max, Subquery, Value
+from django.db.models import Exists, Max, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.bridges import incidents
+from accounts.bridges import choosing, incidents
 from accounts.bridges.incidents import Kind
 from accounts.db.transactions import atomically
 from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
 from accounts.reconcile.diff import Differences
 
+Sign = ReconcileRun.Sign
+
 CLOCKS = 10  # seconds by which an uptime may be off: the time an answer takes, and a clock that is set
 KNOWN_FOR = timedelta(hours=1)  # a replaced process that is back after this counts as a new one
 SAYS = {
-    ReconcileRun.Sign.CAME_BACK: "Sessions came back that nobody had started.",
-    ReconcileRun.Sign.SEVERAL: "Different processes answer.",
+    Sign.CAME_BACK: "Sessions came back that nobody had started.",
+    Sign.SEVERAL: "Different processes answer.",
+    Sign.DIFFERS: "Two answers of one moment differ.",
 }
+PROVING = frozenset({Sign.SEVERAL, Sign.CAME_BACK})  # two of these make an incident
 NO_PROOF = "An absence proves nothing at the moment."
 OPENED_LATELY = 120  # seconds in which an order to open explains that a session is back
+HEARD_LATELY = 40  # seconds; an event since the last list but this explains that a session is back: the bridge did it
+SIGN_KEPT = timedelta(minutes=10)  # a second sign within this time makes an incident
 CALM_AFTER = timedelta(minutes=15)  # without another sign; two processes that answer in turn show one sooner
 
 
@@ -44,10 +50,12 @@ class Process:
 
 @dataclass(frozen=True)
 class Doubt:
-    """`note`: why an absence proves nothing; empty: it counts. `sign`: what this list itself has shown."""
+    """`note`: why an absence proves nothing; empty: it counts. `sign`: what this list itself has shown. `heard_all`:
+    it is known as several processes, and this is the list of all."""
 
     sign: str = ""
     note: str = ""
+    heard_all: bool = False
 
 
 SAME = Process()
@@ -122,45 +130,64 @@ def _process_by_boot(bridge: Bridge, boot: str) -> Process:
     return Process(is_new=True, replaces=bridge.boot, note=note)
 
 
+def are_in_doubt() -> Q:
+    """A filter for bridges that are known as several processes, or have shown a sign of them lately."""
+    shown = ReconcileRun.objects.filter(bridge=OuterRef("pk"), at__gt=timezone.now() - SIGN_KEPT).exclude(sign="")
+    return Q(choosing.is_several()) | Q(Exists(shown))
+
+
 def look(
     bridge: Bridge,
     found: Differences,
     runs: Sequence[ReconcileRun],
     *,
-    several: bool,
+    sign: Sign | None,
+    heard_all: bool,
     is_open: Mapping[str, datetime],
 ) -> Doubt:
-    """Find out whether an absence proves anything at the moment. `runs` are those of the last minutes.
+    """Find out whether an absence proves anything at the moment. `runs` are those of the last minutes, newest first.
 
-    One sign may be chance: the desk's clock was set, or the last words of a killed process came late.
+    One sign may be chance: the desk's clock was set, or the last words of a killed process came late. It holds
+    recovery back until the next look, and two within some minutes make an incident.
     """
-    sign = _sign(bridge, found, several=several)
-    signs = _signs_in(runs)
-    if sign and (signs or Kind.ALTERNATING in is_open):
-        incidents.report(bridge.pk, Kind.ALTERNATING, summary=SAYS[sign])
-    elif Kind.ALTERNATING in is_open:
-        if timezone.now() - is_open[Kind.ALTERNATING] <= CALM_AFTER:
-            return Doubt(note=NO_PROOF)
-        incidents.close(bridge.pk, Kind.ALTERNATING)
+    if sign != Sign.SEVERAL and _flips(bridge, found):
+        sign = Sign.CAME_BACK
+    is_known = _are_known(bridge, sign, runs, is_open=is_open)
+    if is_known and heard_all:
+        return Doubt(sign or "", heard_all=True)
+    return Doubt(sign or "", _why_no_proof(sign, runs, is_known=is_known))
+
+
+def _why_no_proof(sign: Sign | None, runs: Sequence[ReconcileRun], *, is_known: bool) -> str:
+    if sign == Sign.DIFFERS and not is_known and runs and runs[0].sign == sign:
+        return ""  # it has held recovery back for one look
     if sign:
-        return Doubt(sign, SAYS[sign])
-    return Doubt(note=NO_PROOF if ReconcileRun.Sign.CAME_BACK in signs else "")
+        return SAYS[sign]
+    return NO_PROOF if is_known else ""
 
 
-def _sign(bridge: Bridge, found: Differences, *, several: bool) -> ReconcileRun.Sign | None:
-    if several:
-        return ReconcileRun.Sign.SEVERAL
-    return ReconcileRun.Sign.CAME_BACK if _flips(bridge, found) else None
-
-
-def _signs_in(runs: Sequence[ReconcileRun]) -> set[str]:
-    return {run.sign for run in runs if run.sign}
+def _are_known(
+    bridge: Bridge, sign: Sign | None, runs: Sequence[ReconcileRun], *, is_open: Mapping[str, datetime]
+) -> bool:
+    """Whether the bridge is known as several processes, by this sign and the earlier ones."""
+    seen_at = is_open.get(Kind.ALTERNATING)
+    if sign in PROVING and (seen_at or any(run.sign in PROVING for run in runs)):
+        incidents.report(bridge.pk, Kind.ALTERNATING, summary=SAYS[Sign(sign)])
+        return True
+    if seen_at is not None and timezone.now() - seen_at > CALM_AFTER:
+        incidents.close(bridge.pk, Kind.ALTERNATING)
+        return False
+    return seen_at is not None
 
 
 def _flips(bridge: Bridge, found: Differences) -> bool:
-    """Whether a session is back that this process had named before and was not told to open."""
+    """Whether a session is back that this process had named before and was not told to open.
+
+    A bridge that opens one by itself tells of the scan some seconds before it lists the session as connected.
+    """
     since = bridge.booted_at
-    back = [row.pk for row in found.back if row.last_seen_at and (since is None or row.last_seen_at > since)]
+    known = [row for row in found.back_up if row.last_seen_at and (since is None or row.last_seen_at > since)]
+    back = [row.pk for row in known if row.is_unseen(HEARD_LATELY)]
     if not back:
         return False
     lately = timezone.now() - timedelta(seconds=OPENED_LATELY)

@@ -11,11 +11,11 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from accounts import failures
-from accounts.bridges import incidents, ownership, presence
+from accounts.bridges import in_turn, ownership, presence
 from accounts.db.transactions import atomically
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
-from accounts.lifecycle import RECOVER_AFTER, Status
+from accounts.lifecycle import QUIET_AFTER, RECOVER_AFTER, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession
 from accounts.orders import outbox
 from accounts.pairing.bridge_events import lock_session
@@ -68,8 +68,8 @@ def next_try(account: Account) -> datetime | None:
     session = account.current_session
     if session is None or account.status != Status.DISCONNECTED:
         return None
-    if incidents.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
-        return None  # it is only asked about (opening.may_open)
+    if in_turn.are_known(session.bridge_id):
+        return None  # it is only asked about; a poll that hears all processes opens it (dropped.py)
     return next((lost.due_at for lost in _lost(session.bridge_id, only=session.pk)), None)
 
 
@@ -118,12 +118,20 @@ def _lost(bridge_id: int, *, only: int | None = None) -> list[Lost]:
     rows = links.annotate(
         lost_at=F("account__status_changed_at"),
         tried_at=Subquery(tried.order_by("-pk").values("created_at")[:1]),
-    ).values_list("pk", "lost_at", "tried_at", "lost_reason")[:LOOKED_AT]
+    ).values_list("pk", "lost_at", "tried_at", "lost_reason", "authenticated_at")[:LOOKED_AT]
     return [
-        Lost(pk, _due_at(pk, since=max(lost_at, bridge.heard_since or lost_at), tried_at=tried_at))
-        for pk, lost_at, tried_at, said in rows
-        if failures.of(said).retry
+        Lost(pk, _not_past_quiet_time(_due_at(pk, since=since, tried_at=tried_at), tried_at, scanned_at))
+        for pk, lost_at, tried_at, said, scanned_at in rows
+        if failures.of(said).retry and (since := max(lost_at, bridge.heard_since or lost_at))
     ]
+
+
+def _not_past_quiet_time(due_at: datetime, tried_at: datetime | None, scanned_at: datetime | None) -> datetime:
+    """A try in the quiet time opens only what the bridge runs no more. The next one comes when that time ends."""
+    if scanned_at is None or tried_at is None:
+        return due_at
+    ends_at = scanned_at + timedelta(seconds=QUIET_AFTER)
+    return ends_at if tried_at < ends_at < due_at else due_at
 
 
 def _due_at(session_pk: int, *, since: datetime, tried_at: datetime | None) -> datetime:

@@ -23,8 +23,9 @@ from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import Status
 from accounts.models import Bridge, BridgeOrder, LinkSession, ReconcileRun
 from accounts.pairing.bridge_events import Outcome
-from accounts.reconcile import lost_logins, opening, processes, session_list, unknown, unwanted
+from accounts.reconcile import dropped, lost_logins, opening, processes, session_list, unknown, unwanted
 from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh
+from accounts.reconcile.processes import Doubt
 from accounts.reconcile.unwanted import Stops
 
 WITHIN = 60  # seconds; a run that takes longer is dead
@@ -34,10 +35,10 @@ AGAIN = 7  # seconds until then
 RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while sessions keep coming back
 TRIED_LATELY = 600  # seconds, as recovery's pause: a link that recovery keeps trying is left to it
 SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lists, which come every 30 s
-SUMMARY_EVERY = timedelta(minutes=10)  # at least
 
 LISTED_AS_DOWN = "The bridge lists it as not connected."
 ABSENT = "The bridge named it in none of its last three lists."
+NOWHERE = "None of its bridge's processes runs it."
 NOT_RESTORED = "The bridge was started anew and has not restored it."
 
 
@@ -68,13 +69,14 @@ def run(
     *,
     asked_at: datetime,
     heartbeat: bool = False,
-    several: bool = False,
+    sign: ReconcileRun.Sign | None = None,
+    heard_all: bool = False,
     note: str = "",
 ) -> BridgeInstructions:
     """Compare `bridge`, as its row is now, with its complete list, and act on it.
 
-    `asked_at`: when it was asked for the list, or its heartbeat came. `several`: another process answered than before.
-    `note` stands in the summary.
+    `asked_at`: when it was asked for the list, or its heartbeat came. `sign`: what its answers show of several
+    processes; `heard_all`: the list is that of all of them. `note` stands in the summary.
     """
     name = f"reconcile of bridge {bridge.pk}"
     holder = leases.take(name, seconds=WITHIN)
@@ -84,7 +86,8 @@ def run(
         return BridgeInstructions()
     words = "broken off"
     try:
-        done = _reconcile(bridge, listed, asked_at=asked_at, heartbeat=heartbeat, several=several, note=note)
+        doubtful = partial(processes.look, bridge, sign=sign, heard_all=heard_all)
+        done = _reconcile(bridge, listed, asked_at=asked_at, heartbeat=heartbeat, look=doubtful, note=note)
         words = f"restored {len(done.restored)}, stopped {len(done.stops.ordered)}, moved {done.moved}"
     finally:
         leases.release(name, holder, result=words)
@@ -99,14 +102,20 @@ def is_observing() -> bool:
 
 
 def _reconcile(
-    bridge: Bridge, listed: Mapping[str, Running], *, asked_at: datetime, heartbeat: bool, several: bool, note: str
+    bridge: Bridge,
+    listed: Mapping[str, Running],
+    *,
+    asked_at: datetime,
+    heartbeat: bool,
+    look: Callable[..., Doubt],
+    note: str,
 ) -> RunResult:
     found = compare(bridge, listed, asked_at=asked_at)
-    since = timezone.now() - SUMMARY_EVERY
+    since = timezone.now() - processes.SIGN_KEPT
     runs = list(ReconcileRun.objects.filter(bridge=bridge, at__gt=since).order_by("-at"))
     done = RunResult(notes=[note] if note else [])
     is_open = incidents.open_of(bridge.pk)
-    doubt = processes.look(bridge, found, runs, several=several, is_open=is_open)
+    doubt = look(found, runs, is_open=is_open)
     done.sign = doubt.sign
     done.notes += [doubt.note] if doubt.note else []
     lost_logins.look(bridge, listed, is_open=is_open)
@@ -117,14 +126,14 @@ def _reconcile(
     done.stops = unwanted.stop(bridge, found, listed=listed, is_open=is_open, observing=is_observing())
     done.notes += done.stops.notes
     if not doubt.note and not _is_restoring(bridge, found):
-        _restore(bridge, found, done)
+        _restore(bridge, found, done, heard_all=doubt.heard_all)
     _sum_up(bridge, found, done, running=len(listed), runs=runs)
     if (done.has_more or done.stops.has_more) and not is_observing():
-        _poll_again(bridge)
+        poll_soon(bridge)
     return done
 
 
-def _poll_again(bridge: Bridge) -> None:
+def poll_soon(bridge: Bridge) -> None:
     """Poll it again soon. Only one such poll waits at a time, or each list meanwhile would begin a chain of polls."""
     name = f"next poll of bridge {bridge.pk}"
     holder = leases.take(name, seconds=AGAIN, due=timezone.now() - timedelta(seconds=AGAIN))
@@ -183,22 +192,32 @@ def _is_restoring(bridge: Bridge, found: Differences) -> bool:
     return is_fresh(bridge) and (just_started or bool(found.back))
 
 
-def _restore(bridge: Bridge, found: Differences, done: RunResult) -> None:
-    """Start two lost sessions at once, with the same id and login. The others are marked lost, for recovery."""
-    fresh = is_fresh(bridge)
-    reason, why = NOT_RESTORED if fresh else ABSENT, BridgeOrder.Why.RECONCILE
+def _restore(bridge: Bridge, found: Differences, done: RunResult, *, heard_all: bool) -> None:
+    """Start two lost sessions at once, with the same id and login. The others are marked lost, for recovery.
+
+    `heard_all`: it is known as several processes, and this is the list of all: recovery leaves them to this.
+    """
+    reason, why = _why_lost(bridge, heard_all=heard_all), BridgeOrder.Why.RECONCILE
     missing = partial(opening.found_missing, asked_at=found.asked_at, trigger="reconcile", reason=reason)
-    start = partial(missing, why=why, certain=fresh)
+    start = partial(missing, why=why, certain=is_fresh(bridge), heard_all=heard_all)
     lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
-    turns = RESTORES_AT_ONCE - _under_way(bridge) if found.lost else 0
-    elsewhere = _run_elsewhere(found.lost)  # unwanted.py tells staff
-    not_now = elsewhere | _tried_lately(found.lost)
-    for row in sorted(found.lost, key=lambda row: row.pk in elsewhere):
+    lost = dropped.due(found) if heard_all else found.lost
+    turns = RESTORES_AT_ONCE - _under_way(bridge) if lost else 0
+    elsewhere = _run_elsewhere(lost)  # unwanted.py tells staff
+    not_now = elsewhere | _tried_lately([] if heard_all else lost)
+    for row in sorted(lost, key=lambda row: row.pk in elsewhere):
         if len(done.restored) < turns and row.pk not in not_now:
             if _one(done, row, start):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
             _one(done, row, lose)
+    done.has_more |= heard_all & (len(lost) > len(done.restored) + len(not_now))
+
+
+def _why_lost(bridge: Bridge, *, heard_all: bool) -> str:
+    if heard_all:
+        return NOWHERE
+    return NOT_RESTORED if is_fresh(bridge) else ABSENT
 
 
 def _under_way(bridge: Bridge) -> int:

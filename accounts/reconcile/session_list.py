@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from accounts.bridges import in_turn
 from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
 from accounts.db.transactions import atomically
 from accounts.lifecycle import EndCause, EndReason, Status
@@ -25,7 +26,16 @@ MISSING = "The bridge does not run it."
 def look(order: BridgeOrder) -> Outcome:
     """Ask the bridge for its list, and apply it to the session in question. Raises BridgeError."""
     asked_at = timezone.now()
-    return weigh(order, running_sessions(order.bridge), asked_at=asked_at)
+    listed = running_sessions(order.bridge)
+    if order.session.session_id not in listed and not in_turn.are_known(order.bridge_id):
+        listed |= _as_found(order)
+    return weigh(order, listed, asked_at=asked_at)
+
+
+def _as_found(order: BridgeOrder) -> dict[str, Running]:
+    """The session alone, where another process of its bridge lists it: nobody knows yet that there are several."""
+    found = in_turn.find(order.bridge, order.session.session_id)
+    return {found.session_id: found} if found else {}
 
 
 def weigh(order: BridgeOrder, listed: Mapping[str, Running], *, asked_at: datetime) -> Outcome:

@@ -166,7 +166,8 @@ def _stop_one(session_pk: int) -> bool:
     account, session = lock_session(session_pk)
     if session.is_open:
         return False  # reopened: a scan was under way (rule "Soft ends")
-    outbox.stop_resurrected(session)
+    if not outbox.stop_resurrected(session):
+        return False
     findings.note_once_a_day(account, session, trigger="reconcile", reason=ENDED)
     return True
 

@@ -152,7 +152,9 @@ def _why_not_tried(session: LinkSession) -> list[str]:
     if run.is_observing():
         return [_("This desk only observes (LINKDESK_RECONCILE): it does nothing to bring it back.")]
     if Incident.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
-        text = _("Several processes answer for its bridge, %(bridge)s. Until one is left, nothing is opened there.")
+        text = _(
+            "Several processes answer for its bridge, %(bridge)s. It is opened again when a poll has heard all of them."
+        )
         return [text % {"bridge": session.bridge}]
     return []
 

@@ -115,13 +115,19 @@ class TestSeveralProcesses:
         assert node.commands == []
         assert set(Account.objects.values_list("status", flat=True)) == {Status.CONNECTED}
 
-    def test_with_one_flip_an_absence_proves_nothing_yet(
+    def test_one_flip_holds_recovery_back_for_one_more_look_and_no_longer(
         self, linked: LinkSession, bridge: Bridge, node: MisbehavingBridge
     ) -> None:
         ids = crowd(linked, 3)
-        self.answers(node, linked, ids, 0, 1, 1, 1, 1, 1, 1)
+        self.answers(node, linked, ids, 0)
+        LinkSession.objects.filter(pk=linked.pk).update(absent_polls=5)
+        self.answers(node, linked, ids, 1)
         run_due_tasks()
         assert node.commands == []
+        self.answers(node, linked, ids, 1)
+        run_due_tasks()
+        assert node.commands == [("POST", "/api/sessions")]
+        assert open_kinds(bridge) == set()
 
     def test_also_when_both_were_just_started(
         self, linked: LinkSession, bridge: Bridge, node: MisbehavingBridge

@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bridges import ownership
+from accounts.bridges import in_turn, ownership
 from accounts.housekeeping import cleanup
 from accounts.models import Account, LinkSession
 from accounts.pairing import bridge_events
@@ -19,10 +19,16 @@ from webhooks.events.serializers import MarkDisconnected
 
 
 class ActiveAccounts(BridgeView):
-    """GET accounts/active: the sessions of this bridge with a stored login, but for those that run at another."""
+    """GET accounts/active: the sessions of this bridge with a stored login, but for those that run at another.
+
+    One of several processes gets none: what it does not run may run in another.
+    """
 
     def get(self, request: Request) -> Response:
-        sessions = ownership.resumable(bridge_of(request)).exclude(ownership.runs_elsewhere())
+        bridge_id = bridge_of(request)
+        sessions = ownership.resumable(bridge_id).exclude(ownership.runs_elsewhere())
+        if in_turn.share_an_address(bridge_id):
+            sessions = sessions.none()
         sessions = sessions.select_related("account").order_by("pk")
         return Response({"sessions": [active_row(session) for session in sessions]})
 
