@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 TEST_SECRETS = SECRET_KEY="$${SECRET_KEY:-only-for-tests-0123456789-0123456789-0123456789-0123}" \
 	FIELD_ENCRYPTION_KEYS="$${FIELD_ENCRYPTION_KEYS:-MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}"
 
+unexport PYTHONDONTWRITEBYTECODE  # images set it: the suite would compile itself in each process
+
 .PHONY: help setup dev run check test lint types messages
 
 help:

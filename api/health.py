@@ -11,7 +11,6 @@ from django.db.models import Count, Min, OuterRef
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
-from redis import RedisError
 
 from accounts.bridges import choosing, presence
 from accounts.bridges.library_versions import Level, advisory
@@ -157,6 +156,8 @@ def _advisory(bridge: Bridge) -> str:
 def cache_state() -> str:
     if not settings.REDIS_URL:
         return "in_process"
+    from redis import RedisError  # not at the top: it takes a tenth of a second, and workers do not need it
+
     try:
         cache.get("health")
     except (RedisError, OSError):

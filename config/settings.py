@@ -62,7 +62,6 @@ SILENCED_SYSTEM_CHECKS = [
 
 # --- the project ----------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",

@@ -36,7 +36,13 @@ pytest.register_assert_rewrite(
 
 # Every line that is logged in the run is read, and one with a secret in it fails the run; tests that need what this
 # machine does not have are left out.
-pytest_plugins = ["tests.support.log_scan", "tests.support.needs", "tests.support.quick"]
+pytest_plugins = [
+    "tests.support.independent",
+    "tests.support.log_scan",
+    "tests.support.needs",
+    "tests.support.quick",
+    "tests.support.shared",
+]
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, Func, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -66,10 +65,10 @@ def leaving() -> QuerySet[LinkSession]:
     return ended.filter(Exists(stops.filter(state__in=BridgeOrder.UNDER_WAY)))
 
 
-def count_of(sessions: QuerySet[LinkSession]) -> Coalesce:
+def count_of(sessions: QuerySet[LinkSession]) -> Subquery:
     """Count, to annotate bridges with, sessions that are filtered by `bridge=OuterRef("pk")`."""
-    counted = sessions.order_by().values("bridge").annotate(count=Count("pk")).values("count")
-    return Coalesce(Subquery(counted), 0)
+    count = Func("pk", function="COUNT", output_field=IntegerField())  # `Count` would group, and give no row for none
+    return Subquery(sessions.order_by().annotate(count=count).values("count"))
 
 
 def why_not(bridge: Bridge) -> list[str]:

@@ -91,16 +91,22 @@ def test_every_route_is_tried() -> None:
 Thing = dict[str, str]
 
 
-@pytest.fixture
-def alices(account: Account, session: LinkSession, workspace: Workspace, bridge: Bridge) -> Thing:
-    """A pairing of hers in progress, with all that may not be seen."""
+def pairing_of(name: str, bridge: Bridge, **account: str) -> LinkSession:
+    """One that has just begun, in a workspace that the bridge serves alone."""
+    workspace = Workspace.objects.create(name=f"Toko {name}")
     bridge.workspaces.add(workspace)
-    Account.objects.filter(pk=account.pk).update(phone_number="6281116801641", label="Toko Rahasia")
+    return attempts.start(Account.objects.create(workspace=workspace, **account).pk, trigger="test")
+
+
+@pytest.fixture(scope="module")
+def alices(shared_rows: None) -> Thing:
+    """A pairing of hers in progress, with all that may not be seen."""
+    session = pairing_of("Alice", make_bridge("alpha"), phone_number="6281116801641", label="Toko Rahasia")
     return {
-        "uuid": str(account.uuid),
+        "uuid": str(session.account.uuid),
         "session_id": session.session_id,
-        "pk": str(account.pk),
-        "workspace_id": str(workspace.pk),
+        "pk": str(session.account_id),
+        "workspace_id": str(session.account.workspace_id),
         "phone": "6281116801641",
         "label": "Toko Rahasia",
         "workspace": "Toko Alice",
@@ -131,15 +137,17 @@ def _signed(raw: bytes) -> dict[str, str]:
 CREDENTIALS = ["nothing", "token", "api key", "bearer key", "signature", "login", "alice's token, cut"]
 
 
+@pytest.fixture(scope="module")
+def mallorys(alices: Thing) -> Workspace:
+    """Hers, with a pairing in progress."""
+    return pairing_of("Mallory", make_bridge("mallorys"), label="Mallory's own").account.workspace
+
+
 @pytest.fixture
-def mallory(request: pytest.FixtureRequest, alices: Thing) -> Mallory:
-    hers = Workspace.objects.create(name="Toko Mallory")
-    bridge = make_bridge("mallorys")
-    bridge.workspaces.add(hers)
-    attempts.start(Account.objects.create(workspace=hers, label="Mallory's own").pk, trigger="test")
+def mallory(db: None, request: pytest.FixtureRequest, alices: Thing, mallorys: Workspace) -> Mallory:
     client = Client(raise_request_exception=False)
     if request.param == "login":
-        client.force_login(_member_of(hers))
+        client.force_login(_member_of(mallorys))
     cut = WorkspaceToken.issue(int(alices["workspace_id"]))[:-1]
     headers: dict[str, Callable[[bytes], dict[str, str]]] = {
         "token": lambda _: {"Authorization": f"Bearer {token}"},
@@ -148,8 +156,8 @@ def mallory(request: pytest.FixtureRequest, alices: Thing) -> Mallory:
         "signature": _signed,
         "alice's token, cut": lambda _: {"Authorization": f"Bearer {cut}"},
     }
-    token = WorkspaceToken.issue(hers.pk)
-    return Mallory(client, headers.get(request.param, lambda _: {}), str(hers.pk))
+    token = WorkspaceToken.issue(mallorys.pk)
+    return Mallory(client, headers.get(request.param, lambda _: {}), str(mallorys.pk))
 
 
 def _member_of(workspace: Workspace) -> User:

@@ -29,9 +29,13 @@ from api.models import RateLimitCount, WorkspaceToken
 from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 
+def superuser() -> User:
+    return User.objects.create(username="alice", is_staff=True, is_superuser=True)
+
+
 @pytest.fixture
 def alice(db: None) -> User:
-    return User.objects.create(username="alice", is_staff=True, is_superuser=True)
+    return superuser()
 
 
 @pytest.fixture
@@ -61,16 +65,25 @@ def as_bob(bob: User) -> Callable[..., Client]:
     return with_permissions
 
 
-@pytest.fixture
-def linked(workspace: Workspace, bridge: Bridge) -> Account:
+def phone_of(workspace: Workspace) -> Account:
     return Account.objects.create(workspace=workspace, label="Toko Budi", phone_number="6281116801641")
 
 
 @pytest.fixture
-def everything(alice: User, session: LinkSession, linked: Account, bridge: Bridge, workspace: Workspace) -> None:
+def linked(workspace: Workspace, bridge: Bridge) -> Account:
+    return phone_of(workspace)
+
+
+@pytest.fixture
+def everything(alice: User, session: LinkSession, linked: Account) -> None:
+    fill_every_table(alice, session, linked)
+
+
+def fill_every_table(alice: User, session: LinkSession, linked: Account) -> None:
     """At least one row in every table that the admin shows."""
+    bridge = session.bridge
     LinkInvitation.issue(linked, created_by=alice)
-    WorkspaceToken.issue(workspace.pk, name="shop")
+    WorkspaceToken.issue(linked.workspace_id, name="shop")
     Message.objects.create(session=session, message_id="true_1@c.us_A1", body="hello")
     WebhookEvent.objects.create(
         bridge=bridge, session=session, event="qr_code", payload={"a": "<b>"}, replay_key="r1", event_id="e1"

@@ -9,9 +9,14 @@ from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import Account, User, Workspace
+from accounts.pairing import attempts
 from sessions_admin.admin.base import ModelAdmin
+from tests.sessions_admin.conftest import fill_every_table, phone_of, superuser
 from tests.sessions_admin.pages import MODELS, first, url
+from tests.support.portal import make_bridge
+
+pytestmark = pytest.mark.django_db
 
 READ_ONLY = [
     "accounts.BridgeOrder",
@@ -34,6 +39,19 @@ READ_ONLY = [
     "webhooks.UnsignedTraffic",
     "webhooks.WebhookEvent",
 ]
+
+
+@pytest.fixture(scope="module")
+def alice(shared_rows: None) -> User:
+    return superuser()
+
+
+@pytest.fixture(scope="module")
+def everything(alice: User) -> None:
+    workspace = Workspace.objects.create(name="Toko Alice")
+    make_bridge("alpha")
+    account = Account.objects.create(workspace=workspace, label="Alice")
+    fill_every_table(alice, attempts.start(account.pk, trigger="test"), phone_of(workspace))
 
 
 def actions() -> Iterator[tuple[type[Model], str, bool]]:

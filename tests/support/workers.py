@@ -5,6 +5,7 @@ process a database; here it gets a database of Redis, for budgets, caches and ch
 processes find out is told to the one that prints the summary.
 """
 
+import gc
 import os
 from collections import Counter
 from types import SimpleNamespace
@@ -56,6 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"Several tests are called {', '.join(twice)}")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays to the end: the garbage collector need not go through it again and again."""
+    gc.freeze()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
