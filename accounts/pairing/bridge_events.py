@@ -43,6 +43,8 @@ class Outcome(StrEnum):
     WRONG_NUMBER = "wrong_number"
     STALE = "stale"
     REPEATED = "repeated"
+    UNREADABLE = "unreadable"
+    LEFT_OUT = "left_out"
 
 
 @atomically
@@ -81,6 +83,17 @@ def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcom
     note_seen(session, "pairing_code", "pairing_code_expires_at")
     account.touch()
     return Outcome.APPLIED
+
+
+@atomically
+def code_unreadable(session_pk: int) -> Outcome:
+    """A QR or pairing code came that cannot be shown. The session counts it, for staff; the next one may be better."""
+    account, session = lock_session(session_pk)
+    if not session.is_open or lapse(account, session):
+        return _still_talks(session)
+    session.unreadable_codes += 1
+    note_seen(session, "unreadable_codes")
+    return Outcome.UNREADABLE
 
 
 @atomically
@@ -166,7 +179,7 @@ def given_up(session_pk: int, *, reason: str) -> Outcome:
     if not session.is_open:
         return Outcome.ENDED
     unscanned = account.status in UNSCANNED
-    why = EndReason.QR_EXPIRED if unscanned else EndReason.GIVEN_UP
+    why = _end_for(session, reason) or (EndReason.QR_EXPIRED if unscanned else EndReason.GIVEN_UP)
     end(session, why, account=account, trigger="session_expired", detail=reason)
     return Outcome.APPLIED
 
@@ -221,13 +234,18 @@ def lose(account: Account, session: LinkSession, *, trigger: str, reason: str, s
 def _lose_or_end(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
     if not session.is_open:
         return Outcome.ENDED
-    told = failures.of(reason)
-    why = told.ends or (None if session.ever_linked else told.ends_attempt)
+    why = _end_for(session, reason)
     if why is None:
         return lose(account, session, trigger=trigger, reason=reason, said=reason)
-    why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
     end(session, why, account=account, trigger=trigger, detail=reason)
     return Outcome.APPLIED
+
+
+def _end_for(session: LinkSession, reason: str) -> EndReason | None:
+    """How the session ends for the reason that its bridge gives; None: that reason ends nothing."""
+    told = failures.of(reason)
+    why = told.ends or (None if session.ever_linked else told.ends_attempt)
+    return EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
 
 
 def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:

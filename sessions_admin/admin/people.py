@@ -136,6 +136,7 @@ class WorkspaceAdmin(ModelAdmin):
     autocomplete_fields = ["members"]
     fields = ["name", "members"]
     fields += ["messages_per_minute", "lifecycle_per_minute", "qr_per_minute", "others_per_minute"]
+    fields += ["keeps_statuses", "keeps_newsletters"]
 
     actions_detail = ["new_token"]
 

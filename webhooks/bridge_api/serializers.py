@@ -9,7 +9,7 @@ from accounts.lifecycle import Status
 from api.http.errors import ApiError
 from api.http.strict_json import MAX_INTEGER
 from api.serializers import PhoneField
-from webhooks.events.serializers import OptionalText, Text
+from webhooks.events.fields import OptionalText, Text
 
 MAX_SESSIONS = 5_000  # of one bridge; SQLite takes 32,766 values in one statement
 LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})

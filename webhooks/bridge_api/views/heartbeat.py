@@ -12,6 +12,8 @@ from webhooks.bridge_api.views.bridge_view import BridgeView
 
 
 class HeartbeatView(BridgeView):
+    exact = frozenset({("boot",), ("sessions", "session_id")})
+
     def post(self, request: Request) -> Response:
         told = self.fields(request, BridgeHeartbeat)
         listed = {row["session_id"]: Running(**row) for row in told.pop("sessions")}
