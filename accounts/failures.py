@@ -217,8 +217,8 @@ _OUR_BRIDGE: dict[str, Failure] = {"ENGINE_ERROR": _CRASHED, "qr_not_scanned": _
 
 BRIDGE_REASONS: dict[str, Failure] = _WEBJS | _WHATSMEOW | _OUR_BRIDGE
 
-# Where the text behind a code begins: "401 Unauthorized", "402: for 24 h", "CONFLICT (another)". A word with nothing but
-# a blank behind it is a sentence, and no code.
+# Where the text behind a code begins: "401 Unauthorized", "402: for 24 h", "CONFLICT (another)". Words with nothing but
+# blanks between them are a sentence, which is no code.
 _TEXT_BEHIND = re.compile(r"(?<=[0-9])(?![0-9a-z_])|[:;,(\[{]|\s[-–—]\s")
 _BY_SAID = {reason.casefold(): failure for reason, failure in BRIDGE_REASONS.items()}
 # The ends that a bridge's own words may explain better than we can.

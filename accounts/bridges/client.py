@@ -234,13 +234,16 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _storable(answer: Any) -> Any:
-    """Its texts as a database takes them, so that one broken name does not cost the list. Raises RecursionError."""
+    """Its texts as a database takes them, so that one broken name does not cost the list. Raises RecursionError.
+
+    Ids of sessions stay as they are: a mended one would be another session's.
+    """
     if isinstance(answer, str):
         return storable(answer)
     if isinstance(answer, list):
         return [_storable(inner) for inner in answer]
     if isinstance(answer, dict):
-        return {storable(key): _storable(inner) for key, inner in answer.items()}
+        return {key: inner if key == "session_id" else _storable(inner) for key, inner in answer.items()}
     return answer
 
 

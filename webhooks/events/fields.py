@@ -31,9 +31,13 @@ class Text(serializers.CharField):
 class EventData(serializers.Serializer[Any]):
     """The data of an event. `emptied` names the fields whose values were not taken as they came."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.noted: list[str] = []
+
     def run_validation(self, data: Any = empty) -> Any:
         fields = super().run_validation(data)
-        return fields | {"emptied": ", ".join(dict.fromkeys(self.context.get("emptied", ())))}
+        return fields | {"emptied": ", ".join(dict.fromkeys(self.noted))}
 
 
 class Decoration(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
@@ -50,7 +54,8 @@ class Decoration(serializers.Field):  # type: ignore[type-arg]  # generic in the
         return self.get_default()
 
     def note(self) -> None:
-        self.context.setdefault("emptied", []).append(".".join(_names(self)))
+        if isinstance(self.root, EventData):
+            self.root.noted.append(".".join(_names(self)))
 
     def to_representation(self, value: Any) -> Any:
         return value
@@ -168,8 +173,8 @@ class Base64(serializers.Field):  # type: ignore[type-arg]
             content = base64.b64decode(text, validate=True)
         except ValueError as error:  # binascii.Error, or a plain one if the text is not ASCII
             raise serializers.ValidationError("It is not base64.") from error
-        if len(text) > self.max_length:
-            raise serializers.ValidationError("It is too long.")
+        if not content or len(text) > self.max_length:
+            raise serializers.ValidationError("It is empty or too long.")
         return content
 
 

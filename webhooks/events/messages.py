@@ -20,7 +20,7 @@ from accounts.pairing.bridge_events import Outcome
 # WhatsApp's levels; the bridge's words for them are one step behind (docs/bridge-contract.md, 1.3).
 READ, PLAYED = 3, 4
 # The chats that a workspace may leave out, and its column that says whether they are kept.
-OPTIONAL = {Message.Chat.STATUS: "keeps_statuses", Message.Chat.NEWSLETTER: "keeps_newsletters"}
+OPTIONAL: dict[str, str] = {Message.Chat.STATUS: "keeps_statuses", Message.Chat.NEWSLETTER: "keeps_newsletters"}
 
 
 def comes_from_former_owner(bridge_id: int, session_pk: int) -> bool:
