@@ -97,22 +97,23 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
     event = locks.row(WebhookEvent, pk=event_pk)
     if event.state != State.RECEIVED or event.attempts != attempt:
         return "duplicate"  # the lease ran out and another process took it
-    if fields is None and event.event in CODES:
-        return _finish(event, Outcome.STALE)  # the inbox keeps no codes: the next one comes within 20 s
     outcome = doubt(event, attempt=attempt)
     if outcome is None:
-        handler = LIFECYCLE[event.event]
-        outcome = handler.apply(event.session_id, fields_of(event.event, event.payload) if fields is None else fields)
-        if not outcome or event.event in REOPENING:  # an event without effect must not make others stale
-            advance(event)
-        if not outcome:
-            verify(event)
-    return _finish(event, outcome)
-
-
-def _finish(event: WebhookEvent, outcome: Outcome) -> str:
+        outcome = _handle(event, fields)
     event.finish(outcome)
     return outcome or "applied"
+
+
+def _handle(event: WebhookEvent, fields: dict[str, Any] | None) -> Outcome:
+    if fields is None and event.event in CODES:
+        return Outcome.STALE  # the inbox keeps no codes: the next one comes within 20 s
+    handler = LIFECYCLE[event.event]
+    outcome = handler.apply(event.session_id, fields_of(event.event, event.payload) if fields is None else fields)
+    if not outcome or event.event in REOPENING:  # an event without effect must not make others stale
+        advance(event)
+    if not outcome:
+        verify(event)
+    return outcome
 
 
 @atomically
