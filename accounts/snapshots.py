@@ -21,6 +21,7 @@ class View(StrEnum):
     SCAN = "scan"
     ACTION = "action"
     FINISHING = "finishing"
+    CHECKING = "checking"
     LINKED = "linked"
     RECONNECTING = "reconnecting"
     EXPIRED = "expired"
@@ -96,7 +97,7 @@ def take(account_id: int) -> Snapshot:
         version=account.version,
         account=str(account.uuid),
         status=status,
-        view=_view(status, reason, shown),
+        view=View.CHECKING if session and session.waits_for_its_number else _view(status, reason, shown),
         reason=reason,
         expires_in=expires_in,
         phone=phones.mask(account.phone_number),

@@ -3,6 +3,10 @@
 from typing import TypedDict
 from uuid import UUID
 
+from django.core.exceptions import ValidationError as DjangoValidationError
+from rest_framework.exceptions import ValidationError
+
+from accounts import phones
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.lifecycle import PAIRING
@@ -37,11 +41,12 @@ def pair(
     A connected account is refused, and its bridge is asked whether it still is connected. If not, the link is being
     restored when the caller asks again; nothing new is started then, and the answer's status is `disconnected` (a 202).
     """
+    phone = _read(phone_number, asker) if phone_number else None
     try:
-        return _pair(asker, account=account, phone=phone_number or None, label=label, force=force)
+        return _pair(asker, account=account, phone=phone, label=label, force=force)
     except attempts.PairingRefused as refusal:
         if refusal.code == "ALREADY_CONNECTED":
-            attempts.doubt(_connected(asker, account=account, phone=phone_number))
+            attempts.doubt(_connected(asker, account=account, phone=phone or ""))
         status = STATUSES.get(refusal.code, 429)
         raise ApiError(status, refusal.code, str(refusal), retry_after=refusal.retry_after) from refusal
 
@@ -75,7 +80,7 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     if account is not None:
         chosen = account_of(asker, account)
     else:
-        known = workspace.accounts.live().filter(phone_number=phone).first() if phone else None
+        known = workspace.accounts.with_phone(phone).first() if phone else None
         chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
     restored = None if force else attempts.being_restored(chosen)
     session = restored or attempts.start(
@@ -88,6 +93,13 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     return _answer(session, asker)
 
 
+def _read(written: str, asker: Asker) -> str:
+    try:
+        return phones.normalise(written, country=asker.workspace.country)
+    except DjangoValidationError as error:
+        raise ValidationError({"phone_number": error.messages}) from error
+
+
 def _may(asker: Asker, *, force: bool) -> May:
     """`force` replaces a code that waits for its scan; with the scope `manage` also an attempt that was scanned."""
     if not force:
@@ -98,7 +110,7 @@ def _may(asker: Asker, *, force: bool) -> May:
 def _connected(asker: Asker, *, account: UUID | None, phone: str) -> int:
     if account is not None:
         return account_of(asker, account).pk
-    return asker.workspace.accounts.live().get(phone_number=phone).pk
+    return asker.workspace.accounts.with_phone(phone)[0].pk
 
 
 def _answer(session: LinkSession, asker: Asker) -> Paired:

@@ -6,13 +6,13 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from accounts import phones
 from accounts.lifecycle import PAIRING, Status
 from api.http.errors import ApiError
 from api.http.strict_json import MAX_INTEGER, parse_object
 
 Shape = serializers.Serializer[Any]
 PLACE = "In the line before a busy bridge: 1 is next, 0 is not in line. The QR code appears by itself."
+PHONE = "With its country code; where the workspace has a country, also as it is written there."
 STATES = [status.value for status in Status]
 BRIDGE_STATES = ["heard", "silent", "never_heard"]
 WORKER_STATES = ["up", "late", "stuck", "never_started"]  # the worst one last
@@ -50,20 +50,13 @@ def _workspace(**options: Any) -> serializers.IntegerField:
     return serializers.IntegerField(min_value=1, max_value=MAX_INTEGER, help_text=text, **options)
 
 
-class PhoneField(serializers.CharField):
-    """E.164 digits; a plus sign, brackets, dashes and spaces are taken off."""
-
-    def to_internal_value(self, data: Any) -> str:
-        return phones.normalise(super().to_internal_value(data))
-
-
 # --- taken ----------------------------------------------------------------------------------------
 class Named(Shape):
     workspace_id = _workspace(required=False)
 
 
 class PairRequest(Named):
-    phone_number = PhoneField(required=False, max_length=40, help_text="With its country code.")
+    phone_number = serializers.CharField(required=False, max_length=40, help_text=PHONE)
     account = serializers.UUIDField(required=False)
     label = serializers.CharField(required=False, max_length=120, allow_blank=True, help_text="For a new account.")
     force = serializers.BooleanField(required=False, help_text="Replace an attempt that waits for its scan.")
@@ -76,7 +69,7 @@ class PairRequest(Named):
 
 class FreshCodeRequest(Shape):
     workspace_id = _workspace()
-    phone_number = PhoneField(required=False, max_length=40, help_text="With its country code.")
+    phone_number = serializers.CharField(required=False, max_length=40, help_text=PHONE)
 
 
 class WhichPairing(Named):

@@ -102,6 +102,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 ASGI_APPLICATION = "config.asgi.application"
 APPEND_SLASH = False  # a redirect turns a bridge's POST into a GET and loses the event
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_REDIRECT_URL = "admin:index"  # of a login page that was opened by itself
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEMPLATES = [
     {
@@ -241,6 +242,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Linkdesk: limits and timings -----------------------------------------------------------------
 LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # requests, each with its connection
+LINKDESK_COUNTRY = env("LINKDESK_COUNTRY", default="").upper()  # of new workspaces: ISO 3166, two letters
 LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", default=10)
 LINKDESK_LIMIT_MESSAGES = env.int("LINKDESK_LIMIT_MESSAGES", default=1000)  # a minute, per open session
 LINKDESK_LIMIT_LIFECYCLE = env.int("LINKDESK_LIMIT_LIFECYCLE", default=300)  # a minute and workspace, at least

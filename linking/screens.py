@@ -125,6 +125,13 @@ MESSAGE_FACES = (
         is_moving=True,
     ),
     Face(
+        View.CHECKING,
+        _("Scanned. We check the number"),
+        _("WhatsApp did not tell this phone's number clearly, so our support confirms it."),
+        _("You need do nothing more. Leave the new device under Linked devices on the phone."),
+        tone="wait",
+    ),
+    Face(
         View.LINKED,
         _("Linked"),
         _("You can close this page. Do not remove the new device from Linked devices on the phone."),

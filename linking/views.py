@@ -34,7 +34,9 @@ STATUSES = {
     "TOO_MANY_CODES": 429,
     "INVALID_NUMBER": 400,
 }
-MOVING = frozenset({View.WAITING, View.PREPARING, View.SCAN, View.ACTION, View.FINISHING, View.RECONNECTING})
+MOVING = frozenset(
+    {View.WAITING, View.PREPARING, View.SCAN, View.ACTION, View.FINISHING, View.CHECKING, View.RECONNECTING}
+)
 LANGUAGE_NAMES = [(code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
 LANGUAGE_KEPT = 365 * 24 * 3600  # seconds
 

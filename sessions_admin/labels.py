@@ -36,6 +36,9 @@ TRIGGERS: dict[str, str | Promise] = {
     "adopted": _("adopted by staff"),
     "contested": _("claimed by two bridges"),
     "line": _("sent to another bridge's line"),
+    "number_accepted": _("number accepted by staff"),
+    "number_taken": _("new number taken by staff"),
+    "twins_merged": _("two accounts of one phone merged"),
     "cooldown_overridden": _("started in spite of the cooldown"),
 }
 

@@ -48,7 +48,9 @@ def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
     mine = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at__isnull=True)
     return bridges.annotate(
         running=count_of(mine),
-        pairing=count_of(mine.filter(admitted_at__isnull=False, account__status__in=PAIRING))
+        pairing=count_of(
+            mine.filter(admitted_at__isnull=False, number_unclear_at__isnull=True, account__status__in=PAIRING)
+        )
         + count_of(leaving().filter(bridge=OuterRef("pk"))),
         waiting=count_of(mine.filter(admitted_at__isnull=True)),
         gave_no_code=gave_no_code(),

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpcore
 
+from accounts import phones
 from accounts.bridges import addresses
 from accounts.bridges.connections import UNREACHED, CheckedAddresses
 from accounts.fields import storable
@@ -74,7 +75,8 @@ class BridgeError(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """A session in a bridge's list, in its own words: all but the id are empty where it does not say."""
+    """A session in a bridge's list, in its own words: all but the id are empty where it does not say. Its phone is in
+    digits, and empty where it cannot be read."""
 
     session_id: str
     status: str = ""
@@ -95,8 +97,9 @@ class Running:
 
     @classmethod
     def read(cls, row: dict[str, Any]) -> "Running":
-        told = {name: row.get(name) for name in ("status", "phone_number", "workspace_id")}
-        return cls(row["session_id"], **{name: str(value) for name, value in told.items() if value is not None})
+        told = {name: row.get(name) for name in ("status", "workspace_id")}
+        words = {name: str(value) for name, value in told.items() if value is not None}
+        return cls(row["session_id"], phone_number=phones.reported(row.get("phone_number")), **words)
 
 
 def start(bridge: Bridge, session: LinkSession) -> None:

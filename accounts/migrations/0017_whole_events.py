@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0012_no_primary"),
+        ("accounts", "0016_number_lookups"),
     ]
 
     operations = [

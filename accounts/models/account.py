@@ -1,10 +1,11 @@
 """An account: a phone number in a workspace. Its `status` is the only state there is."""
 
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models, transaction
-from django.db.models import Case, F, When
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +14,7 @@ from accounts.broadcasts import publish
 from accounts.db import locks
 from accounts.lifecycle import REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
 from accounts.models.history import Transition
+from accounts.numbering_plans import identity_key
 
 if TYPE_CHECKING:
     from accounts.models.session import LinkSession
@@ -22,6 +24,22 @@ if TYPE_CHECKING:
 class AccountQuerySet(models.QuerySet["Account"]):
     def live(self) -> "AccountQuerySet":
         return self.filter(deleted_at__isnull=True)
+
+    def with_phone(self, digits: str) -> "AccountQuerySet":
+        """Live accounts of this phone, in whatever form their number is kept, or that have changed to this number.
+
+        The one that holds the identity key comes first.
+        """
+        key = identity_key(digits)
+        found = self.live().filter(Q(phone_key=key) | Q(new_phone_key=key))
+        return found.order_by(Case(When(phone_key=key, then=0), default=1), "pk")
+
+    def update(self, **values: Any) -> int:
+        """Keep the key beside its number, as `save` does."""
+        if "phone_number" in values:
+            number = values["phone_number"]
+            values = {"phone_key": identity_key(number) if number else None} | values
+        return super().update(**values)
 
     def lock(self, pk: int) -> "Account":
         """The account, locked until the transaction ends. On SQLite the transaction itself is the lock."""
@@ -45,6 +63,15 @@ class Account(models.Model):
         blank=True,
         validators=[phones.validate],
         help_text=_("Country code and digits only. Empty until a phone has linked."),
+    )
+    # Compare and look up phones by this (accounts/numbering_plans.py). Empty for a twin: another account holds the key.
+    phone_key = models.CharField(max_length=15, null=True, editable=False)
+    # The number that the linked phone reports since it was changed there, until staff take it over.
+    new_phone = models.CharField(_("new number"), max_length=15, blank=True, default="", editable=False)
+    new_phone_key = models.CharField(max_length=15, blank=True, default="", editable=False)
+    # The live account that turned out to have the same phone, until staff decide. Both go on working.
+    twin_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="twins", editable=False, verbose_name=_("twin of")
     )
     status = models.CharField(
         _("status"), max_length=20, choices=Status.choices, default=Status.INACTIVE, editable=False
@@ -71,7 +98,7 @@ class Account(models.Model):
     # Conditional constraints are silently skipped on MariaDB; a nullable generated column is the portable way.
     # Query by it, never read it: after save() the value in Python is stale.
     live_phone = models.GeneratedField(
-        expression=Case(When(deleted_at__isnull=True, then=F("phone_number")), default=None),
+        expression=Case(When(deleted_at__isnull=True, then=F("phone_key")), default=None),
         output_field=models.CharField(max_length=15, null=True),
         db_persist=False,
     )
@@ -92,18 +119,43 @@ class Account(models.Model):
         indexes = [
             models.Index(fields=["workspace", "status"]),
             models.Index(fields=["status", "status_changed_at"]),
+            models.Index(fields=["phone_key"]),
+            models.Index(fields=["new_phone_key"]),
         ]
         permissions = [("reset_account", "Can force a reset"), ("renew_qr", "Can order a new QR code")]
 
     def __str__(self) -> str:
         return self.label or f"account {self.pk}"  # never the phone number: this lands in logs
 
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        """Keep the key beside its number."""
+        if update_fields is None or "phone_number" in update_fields:
+            self.set_phone_key()
+            update_fields = None if update_fields is None else {*update_fields, "phone_key", "twin_of"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+
     def validate_constraints(self, exclude: Any = None) -> None:
         """Check the constraint in a ModelForm, which skips what it does not edit: a duplicate would be a 500.
 
         So the generated field, the fields that it is made from and the workspace are not excluded.
         """
-        super().validate_constraints(exclude=set(exclude or ()) - {"live_phone", "deleted_at", "workspace"})
+        self.set_phone_key()
+        super().validate_constraints(
+            exclude=set(exclude or ()) - {"live_phone", "phone_key", "deleted_at", "workspace"}
+        )
+
+    def set_phone_key(self) -> None:
+        """Set the key of the number, unless a twin holds it. A twin that got another number is none any more."""
+        self.phone_key = identity_key(self.phone_number) if self.phone_number else None
+        if self.twin_of is None or not self.twin_of.is_this_phone(self.phone_number or ""):
+            self.twin_of = None
+        elif self.twin_of.phone_key == self.phone_key:
+            self.phone_key = None
+
+    def is_this_phone(self, digits: str) -> bool:
+        """Whether this account is known to have that phone, by its number or by the one that it has changed to."""
+        known = [number for number in (self.phone_number, self.new_phone) if number]
+        return bool(digits) and identity_key(digits) in map(identity_key, known)
 
     @property
     def is_placeholder(self) -> bool:

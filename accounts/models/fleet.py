@@ -76,6 +76,7 @@ class StraySession(models.Model):
     session_id = ExactCharField(_("session id"), max_length=191)
     status = models.CharField(_("status, as the bridge says"), max_length=32, blank=True, default="")
     phone_number = models.CharField(_("phone number"), max_length=15, blank=True, default="")
+    phone_key = models.CharField(max_length=15, blank=True, default="", editable=False)  # accounts/numbering_plans.py
     # The bridge only echoes what it was told, so this is no proof (docs/bridge-contract.md, 3).
     workspace_said = models.CharField(_("workspace, as the bridge says"), max_length=40, blank=True, default="")
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)

@@ -63,6 +63,7 @@ class BridgeOrder(models.Model):
         RECONCILE = "reconcile", _("the bridge's sessions differ from the record")
         STAFF = "staff", _("asked for by staff")
         MOVE = "move", _("move to another bridge")
+        NUMBER = "number", _("the number of the phone is not clear")
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting")

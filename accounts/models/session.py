@@ -84,6 +84,9 @@ class LinkSession(models.Model):
     platform = models.CharField(_("platform"), max_length=32, blank=True, default="")
     # The number that linked, if it is not the account's: wrong, or changed (rule "The phone decides").
     reported_phone = models.CharField(_("reported number"), max_length=15, blank=True, default="")
+    # Since when a scanned session waits for the bridge to tell another number, or for staff to accept this one, because
+    # no country gives out the number that was reported (rule "The phone decides").
+    number_unclear_at = models.DateTimeField(_("number unclear since"), null=True, editable=False)
     # At most one open session per account, also where conditional constraints do not exist. Never read it.
     open_account_id = models.GeneratedField(
         expression=Case(When(ended_at__isnull=True, then=F("account_id")), default=None),
@@ -151,6 +154,11 @@ class LinkSession(models.Model):
         return self.connected_at is not None
 
     @property
+    def waits_for_its_number(self) -> bool:
+        """Whether it was scanned by a phone whose number is not known: staff look at it, nobody is thrown out."""
+        return self.is_open and self.number_unclear_at is not None and not self.ever_linked
+
+    @property
     def is_being_unlinked(self) -> bool:
         """Whether the bridge can log the device out, and was or will be told to."""
         told = self.orders.filter(logout=True).exclude(state__in=["failed", "cancelled"])
@@ -167,7 +175,7 @@ class LinkSession(models.Model):
 
     def deadline(self, status: Status, since: datetime) -> tuple[datetime, EndReason] | None:
         """When the attempt lapses, and how it ends then, for an account in `status` since `since`; None: never."""
-        if not self.is_open:
+        if not self.is_open or self.waits_for_its_number:
             return None
         if status == Status.QR_SCANNING:
             return self._scan_deadline()

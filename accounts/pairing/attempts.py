@@ -178,6 +178,9 @@ def _check_quiet(account: Account, session: LinkSession, request: Request) -> No
     """Refuse while an attempt runs or was just scanned, and say until when (rules "One place" and "Quiet time")."""
     if May.INTERRUPT in request.may:
         return
+    if session.waits_for_its_number:
+        _check_number(request)
+        return
     status = Status(account.status)
     waits: int | None = None
     if status == Status.AUTHENTICATED or (status in UNSCANNED and May.RENEW not in request.may):
@@ -189,6 +192,13 @@ def _check_quiet(account: Account, session: LinkSession, request: Request) -> No
     if waits is not None:
         text = _("A pairing is in progress. Scan its QR code, or wait until it ends.")
         raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=waits)
+
+
+def _check_number(request: Request) -> None:
+    """A phone has scanned whose number nobody knows: it waits for staff, unless somebody begins anew."""
+    if May.RENEW not in request.may:
+        text = _("The code was scanned. The number of that phone is being checked.")
+        raise PairingRefused("PAIRING_IN_PROGRESS", text, retry_after=60)
 
 
 def _check_cooldown(account: Account, request: Request) -> None:

@@ -25,7 +25,7 @@ from accounts.lifecycle import (
     EndReason,
     Status,
 )
-from accounts.models import Account, BridgeOrder, LinkSession, Workspace
+from accounts.models import Account, BridgeOrder, LinkSession
 from accounts.orders import closing, outbox
 from accounts.pairing import phone_owner
 from accounts.pairing.attempts import lapse
@@ -45,6 +45,7 @@ class Outcome(StrEnum):
     REPEATED = "repeated"
     UNREADABLE = "unreadable"
     LEFT_OUT = "left_out"
+    NUMBER_UNCLEAR = "number_unclear"
 
 
 @atomically
@@ -52,7 +53,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     """A fresh code came. It never demotes an account that was scanned (rule "A code demotes nobody")."""
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
-        return _still_talks(session)
+        return still_talks(session)
     # Scanned already; the second condition is for a phone that asks for more after its scan (action_required).
     if account.status not in UNSCANNED or session.authenticated_at is not None:
         return _doubt_late_qr(account, session)
@@ -75,7 +76,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
 def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
-        return _still_talks(session)
+        return still_talks(session)
     if account.status not in UNSCANNED:
         return Outcome.QR_AFTER_SCAN
     session.pairing_code = code
@@ -90,7 +91,7 @@ def code_unreadable(session_pk: int) -> Outcome:
     """A QR or pairing code came that cannot be shown. The session counts it, for staff; the next one may be better."""
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
-        return _still_talks(session)
+        return still_talks(session)
     session.unreadable_codes += 1
     note_seen(session, "unreadable_codes")
     return Outcome.UNREADABLE
@@ -103,7 +104,7 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
     if not session.is_open:
         # Already authenticated before it ended, so this proves nothing: only `ready` reopens it.
         if session.authenticated_at is not None or not may_reopen(session, account=account):
-            return _still_talks(session)
+            return still_talks(session)
         reopen(session, account=account, trigger=trigger)
     phone_owner.flag_second_device(session, account=account, device_jid=device_jid)
     session.mark_scanned()
@@ -113,37 +114,6 @@ def authenticated(session_pk: int, *, device_jid: str, trigger: str = "session_a
         return Outcome.NO_CHANGE
     account.move(Status.AUTHENTICATED, trigger=trigger, session=session)
     enqueue("expire_session", session.pk, delay=READY_WITHIN + 1)
-    return Outcome.APPLIED
-
-
-@atomically
-def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigger: str = "session_ready") -> Outcome:
-    """It is linked. Under the workspace's lock, its phone decides which account it is (rule "The phone decides")."""
-    workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
-    locks.row(Workspace, pk=workspace_pk)
-    account, rival, session = _lock_with_rival(session_pk, phone)
-    if phone_owner.is_wrong_number(session, account=account, phone=phone):
-        return _refuse_number(account, session, phone, trigger=trigger)
-    if not session.is_open:
-        if not may_reopen(session, account=account):
-            return _still_talks(session)
-        reopen(session, account=account, trigger=trigger)
-    session.mark_scanned()
-    keeper = phone_owner.adopt(session, account=account, rival=rival, phone=phone, trigger=trigger)
-    if keeper is None:
-        return Outcome.APPLIED
-    phone_owner.flag_second_device(session, account=keeper, device_jid=device_jid)
-    if not session.ever_linked:
-        enqueue("advance_line", session.bridge_id)  # its place is free
-    session.mark_linked(platform=platform)
-    facts = ("authenticated_at", "connected_at", "platform", "device_jid", "device_conflict_at")
-    note_seen(session, "account", *facts, *session.forget_qr())
-    if keeper.status == Status.CONNECTED:
-        if keeper != account:
-            keeper.note(trigger=trigger, session=session, reason="Linked anew; this session takes over.")
-        keeper.touch()
-        return Outcome.NO_CHANGE if keeper == account else Outcome.APPLIED
-    keeper.move(Status.CONNECTED, trigger=trigger, session=session)
     return Outcome.APPLIED
 
 
@@ -162,17 +132,6 @@ def restore_failed(session_pk: int, *, reason: str) -> Outcome:
 
 
 @atomically
-def phone_unknown(session_pk: int, *, trigger: str = "session_error") -> Outcome:
-    account, session = lock_session(session_pk)
-    if not session.is_open:
-        return _still_talks(session)
-    if session.ever_linked:
-        return Outcome.NO_CHANGE  # we know the number, so it does not matter that a restart could not read it
-    end(session, EndReason.PHONE_UNKNOWN, account=account, trigger=trigger)
-    return Outcome.APPLIED
-
-
-@atomically
 def given_up(session_pk: int, *, reason: str) -> Outcome:
     """session_expired: the bridge will not try any further."""
     account, session = lock_session(session_pk)
@@ -188,7 +147,7 @@ def given_up(session_pk: int, *, reason: str) -> Outcome:
 def action_required(session_pk: int, *, message: str) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open:
-        return _still_talks(session)
+        return still_talks(session)
     if account.status not in {Status.QR_SCANNING, Status.AUTHENTICATED}:
         return Outcome.NO_CHANGE
     session.action_message = message[:500]
@@ -206,18 +165,6 @@ def lock_session(session_pk: int) -> tuple[Account, LinkSession]:
         session = locks.row(LinkSession, pk=session_pk)
         if session.account_id == account_pk:
             return account, session
-
-
-def _lock_with_rival(session_pk: int, phone: str) -> tuple[Account, Account | None, LinkSession]:
-    """Lock the account, any other with this phone, by id, and the session. The caller holds the workspace's lock, so
-    nobody merges or takes a phone meanwhile."""
-    own = Account.objects.get(sessions=session_pk)
-    rivals = Account.objects.filter(workspace=own.workspace_id, live_phone=phone).exclude(pk=own.pk)
-    rival_pk = rivals.values_list("pk", flat=True).first()
-    wanted = {own.pk} if rival_pk is None else {own.pk, rival_pk}
-    locked = {pk: Account.objects.lock(pk) for pk in sorted(wanted)}
-    session = locks.row(LinkSession, pk=session_pk)
-    return locked[own.pk], locked[rival_pk] if rival_pk else None, session
 
 
 def lose(account: Account, session: LinkSession, *, trigger: str, reason: str, said: str = "") -> Outcome:
@@ -248,17 +195,7 @@ def _end_for(session: LinkSession, reason: str) -> EndReason | None:
     return EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
 
 
-def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:
-    if not session.is_open:
-        outbox.stop_resurrected(session, logout=True)
-        return Outcome.ENDED
-    session.reported_phone = phone
-    note_seen(session, "reported_phone")
-    end(session, EndReason.WRONG_NUMBER, account=account, trigger=trigger)
-    return Outcome.WRONG_NUMBER
-
-
-def _still_talks(session: LinkSession) -> Outcome:
+def still_talks(session: LinkSession) -> Outcome:
     """Stop a session that has ended here but sends events, so that it still runs (rule "Match by session")."""
     outbox.stop_resurrected(session)
     return Outcome.ENDED

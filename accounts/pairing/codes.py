@@ -21,8 +21,9 @@ def ask_pairing_code(account_id: int, *, phone_number: str, actor: User | None =
 
     Raises PairingRefused: INVALID_NUMBER, NOT_PAIRING, NO_PAIRING_CODES, TOO_MANY_CODES, CODE_UNDER_WAY.
     """
+    country = Account.objects.values_list("workspace__country", flat=True).get(pk=account_id)
     try:
-        phone_number = phones.normalise(phone_number)
+        phone_number = phones.normalise(phone_number, country=country)
     except ValidationError as error:
         raise PairingRefused("INVALID_NUMBER", error.messages[0]) from error
     account = Account.objects.lock(account_id)

@@ -14,7 +14,7 @@ def invite(workspace_id: int, *, label: str = "", phone: str | None = None, crea
     """
     # Under the lock, a twin finds the account that we make instead of making a second one.
     workspace = locks.row(Workspace, pk=workspace_id)
-    digits = phones.normalise(phone) if phone else None
+    digits = phones.normalise(phone, country=workspace.country) if phone else None
     account = _find(workspace, label=label, phone=digits)
     if account is None:
         account = Account.objects.create(workspace=workspace, label=label, phone_number=digits)
@@ -22,7 +22,6 @@ def invite(workspace_id: int, *, label: str = "", phone: str | None = None, crea
 
 
 def _find(workspace: Workspace, *, label: str, phone: str | None) -> Account | None:
-    live = workspace.accounts.live()
     if phone:
-        return live.filter(phone_number=phone).first()
-    return live.filter(label=label).first() if label else None
+        return workspace.accounts.with_phone(phone).first()
+    return workspace.accounts.live().filter(label=label).first() if label else None

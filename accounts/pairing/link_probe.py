@@ -51,7 +51,9 @@ def send_test_message(account_id: int, *, phone_number: str = "", actor: User | 
     if session is None or not session.is_open or account.status != Status.CONNECTED:
         raise SendRefused("NOT_CONNECTED", _("The account is not connected, so it cannot send."))
     try:
-        to = phones.normalise(phone_number or account.phone_number or "")
+        own = account.phone_number or ""
+        to = phones.normalise(phone_number, country=account.workspace.country) if phone_number else own
+        phones.validate(to)
     except ValidationError as error:
         raise SendRefused("INVALID_NUMBER", error.messages[0]) from error
     if session.orders.filter(kind=outbox.Kind.TEST_MESSAGE, state__in=BridgeOrder.UNDER_WAY).exists():

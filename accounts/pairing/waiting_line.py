@@ -71,7 +71,9 @@ def has_room(bridge: Bridge) -> bool:
 
 def _taken(bridge: Bridge) -> int:
     """Places taken by sessions that pair, or that ended softly and are not stopped yet (rule "Soft ends")."""
-    pairing = LinkSession.objects.filter(bridge=bridge, ended_at__isnull=True, account__status__in=PAIRING)
+    pairing = LinkSession.objects.filter(
+        bridge=bridge, ended_at__isnull=True, account__status__in=PAIRING, number_unclear_at__isnull=True
+    )
     return pairing.filter(admitted_at__isnull=False).count() + choosing.leaving().filter(bridge=bridge).count()
 
 

@@ -15,7 +15,7 @@ from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, BridgeOrder, LinkSession, StraySession, User, Workspace
 from accounts.orders import outbox
-from accounts.pairing import bridge_events
+from accounts.pairing import bridge_events, confirmation
 from accounts.reconcile import unknown
 from accounts.reconcile.unknown import NotPossible
 
@@ -42,7 +42,7 @@ def adopt(stray_id: int, *, workspace_id: int, actor: User) -> LinkSession:
     account.note(trigger="adopted", session=session, actor=actor, reason=reason)
     StraySession.objects.filter(pk=stray.pk).update(outcome=Outcome.ADOPTED, settled_at=timezone.now())
     if stray.status == ListedAs.CONNECTED:
-        bridge_events.ready(session.pk, phone=stray.phone_number, device_jid="", platform="", trigger="adopted")
+        confirmation.ready(session.pk, phone=stray.phone_number, device_jid="", platform="", trigger="adopted")
     else:
         account.move(Status.AUTHENTICATED, trigger="adopted", session=session, actor=actor)
         bridge_events.lose(account, session, trigger="adopted", reason="The bridge lists it as not connected.")
@@ -69,9 +69,7 @@ def _check(stray: StraySession, workspace: Workspace) -> None:
 
 def _account_for(stray: StraySession, workspace: Workspace) -> Account:
     """The account for it. The caller holds the workspace's lock, so nobody else takes the phone meanwhile."""
-    account_id = (
-        Account.objects.filter(workspace=workspace, live_phone=stray.phone_number).values_list("pk", flat=True).first()
-    )
+    account_id = workspace.accounts.with_phone(stray.phone_number).values_list("pk", flat=True).first()
     if account_id is None:
         return Account.objects.create(workspace=workspace, phone_number=stray.phone_number)
     account = Account.objects.lock(account_id)

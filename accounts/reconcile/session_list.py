@@ -9,12 +9,12 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from accounts import phones
 from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
 from accounts.db.transactions import atomically
 from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkSession
-from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen, ready
+from accounts.pairing.bridge_events import Outcome, authenticated, lock_session, lose, note_seen
+from accounts.pairing.confirmation import ready
 from accounts.pairing.session_end import end
 from accounts.reconcile import findings, lost_logins, opening, relocation
 
@@ -62,7 +62,7 @@ def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone:
     """The bridge lists it as connected, so an event was missed. `phone` is what the list says, if anything: it decides
     whose a first link is, as in `session_ready`."""
     first = LinkSession.objects.filter(pk=session_pk, connected_at__isnull=True, ended_at__isnull=True)
-    if phones.E164.fullmatch(phone) and first.exists():
+    if phone and first.exists():
         return ready(session_pk, phone=phone, device_jid="", platform="", trigger=trigger)
     return _found_back(session_pk, asked_at=asked_at, trigger=trigger)
 
@@ -70,7 +70,7 @@ def found_connected(session_pk: int, *, asked_at: datetime, trigger: str, phone:
 def found_scanned(session_pk: int, running: Running) -> Outcome:
     """The bridge lists a session as scanned that is about to be stopped after a soft end: the events of the scan were
     lost. It is reopened (rule "Soft ends")."""
-    if running.is_connected and phones.E164.fullmatch(running.phone_number):
+    if running.is_connected and running.phone_number:
         return ready(session_pk, phone=running.phone_number, device_jid="", platform="", trigger="check")
     return authenticated(session_pk, device_jid="", trigger="check")
 

@@ -12,13 +12,13 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import phones
 from accounts.bridges import circuit_breaker, client
 from accounts.bridges.client import BridgeError, Running
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import LinkSession, StraySession
+from accounts.numbering_plans import identity_key
 from accounts.orders import turns
 
 Outcome = StraySession.Outcome
@@ -143,11 +143,11 @@ def _take_over(row: StraySession, said: Running) -> bool:
 
 
 def _facts(said: Running) -> dict[str, str]:
-    """The values that fit our columns; a phone that is not a valid number is dropped."""
-    phone = said.phone_number.removeprefix("+")
+    """The values that fit our columns."""
     return {
         "status": _plain(said.status)[:32],
-        "phone_number": phone if phones.E164.fullmatch(phone) else "",
+        "phone_number": said.phone_number,
+        "phone_key": identity_key(said.phone_number),
         "workspace_said": _plain(said.workspace_id)[:40],
     }
 

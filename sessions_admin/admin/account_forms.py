@@ -1,6 +1,6 @@
 """The forms of an account: its own, and those of its dialogs."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils import timezone
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import phones
 from accounts.bridges import choosing
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, Transition
+from accounts.models import Account, Bridge, Transition, Workspace
 from accounts.pairing import attempts, cooldown
 from sessions_admin import display
 from sessions_admin.admin.base import (
@@ -49,7 +49,12 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 
     def clean_phone_number(self) -> str | None:
         typed = self.cleaned_data["phone_number"]
-        return phones.normalise(typed) if typed else None
+        if "phone_number" not in self.changed_data:  # staff may have accepted a number that nobody could type
+            return cast(str | None, self.instance.phone_number)
+        workspace = (
+            self.cleaned_data.get("workspace") or Workspace.objects.filter(pk=self.instance.workspace_id).first()
+        )
+        return phones.normalise(typed, country=workspace.country if workspace else "") if typed else None
 
 
 class ReasonForm(DialogForm):
@@ -72,13 +77,16 @@ class TestMessageForm(DialogForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        account = Account.objects.filter(pk=self.object_id).first()
-        if account and account.phone_number:
-            self.initial["phone_number"] = phones.group(account.phone_number)
+        self.account = Account.objects.select_related("workspace").filter(pk=self.object_id).first()
+        if self.account and self.account.phone_number:
+            self.initial["phone_number"] = phones.group(self.account.phone_number)
 
     def clean_phone_number(self) -> str:
+        """Empty for the account's own number."""
         typed = self.cleaned_data["phone_number"]
-        return phones.normalise(typed) if typed else ""
+        if not typed or "phone_number" not in self.changed_data:
+            return ""
+        return phones.normalise(typed, country=self.account.workspace.country if self.account else "")
 
 
 class MoveForm(ReasonForm):

@@ -20,36 +20,36 @@ from accounts.pairing.attempts import May
 from accounts.reconcile import relocation
 from sessions_admin import bridge_display, display
 from sessions_admin.admin.account_forms import AccountForm, MoveForm, ReasonForm, RenewForm, TestMessageForm
+from sessions_admin.admin.account_numbers import NumberDecisions
+from sessions_admin.admin.account_offers import is_offered
 from sessions_admin.admin.base import (
     ActionVariant,
     DialogForm,
-    ModelAdmin,
     actor_of,
     age_of,
     dialog_action,
     done,
     show_once,
 )
-from sessions_admin.admin.filters import DeletedFilter
+from sessions_admin.admin.filters import DeletedFilter, NumberFilter
 from sessions_admin.pages.account import page_of
 from sessions_admin.visibility import page_of_row
 
-# The statuses in which an action is offered; an action that is not here is always offered.
-OFFERED: dict[str, set[Status]] = {
-    "renew_qr": set(Status) - {Status.CONNECTED},
-    "send_test_message": {Status.CONNECTED},
-    "move": {Status.CONNECTED, Status.DISCONNECTED},
-}
-
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(NumberDecisions):
     form = AccountForm
     autocomplete_fields = ["workspace"]
     list_display = ["name", "state", "phone", "workspace", "bridge", "since"]
     list_display_links = ["name"]
     list_select_related = ["workspace", "current_session__bridge"]
-    list_filter = ["status", "workspace", ("current_session__bridge", admin.RelatedOnlyFieldListFilter), DeletedFilter]
+    list_filter = [
+        "status",
+        "workspace",
+        ("current_session__bridge", admin.RelatedOnlyFieldListFilter),
+        NumberFilter,
+        DeletedFilter,
+    ]
     search_fields = ["label", "phone_number", "sessions__session_id", "workspace__name", "uuid"]
     search_help_text = gettext_lazy("Phone number, label, workspace, session id or UUID")
     phone_lookup = "phone_number"
@@ -88,7 +88,8 @@ class AccountAdmin(ModelAdmin):
     ]
     change_form_outer_before_template = "sessions_admin/account_page.html"
     actions_detail_hide_default = True  # the history of edits to the form is one of the page's links
-    actions_detail = ["renew_qr", "invite", "send_test_message", "move", "force_reset"]
+    actions_detail = ["accept_number", "take_new_number", "merge_twin"]
+    actions_detail += ["renew_qr", "invite", "send_test_message", "move", "force_reset"]
 
     # --- the list ---------------------------------------------------------------------------------
     @admin.display(description=gettext_lazy("account"), ordering="label")
@@ -191,7 +192,7 @@ class AccountAdmin(ModelAdmin):
         if account is None or account.deleted_at is not None:
             return []
         offered = super().get_actions_detail(request, object_id)
-        return [action for action in offered if account.status in OFFERED.get(action.path, Status)]
+        return [action for action in offered if is_offered(action.path, account)]
 
     def has_renew_qr_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "renew_qr")

@@ -37,9 +37,9 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from accounts import phones
 from accounts.models import User
 from sessions_admin import display
+from sessions_admin.admin.phone_search import rows_with
 
 __all__ = [
     "ActionVariant",
@@ -118,10 +118,8 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        digits = phones.searched(search_term)
-        if digits and self.phone_lookup:
-            found |= queryset.filter(**{f"{self.phone_lookup}__contains": digits})
-        return found, may_repeat
+        by_phone = rows_with(search_term, lookup=self.phone_lookup) if self.phone_lookup else None
+        return found | queryset.filter(by_phone) if by_phone is not None else found, may_repeat
 
 
 class ReadOnlyAdmin(ModelAdmin):

@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
+
+from accounts.models import LinkSession
 
 
 class OverFilter(admin.SimpleListFilter):
@@ -42,6 +44,27 @@ class SettledFilter(OverFilter):
     parameter_name = "settled"
     field = "settled_at"
     still, over = gettext_lazy("Waiting"), gettext_lazy("Settled")
+
+
+class NumberFilter(admin.SimpleListFilter):
+    """Accounts whose number waits for staff: unclear, changed, or the number of another account too."""
+
+    title = gettext_lazy("number")
+    parameter_name = "number"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("waits", gettext_lazy("Waits for a decision"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return self.waiting(queryset) if self.value() else queryset
+
+    @staticmethod
+    def waiting(accounts: QuerySet[Any]) -> QuerySet[Any]:
+        unclear = LinkSession.objects.filter(
+            number_unclear_at__isnull=False, ended_at__isnull=True, connected_at__isnull=True
+        )
+        waits = Q(current_session__in=unclear.values("pk")) | Q(twin_of__isnull=False) | ~Q(new_phone="")
+        return accounts.filter(waits)
 
 
 class ClosedFilter(admin.SimpleListFilter):

@@ -37,6 +37,7 @@ from sessions_admin.admin.base import (
     done,
     show_once,
 )
+from sessions_admin.admin.workspace_form import WorkspaceForm
 from sessions_admin.visibility import page_of_row
 
 admin.site.unregister(Group)
@@ -130,11 +131,12 @@ class NewTokenForm(DialogForm):
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ModelAdmin):
+    form = WorkspaceForm
     list_display = ["name", "accounts_here", "created_at"]
     search_fields = ["name", "=id"]
     search_help_text = gettext_lazy("Name or id")
     autocomplete_fields = ["members"]
-    fields = ["name", "members"]
+    fields = ["name", "country", "members"]
     fields += ["messages_per_minute", "lifecycle_per_minute", "qr_per_minute", "others_per_minute"]
     fields += ["keeps_statuses", "keeps_newsletters"]
 

@@ -15,10 +15,11 @@ from django.utils.translation import ngettext
 
 from accounts.bridges import choosing, presence, watch
 from accounts.bridges.library_versions import Level, advisory
-from accounts.models import Bridge, BridgeOrder, Incident, Pulse, ReconcileRun, StraySession
+from accounts.models import Account, Bridge, BridgeOrder, Incident, Pulse, ReconcileRun, StraySession
 from accounts.reconcile import run, unknown
 from api.health import LaneState, worker_state
 from sessions_admin import bridge_display, display
+from sessions_admin.admin.filters import NumberFilter
 from sessions_admin.labels import INCIDENTS
 from sessions_admin.visibility import list_of, page_of_row, seen
 from webhooks.models import WebhookEvent
@@ -51,6 +52,7 @@ def notices(request: HttpRequest) -> list[Notice]:
         *_of_each(bridges, _refusing, _without_codes, _library),
         *_dead_events(request),
         *_strays(request),
+        *_numbers(request),
         *_failed_orders(request),
     ]
     return sorted(found, key=lambda notice: notice.tone != "bad")
@@ -160,6 +162,19 @@ def _strays(request: HttpRequest) -> list[Notice]:
         text = f"{text} {more % {'most': unknown.MOST_OPEN}}"
     url, since = list_of(StraySession), display.age(found["newest"])
     return [Notice("wait", title % {"count": count}, text, url, since)] if count else []
+
+
+def _numbers(request: HttpRequest) -> list[Notice]:
+    waiting = NumberFilter.waiting(seen(request, Account).filter(deleted_at__isnull=True))
+    count = waiting.count()
+    title = ngettext(
+        "%(count)d account waits for a decision about its number",
+        "%(count)d accounts wait for a decision about their numbers",
+        count,
+    )
+    text = _("A number that nobody knows, one that has changed, or two accounts of one phone. Each page says which.")
+    url = list_of(Account, **{NumberFilter.parameter_name: "waits"})
+    return [Notice("wait", title % {"count": count}, text, url)] if count else []
 
 
 def _failed_orders(request: HttpRequest) -> list[Notice]:

@@ -50,6 +50,10 @@ OUT_OF_SIGHT = Advice(
     gettext_lazy("The account was linked when its bridge was last heard of."),
     gettext_lazy("Look at the bridge. When it is back, so is the link: nobody has to scan."),
 )
+NUMBER_UNCLEAR = Advice(
+    gettext_lazy("The phone has scanned, but the number that its bridge reports is no phone number of any country."),
+    gettext_lazy("Ask the person for the number. If it is the one below, accept it; else reset, and invite again."),
+)
 WENT_WRONG = {Status.FAILED, Status.QR_EXPIRED, Status.LOGGED_OUT}
 
 
@@ -62,18 +66,28 @@ class Diagnosis:
 
 
 def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
-    session, status = account.current_session, snapshot["status"]
-    said = explain(status, snapshot["reason"], session.end_detail if session else "")
-    if status == Status.DISCONNECTED and (why := _why_lost(session)):
-        said = why
-    if status == Status.CONNECTED and bridge_display.unreachable(account):
-        said = OUT_OF_SIGHT
+    session = account.current_session
+    said = _advice(account, session, snapshot)
     return Diagnosis(
         meaning=said.meaning,
         todo=said.todo,
         fault=said.fault.label if isinstance(said, Failure) else "",
-        notes=[*_about_the_bridge(session), *_what_comes_next(account, session, snapshot)] if session else [],
+        notes=[
+            *_about_the_number(account),
+            *(_about_the_bridge(session) + _what_comes_next(account, session, snapshot) if session else []),
+        ],
     )
+
+
+def _advice(account: Account, session: LinkSession | None, snapshot: Snapshot) -> Advice:
+    status = snapshot["status"]
+    if session is not None and session.waits_for_its_number:
+        return NUMBER_UNCLEAR
+    if status == Status.DISCONNECTED and (why := _why_lost(session)):
+        return why
+    if status == Status.CONNECTED and bridge_display.unreachable(account):
+        return OUT_OF_SIGHT
+    return explain(status, snapshot["reason"], session.end_detail if session else "")
 
 
 def explain(status: Status, reason: str, detail: str = "") -> Advice:
@@ -86,6 +100,23 @@ def explain(status: Status, reason: str, detail: str = "") -> Advice:
 def _why_lost(session: LinkSession | None) -> Failure | None:
     told = failures.of(session.lost_reason if session else "")
     return None if told is failures.UNKNOWN else told
+
+
+def _about_the_number(account: Account) -> list[str]:
+    """What waits for a decision of staff; the account works meanwhile (accounts/pairing/number_decisions.py)."""
+    notes = []
+    if account.new_phone:
+        text = _(
+            "The phone reports another number than before, %(phone)s, and works. Take the new number if it is right."
+        )
+        notes.append(text % {"phone": display.phone(account.new_phone)})
+    if account.twin_of is not None:
+        text = _("The account %(account)s has the same phone. Merge the two, or correct a number.")
+        notes.append(text % {"account": account.twin_of})
+    for twin in account.twins.live():
+        text = _("The account %(account)s has the same phone. Open it to merge the two.")
+        notes.append(text % {"account": twin})
+    return notes
 
 
 def _about_the_bridge(session: LinkSession) -> list[str]:

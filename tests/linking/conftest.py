@@ -7,7 +7,7 @@ import pytest
 
 from accounts import qr
 from accounts.models import Account, LinkInvitation, LinkSession
-from accounts.pairing import attempts, bridge_events
+from accounts.pairing import attempts, bridge_events, confirmation
 
 QR_TEXT = "2@" + "Abc/+9" * 30 + ",key=,identity="
 PNG = qr.PNG + b"rest of an image"
@@ -47,7 +47,7 @@ class Phone:
         bridge_events.authenticated(self.session.pk, device_jid="6281167328422:1@s.whatsapp.net")
 
     def links(self, number: str = "6281167328422") -> None:
-        bridge_events.ready(self.session.pk, phone=number, device_jid="", platform="android")
+        confirmation.ready(self.session.pk, phone=number, device_jid="", platform="android")
 
     def is_lost(self, reason: str = "CONFLICT") -> None:
         bridge_events.disconnected(self.session.pk, reason=reason)

@@ -35,6 +35,7 @@ STOREYS = (
     {"logs"},
     {"lifecycle"},
     {"phones", "qr", "fields", "broadcasts"},
+    {"numbering_plans"},
 )
 STOREY = {name: number for number, names in enumerate(STOREYS) for name in names}
 MODULES_AT_MOST = 12  # directly in accounts/

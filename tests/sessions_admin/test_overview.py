@@ -207,3 +207,10 @@ def test_it_says_that_more_are_unknown_than_are_listed(
     StraySession.objects.create(bridge=bridge, session_id="one", status="connected")
 
     assert "there may be more" in str(notices(as_alice)["1 session that this desk does not know"].text)
+
+
+def test_who_opens_the_login_page_itself_comes_to_the_overview(alice: User) -> None:
+    alice.set_password("correct horse")
+    alice.save()
+    answer = Client().post("/admin/login/", {"username": "alice", "password": "correct horse"})
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")

@@ -8,8 +8,7 @@ from accounts.housekeeping.cleanup import CLEANABLE
 from accounts.lifecycle import Status
 from api.http.errors import ApiError
 from api.http.strict_json import MAX_INTEGER
-from api.serializers import PhoneField
-from webhooks.events.fields import OptionalText, Text
+from webhooks.events.fields import BridgePhone, OptionalText, Text, WantedPhone
 
 MAX_SESSIONS = 5_000  # of one bridge; SQLite takes 32,766 values in one statement
 LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})
@@ -45,7 +44,7 @@ class CleanupLog(serializers.Serializer[Any]):
 
 class Cleanup(serializers.Serializer[Any]):
     workspace_id = serializers.IntegerField(min_value=1, max_value=MAX_INTEGER)
-    phone_number = PhoneField(required=False, allow_null=True, default=None)
+    phone_number = WantedPhone()  # without it, all phones are meant
     cleanup_statuses = serializers.ListField(child=Text(32), allow_empty=False, max_length=len(Status))
 
     def validate_cleanup_statuses(self, statuses: list[str]) -> list[str]:
@@ -64,7 +63,7 @@ class StaleCleanup(serializers.Serializer[Any]):
 class RunningSession(serializers.Serializer[Any]):
     session_id = Text(191, allow_blank=False)
     status = OptionalText(32)
-    phone_number = OptionalText(32)
+    phone_number = BridgePhone()
 
 
 class BridgeHeartbeat(serializers.Serializer[Any]):

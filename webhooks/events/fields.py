@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from api.serializers import PhoneField
+from accounts import phones
 
 LATEST = 100_000_000_000  # as Unix seconds the year 5138, as milliseconds 1973: what is larger is milliseconds
 LONGEST_SHOWN = 3_600  # seconds for which a code may be shown; what is larger is milliseconds
@@ -91,11 +91,30 @@ class WholeText(OptionalText):
         return text
 
 
-class OptionalPhone(Decoration, PhoneField):
-    """Empty where no number can be read."""
+class BridgePhone(Decoration):
+    """A phone as bridges write it (phones.reported). Empty if it cannot be read."""
 
     def __init__(self) -> None:
         super().__init__(default="")
+
+    def to_internal_value(self, data: Any) -> str:
+        phone = phones.reported(data)
+        if not phone:
+            raise serializers.ValidationError("It is no phone.")
+        return phone
+
+
+class WantedPhone(serializers.Field):  # type: ignore[type-arg]
+    """The phone that is meant; None if all are. One that cannot be read is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False, allow_null=True, default=None)
+
+    def to_internal_value(self, data: Any) -> str:
+        phone = phones.reported(data)
+        if data and not phone:
+            phones.validate(phone)
+        return phone
 
 
 class Flag(Decoration, serializers.BooleanField):

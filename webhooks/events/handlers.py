@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework.serializers import Serializer
 
-from accounts.pairing import bridge_events
+from accounts.pairing import bridge_events, confirmation
 from accounts.pairing.bridge_events import Outcome
 from webhooks.events import messages, serializers
 
@@ -32,20 +32,19 @@ def _authenticated(session_pk: int, data: Data) -> Outcome:
 
 
 def _ready(session_pk: int, data: Data) -> Outcome:
-    if not data["phone_number"]:
-        return bridge_events.phone_unknown(session_pk, trigger="session_ready")
-    return bridge_events.ready(
+    return confirmation.ready(
         session_pk, phone=data["phone_number"], device_jid=data["device_jid"], platform=data["platform"]
     )
 
 
 def _error(session_pk: int, data: Data) -> Outcome:
     """`webhook_send_failed` is good news: the session is connected, only its `session_ready` was lost."""
-    error, phone = data["error"], data["phone_number"]
-    if error == "webhook_send_failed" and phone:
-        return bridge_events.ready(session_pk, phone=phone, device_jid="", platform="", trigger=error)
-    if error in {"webhook_send_failed", "phone_extraction_failed"}:
-        return bridge_events.phone_unknown(session_pk)
+    if data["error"] == "webhook_send_failed":
+        return confirmation.ready(
+            session_pk, phone=data["phone_number"], device_jid="", platform="", trigger="webhook_send_failed"
+        )
+    if data["error"] == "phone_extraction_failed":
+        return confirmation.phone_unknown(session_pk)
     return Outcome.NO_CHANGE
 
 

@@ -13,13 +13,13 @@ from accounts import qr
 from webhooks.events.fields import (
     AckLevel,
     Base64,
+    BridgePhone,
     Decoration,
     EventData,
     FittingList,
     Flag,
     Lifetime,
     Moment,
-    OptionalPhone,
     OptionalText,
     Text,
     WholeText,
@@ -66,14 +66,14 @@ class SessionAuthenticated(EventData):
 
 
 class SessionReady(EventData):
-    phone_number = OptionalPhone()
+    phone_number = BridgePhone()
     device_jid = OptionalText(64)
     platform = OptionalText(32)
 
 
 class SessionError(EventData):
     error = OptionalText(191)
-    phone_number = OptionalPhone()
+    phone_number = BridgePhone()
 
 
 class SessionDisconnected(EventData):

@@ -1,8 +1,10 @@
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Workspace
+from accounts.models.workspace import default_country
 
 
 class Command(BaseCommand):
@@ -10,8 +12,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
+        parser.add_argument("--country", help="two letters, such as ID: numbers may be written as people do there")
 
-    def handle(self, *args: Any, name: str, **options: Any) -> None:
+    def handle(self, *args: Any, name: str, country: str | None, **options: Any) -> None:
         if not name.strip():
             raise CommandError("A workspace needs a name.")
-        self.stdout.write(str(Workspace.objects.create(name=name.strip()).pk))
+        workspace = Workspace(name=name.strip(), country=default_country() if country is None else country.upper())
+        try:
+            workspace.full_clean()
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        workspace.save()
+        self.stdout.write(str(workspace.pk))

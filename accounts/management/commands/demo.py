@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         made = credentials(settings.DATA_DIR / "demo.json")
         with transaction.atomic():
-            workspace, _ = Workspace.objects.get_or_create(name="Demo")
+            workspace, _ = Workspace.objects.get_or_create(name="Demo", defaults={"country": "ID"})
             _bridge(made)
             _admin(made["password"])
         self.stdout.write(f"Linking page: {invite(workspace.pk, label='First phone')}")

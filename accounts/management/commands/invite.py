@@ -13,7 +13,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("workspace", type=int, help="its id")
         parser.add_argument("--label", default="")
-        parser.add_argument("--phone", help="the number that must link, with its country code")
+        parser.add_argument("--phone", help="the number that must link")
 
     def handle(self, *args: Any, workspace: int, label: str, phone: str | None, **options: Any) -> None:
         try:

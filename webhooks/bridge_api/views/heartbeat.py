@@ -16,7 +16,7 @@ class HeartbeatView(BridgeView):
 
     def post(self, request: Request) -> Response:
         told = self.fields(request, BridgeHeartbeat)
-        listed = {row["session_id"]: Running(**row) for row in told.pop("sessions")}
+        listed = {row["session_id"]: Running.read(row) for row in told.pop("sessions")}
         advice = heartbeat.hear(bridge_of(request), heartbeat.Said(**told, listed=listed), heartbeat=True)
         restore = [restore_row(session) for session in advice.restore]
         return Response({"success": True, "stop": advice.stop, "restore": restore})

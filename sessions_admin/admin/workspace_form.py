@@ -1,0 +1,36 @@
+"""The form of a workspace."""
+
+from typing import Any
+
+import phonenumbers
+from babel import Locale
+from django import forms
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from accounts import phones
+from accounts.models import Workspace
+from sessions_admin.admin.base import UnfoldAdminSelectWidget
+
+
+class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    country = forms.ChoiceField(
+        label=_("Country"),
+        required=False,
+        choices=lambda: countries(),  # in the language of each reader
+        widget=UnfoldAdminSelectWidget(),
+        help_text=_("Phone numbers may then be written as people write them there, such as 0812 3456 7890."),
+    )
+
+    class Meta:
+        model = Workspace
+        fields = ["country"]  # the rest as the admin lists them
+
+
+def countries() -> list[tuple[str, Any]]:
+    """Every country with its calling code, in the language of the reader."""
+    names = Locale.parse(get_language() or "en", sep="-").territories
+    offered = [(names.get(code, code), code) for code in phones.COUNTRIES]
+    calling = phonenumbers.country_code_for_region
+    rows = [(code, f"{name} (+{calling(code)})") for name, code in sorted(offered)]
+    return [("", _("None: with the country code only")), *rows]
