@@ -136,9 +136,9 @@ def test_every_message_of_a_group_with_a_broken_name_is_kept(portal: Portal, ses
 
 def test_the_texts_of_a_list_are_mended(bridge: Bridge, node: MisbehavingBridge) -> None:
     Bridge.objects.update(url=node.url)
-    shows(node, {"session_id": "a", "status": "co\x00\ud800"}, {"session_id": "b", "phone_number": "\udc00"})
+    shows(node, {"session_id": "a", "status": "co\x00\ud800"}, {"session_id": "b", "workspace_id": "\udc00"})
     listed = client.running_sessions(Bridge.objects.get())
-    assert (listed["a"].status, listed["b"].phone_number) == ("co\ufffd\ufffd", "\ufffd")
+    assert (listed["a"].status, listed["b"].workspace_id) == ("co\ufffd\ufffd", "\ufffd")
 
 
 def test_what_only_looks_like_them_is_left_alone(portal: Portal, session: LinkSession) -> None:
