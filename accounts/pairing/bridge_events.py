@@ -54,8 +54,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return still_talks(session)
-    # Scanned already; the second condition is for a phone that asks for more after its scan (action_required).
-    if account.status not in UNSCANNED or session.authenticated_at is not None:
+    if _is_scanned(account, session):
         return _doubt_late_qr(account, session)
     now = timezone.now()
     if session.first_qr_at is None:
@@ -92,6 +91,8 @@ def code_unreadable(session_pk: int) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return still_talks(session)
+    if _is_scanned(account, session):
+        return _doubt_late_qr(account, session)
     session.unreadable_codes += 1
     note_seen(session, "unreadable_codes")
     return Outcome.UNREADABLE
@@ -199,6 +200,11 @@ def still_talks(session: LinkSession) -> Outcome:
     """Stop a session that has ended here but sends events, so that it still runs (rule "Match by session")."""
     outbox.stop_resurrected(session)
     return Outcome.ENDED
+
+
+def _is_scanned(account: Account, session: LinkSession) -> bool:
+    """The second condition is for a phone that asks for more after its scan (action_required)."""
+    return account.status not in UNSCANNED or session.authenticated_at is not None
 
 
 def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, LinkSession
-from tests.support.links import QR, READY, link, status_of
+from tests.support.links import QR, READY, link, move_back, status_of
 from tests.support.portal import PHONE, Portal
 from tests.support.signing import signed_headers
 from webhooks.models import WebhookEvent
@@ -81,6 +81,15 @@ class TestWhatDecides:
         portal.post("qr_code_generated", session, **QR)
         session.refresh_from_db()
         assert (session.qr_count, session.unreadable_codes) == (1, 1)
+
+    def test_long_after_the_scan_the_bridge_is_asked_whatever_the_code_is(
+        self, portal: Portal, account: Account, session: LinkSession
+    ) -> None:
+        link(portal, session)
+        move_back(session, 600)
+        assert portal.post("qr_code_generated", session, qr_code="no picture").json()["outcome"] == "qr_after_scan"
+        assert status_of(account) == Status.CONNECTED
+        assert session.orders.get(kind="check").why == "late_qr"
 
     @pytest.mark.parametrize("text", ["x" * 2_001, None, [], "2@\ud83d"])
     def test_the_picture_is_shown_where_the_text_cannot_be(
