@@ -18,7 +18,18 @@ class FormerForm(NamedTuple):
     today: str
 
 
+# Country codes where people dial a 0 before a number, and no number begins with one. It is left over in numbers that
+# were typed as at home, with the country code in front: 62 0812 3456 7890.
+TRUNK_ZERO = (
+    "20 27 31 32 33 40 41 43 44 46 49 51 53 54 55 57 58 60 61 62 63 64 66 81 82 84 86 90 91 92 93 94 95 98 211 "
+    "212 213 218 231 232 233 234 243 249 251 252 254 255 256 260 261 262 263 264 265 291 353 355 358 359 370 "
+    "373 374 377 380 381 382 383 385 386 387 389 421 423 508 590 591 593 594 595 596 598 686 850 855 856 880 "
+    "886 961 962 963 964 966 967 970 971 972 976 977 994 995 996"
+)
+
+# Each is applied in turn, so that the second one meets a number without a trunk zero.
 FORMER_FORMS = (
+    FormerForm(re.compile(rf"({TRUNK_ZERO.replace(' ', '|')})0([1-9]\d+)"), r"\1\2"),
     # Brazil, 2012 to 2016: mobile numbers, whose eight digits begin with 6 to 9, got a 9 in front. Fixed lines did not.
     FormerForm(re.compile(r"55([1-9][1-9])([6-9]\d{7})"), r"55\g<1>9\2"),
     # Mexico, 2019: the 1 that stood between the country code and a mobile number is gone.
@@ -44,5 +55,5 @@ def identity_key(digits: str) -> str:
     itself."""
     for former in FORMER_FORMS:
         if matched := former.pattern.fullmatch(digits):
-            return matched.expand(former.today)
+            digits = matched.expand(former.today)
     return digits

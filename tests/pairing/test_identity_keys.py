@@ -1,12 +1,14 @@
 """One phone has one key, however its number is written; two phones never share one."""
 
+import re
+
 import phonenumbers
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from accounts import phones
+from accounts import numbering_plans, phones
 from accounts.numbering_plans import FORMER_FORMS, identity_key
 
 COUNTRIES = sorted(phones.COUNTRIES)
@@ -38,6 +40,10 @@ ONE_PHONE = {
         ("2252520012345", "22520012345"),
         ("2252121812345", "22521812345"),
         ("2290195123456", "22995123456"),  # Benin
+        ("6281167328422", "62081167328422"),  # a trunk zero that was typed with the country code
+        ("447700900123", "4407700900123"),
+        ("5585987650001", "55085987650001"),
+        ("5585987650001", "5508587650001"),
     ],
 )
 def test_two_forms_of_one_number_have_one_key(one: str, other: str) -> None:
@@ -57,11 +63,24 @@ def test_two_forms_of_one_number_have_one_key(one: str, other: str) -> None:
         ("2250507123456", "22507123456"),
         ("2290195123456", "2290295123456"),
         ("6281167328422", "628167328422"),  # Indonesia: no rule of ours
+        ("390612345678", "39612345678"),  # in Italy the zero is part of the number
+        ("2420612345678", "242612345678"),
         ("4915112345678", "491512345678"),
     ],
 )
 def test_numbers_that_no_rule_makes_one_are_two_phones(one: str, other: str) -> None:
     assert identity_key(one) != identity_key(other)
+
+
+def test_where_a_trunk_zero_goes_no_number_begins_with_one() -> None:
+    for code in numbering_plans.TRUNK_ZERO.split():
+        for country in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]:
+            metadata = phonenumbers.PhoneMetadata.metadata_for_region(country)
+            assert metadata is not None
+            assert metadata.national_prefix == "0", country
+    assert not [
+        digits for digits in examples() if re.match(rf"({numbering_plans.TRUNK_ZERO.replace(' ', '|')})0[1-9]", digits)
+    ]
 
 
 def examples() -> dict[str, str]:

@@ -40,6 +40,7 @@ def test_of_three_twins_the_connected_one_holds_the_key_and_all_go_on() -> None:
     rows.account("older", "5491123456789")
     rows.account("scanned", "5585987650001", "authenticated")
     rows.account("linked", "558587650001", "connected")
+    rows.account("typed", "55085987650001")
     rows.account("alone", "6281167328422", "connected")
     rows.account("placeholder", None, "qr_scanning")
     third = rows.account("third", "541123456789", "disconnected")
@@ -53,6 +54,7 @@ def test_of_three_twins_the_connected_one_holds_the_key_and_all_go_on() -> None:
         "older": ["5491123456789", None, "third"],
         "scanned": ["5585987650001", None, "linked"],
         "linked": ["558587650001", "5585987650001", None],
+        "typed": ["55085987650001", None, "linked"],
         "alone": ["6281167328422", "6281167328422", None],
         "placeholder": [None, None, None],
         "third": ["541123456789", "5491123456789", None],
