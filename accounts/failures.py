@@ -5,6 +5,7 @@ what a bridge says of a loss. The second is looked up only by `of`: a bridge may
 No ORM here.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from django.db.models import TextChoices
@@ -216,6 +217,9 @@ _OUR_BRIDGE: dict[str, Failure] = {"ENGINE_ERROR": _CRASHED, "qr_not_scanned": _
 
 BRIDGE_REASONS: dict[str, Failure] = _WEBJS | _WHATSMEOW | _OUR_BRIDGE
 
+# Where the text behind a code begins: "401 Unauthorized", "402: for 24 h", "CONFLICT (another)". Words with nothing but
+# blanks between them are a sentence, which is no code.
+_TEXT_BEHIND = re.compile(r"(?<=[0-9])(?![0-9a-z_])|[:;,(\[{]|\s[-–—]\s")
 _BY_SAID = {reason.casefold(): failure for reason, failure in BRIDGE_REASONS.items()}
 # The ends that a bridge's own words may explain better than we can.
 _EXPLAINED_BY_BRIDGE = frozenset({EndReason.GIVEN_UP, EndReason.QR_EXPIRED, EndReason.REFUSED})
@@ -224,10 +228,10 @@ _EXPLAINED_BY_BRIDGE = frozenset({EndReason.GIVEN_UP, EndReason.QR_EXPIRED, EndR
 def of(said: str) -> Failure:
     """The failure for a bridge's reason, in upper or lower case; after an unknown one, trying again may help.
 
-    whatsmeow writes a number with its text ("401: logged out from another device"): the number is what counts.
+    Bridges write a code with its text ("401: logged out from another device"): the code is what counts.
     """
     said = said.strip().casefold()
-    return _BY_SAID.get(said) or _BY_SAID.get(said.partition(":")[0], UNKNOWN)
+    return _BY_SAID.get(said) or _BY_SAID.get(_TEXT_BEHIND.split(said, maxsplit=1)[0].strip(), UNKNOWN)
 
 
 def of_end(why: EndReason, said: str = "") -> Failure:

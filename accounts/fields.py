@@ -1,5 +1,6 @@
-"""Special columns: ids that are compared byte for byte, and secrets that are encrypted at rest."""
+"""Special columns: ids that are compared byte for byte, and secrets that are encrypted at rest; what a column takes."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -7,6 +8,8 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # generic in the stubs only
@@ -32,6 +35,13 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
 
     def from_db_value(self, value: str | None, *_: Any) -> str | None:
         return None if value is None else _fernet().decrypt(value.encode()).decode()
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD for NUL and for each half of a surrogate pair, which not every database takes."""
+    if text.isascii() and "\x00" not in text:  # 16 MB of base64: a hundred times as fast
+        return text
+    return _NOT_STORABLE.sub("\ufffd", text)
 
 
 def _fernet() -> MultiFernet:

@@ -12,7 +12,6 @@ from api import serializers as shapes
 # Every code an answer may have, with its status and its words as an example.
 CODES = {
     "INVALID_FIELD": (400, "phone_number: Write the number with its country code and digits only."),
-    "INVALID_MEDIA": (400, "message.media.data is not valid base64."),
     "INVALID_UTF8": (400, "The body is not valid UTF-8."),
     "INVALID_JSON": (400, "The body is not valid JSON."),
     "NOT_AN_OBJECT": (400, "The body must be a JSON object."),

@@ -23,6 +23,8 @@ class WebhookEvent(models.Model):
     )
     event = models.CharField(_("event"), max_length=60)
     payload = models.JSONField(_("data"))
+    # The names of its fields whose values were not taken as they came (webhooks/events/fields.py).
+    emptied = models.CharField(_("not readable"), max_length=500, blank=True, default="")
     # X-Event-Id, stable over retries, where the bridge sends one.
     event_id = ExactCharField(_("event id"), max_length=64, null=True)
     # A hash of timestamp and signature: the very same request again is a replay; a retry is signed anew.

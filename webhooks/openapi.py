@@ -153,12 +153,15 @@ _EVENTS = [
     _event("session_authenticated", status="authenticated"),
     _event("session_ready", phone_number="6281234567890", status="connected", platform="android"),
     _event("session_disconnected", reason="NAVIGATION"),
+    _event(
+        "message_edited", message_id="false_6281234567890@c.us_3EB0", body="At ten, not nine.", timestamp=1795173099
+    ),
+    _event("message_revoked", message_id="false_6281234567890@c.us_3EB0", timestamp=1795173120),
 ]
 _EVENT = _described(
     "An event of a session",
     {200: OutcomeSerializer},
     *JSON_BODY,
-    "INVALID_MEDIA",
     everywhere=(*SIGNATURE, "RATE_LIMITED", "BUSY"),
     operation_id="webhook",
     description="What was stored is 200, whatever came of it. A bridge that sends no `X-Event-Id` gets 429 `BUSY` "

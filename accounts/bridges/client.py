@@ -16,6 +16,7 @@ import httpcore
 from accounts import phones
 from accounts.bridges import addresses
 from accounts.bridges.connections import UNREACHED, CheckedAddresses, Refused
+from accounts.fields import storable
 from accounts.logs.redaction import redact
 from accounts.models import Bridge, BridgeSecret, LinkSession
 
@@ -245,8 +246,17 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _storable(answer: Any) -> Any:
-    """Replace half surrogate pairs, which no database takes, by question marks, so that the list is not lost."""
-    return json.loads(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+    """Its texts as a database takes them, so that one broken name does not cost the list. Raises RecursionError.
+
+    Ids of sessions stay as they are: a mended one would be another session's.
+    """
+    if isinstance(answer, str):
+        return storable(answer)
+    if isinstance(answer, list):
+        return [_storable(inner) for inner in answer]
+    if isinstance(answer, dict):
+        return {key: inner if key == "session_id" else _storable(inner) for key, inner in answer.items()}
+    return answer
 
 
 def _refusal(status: int, body: bytes) -> str:

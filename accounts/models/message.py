@@ -8,19 +8,27 @@ from accounts.fields import ExactCharField
 
 
 class Message(models.Model):
+    class Chat(models.TextChoices):
+        PRIVATE = "private", _("private")
+        GROUP = "group", _("group")
+        STATUS = "status", _("status")
+        NEWSLETTER = "newsletter", _("newsletter")
+
     session = models.ForeignKey(
         "accounts.LinkSession", models.CASCADE, related_name="messages", verbose_name=_("session")
     )
     message_id = ExactCharField(_("message id"), max_length=255)
-    # False while only an ack has come: acks overtake their message.
+    # False while only an ack, an edit or a revoke has come: they overtake their message.
     delivered = models.BooleanField(default=False, editable=False)
     from_me = models.BooleanField(_("from us"), default=False)
-    chat_type = models.CharField(_("chat type"), max_length=16, blank=True, default="")
+    chat_type = models.CharField(_("chat type"), max_length=16, choices=Chat.choices, blank=True, default="")
     sender = models.CharField(_("from"), max_length=255, blank=True, default="")
     recipient = models.CharField(_("to"), max_length=255, blank=True, default="")
-    body = models.TextField(_("text"), blank=True, default="")
+    body = models.TextField(_("text"), blank=True, default="")  # of the newest edit, if it was edited
     type = models.CharField(_("type"), max_length=40, blank=True, default="")
     sent_at = models.DateTimeField(_("sent"), null=True)
+    edited_at = models.DateTimeField(_("edited"), null=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True)
     has_media = models.BooleanField(_("has media"), default=False)
     media = models.FileField(_("media"), max_length=255, blank=True, default="")
     media_type = models.CharField(_("media type"), max_length=127, blank=True, default="")
@@ -28,6 +36,8 @@ class Message(models.Model):
     group = models.JSONField(_("group"), default=dict, blank=True)
     # WhatsApp's ack, -1..4; the bridge's words for it are one step behind.
     ack_level = models.SmallIntegerField(_("ack"), null=True)
+    # The names of its fields whose values were not taken as they came (webhooks/events/fields.py).
+    emptied = models.CharField(_("not readable"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("received"), default=timezone.now)
 
     class Meta:
@@ -39,3 +49,29 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"message {self.pk}"
+
+    @classmethod
+    def chat_of(cls, *ids: str) -> str:
+        """The kind of chat that these ids of chats and messages name, as a message's id holds that of its chat; empty
+        if none does."""
+        kinds = (kind for mark, kind in _MARKS.items() if any(mark in given for given in ids))
+        return next(kinds, "")
+
+    @property
+    def author(self) -> str:
+        """Who wrote it in a group, or the status: the name and the number that the bridge gave, or the last part of the
+        message's id."""
+        told = [self.group.get("sender_name"), self.group.get("sender_phone")]
+        *_chat, last = str(self.message_id).split("_")
+        return " ".join(str(part) for part in told if part) or (last if len(_chat) == 3 else "")
+
+
+# What the ids of chats end in. The first that is found counts: a status and a group also name people.
+_MARKS = {
+    "status@broadcast": Message.Chat.STATUS,
+    "@newsletter": Message.Chat.NEWSLETTER,
+    "@g.us": Message.Chat.GROUP,
+    "@c.us": Message.Chat.PRIVATE,
+    "@s.whatsapp.net": Message.Chat.PRIVATE,
+    "@lid": Message.Chat.PRIVATE,
+}

@@ -53,6 +53,7 @@ class LinkSession(models.Model):
     admitted_at = models.DateTimeField(_("admitted"), null=True, default=timezone.now)
     first_qr_at = models.DateTimeField(_("first QR code"), null=True)
     qr_count = models.PositiveIntegerField(_("QR codes"), default=0)
+    unreadable_codes = models.PositiveIntegerField(_("codes that could not be shown"), default=0)
     # The code that the page shows now, in one of the two; both are emptied when the session is scanned or ends.
     qr_svg = models.TextField(blank=True, default="")
     qr_png = models.BinaryField(null=True)

@@ -31,6 +31,8 @@ class Workspace(models.Model):
     lifecycle_per_minute = models.PositiveIntegerField(_("lifecycle events a minute, at least"), null=True, blank=True)
     qr_per_minute = models.PositiveIntegerField(_("QR codes a minute, per session"), null=True, blank=True)
     others_per_minute = models.PositiveIntegerField(_("other events a minute"), null=True, blank=True)
+    keeps_statuses = models.BooleanField(_("keeps WhatsApp statuses"), default=True)
+    keeps_newsletters = models.BooleanField(_("keeps newsletters"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

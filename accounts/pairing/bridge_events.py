@@ -43,6 +43,8 @@ class Outcome(StrEnum):
     WRONG_NUMBER = "wrong_number"
     STALE = "stale"
     REPEATED = "repeated"
+    UNREADABLE = "unreadable"
+    LEFT_OUT = "left_out"
     NUMBER_UNCLEAR = "number_unclear"
 
 
@@ -52,8 +54,7 @@ def qr_shown(session_pk: int, *, qr: Qr, expires_in: int) -> Outcome:
     account, session = lock_session(session_pk)
     if not session.is_open or lapse(account, session):
         return still_talks(session)
-    # Scanned already; the second condition is for a phone that asks for more after its scan (action_required).
-    if account.status not in UNSCANNED or session.authenticated_at is not None:
+    if _is_scanned(account, session):
         return _doubt_late_qr(account, session)
     now = timezone.now()
     if session.first_qr_at is None:
@@ -82,6 +83,19 @@ def pairing_code_shown(session_pk: int, *, code: str, expires_in: int) -> Outcom
     note_seen(session, "pairing_code", "pairing_code_expires_at")
     account.touch()
     return Outcome.APPLIED
+
+
+@atomically
+def code_unreadable(session_pk: int) -> Outcome:
+    """A QR or pairing code came that cannot be shown. The session counts it, for staff; the next one may be better."""
+    account, session = lock_session(session_pk)
+    if not session.is_open or lapse(account, session):
+        return still_talks(session)
+    if _is_scanned(account, session):
+        return _doubt_late_qr(account, session)
+    session.unreadable_codes += 1
+    note_seen(session, "unreadable_codes")
+    return Outcome.UNREADABLE
 
 
 @atomically
@@ -125,7 +139,7 @@ def given_up(session_pk: int, *, reason: str) -> Outcome:
     if not session.is_open:
         return Outcome.ENDED
     unscanned = account.status in UNSCANNED
-    why = EndReason.QR_EXPIRED if unscanned else EndReason.GIVEN_UP
+    why = _end_for(session, reason) or (EndReason.QR_EXPIRED if unscanned else EndReason.GIVEN_UP)
     end(session, why, account=account, trigger="session_expired", detail=reason)
     return Outcome.APPLIED
 
@@ -168,19 +182,29 @@ def lose(account: Account, session: LinkSession, *, trigger: str, reason: str, s
 def _lose_or_end(account: Account, session: LinkSession, *, trigger: str, reason: str) -> Outcome:
     if not session.is_open:
         return Outcome.ENDED
-    told = failures.of(reason)
-    why = told.ends or (None if session.ever_linked else told.ends_attempt)
+    why = _end_for(session, reason)
     if why is None:
         return lose(account, session, trigger=trigger, reason=reason, said=reason)
-    why = EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
     end(session, why, account=account, trigger=trigger, detail=reason)
     return Outcome.APPLIED
+
+
+def _end_for(session: LinkSession, reason: str) -> EndReason | None:
+    """How the session ends for the reason that its bridge gives; None: that reason ends nothing."""
+    told = failures.of(reason)
+    why = told.ends or (None if session.ever_linked else told.ends_attempt)
+    return EndReason.DEVICE_REMOVED if why == EndReason.LOGGED_OUT and _is_unproven(session) else why
 
 
 def still_talks(session: LinkSession) -> Outcome:
     """Stop a session that has ended here but sends events, so that it still runs (rule "Match by session")."""
     outbox.stop_resurrected(session)
     return Outcome.ENDED
+
+
+def _is_scanned(account: Account, session: LinkSession) -> bool:
+    """The second condition is for a phone that asks for more after its scan (action_required)."""
+    return account.status not in UNSCANNED or session.authenticated_at is not None
 
 
 def _doubt_late_qr(account: Account, session: LinkSession) -> Outcome:

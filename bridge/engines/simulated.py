@@ -99,6 +99,7 @@ class SimulatedEngine:
         if sender and sender != recipient:
             await self._arrive(sent, recipient=recipient, sender=sender, text=text)
         client.run(client.phone.acknowledge(sent, recipient=recipient))
+        client.run(client.phone.change_mind(sent, text=text))
         return sent
 
     async def close(self) -> None:

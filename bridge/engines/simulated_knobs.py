@@ -28,6 +28,8 @@ class Knobs:
     logout_after: float = NEVER
     crash_after: float = NEVER
     ack_every: float = 0.5
+    edit_after: float = NEVER  # a message that it sent
+    revoke_after: float = NEVER
     duplicate_events: bool = False
     shuffle: bool = False
 

@@ -190,6 +190,19 @@ class SimulatedPhone:
             if extra:
                 await self.tell(extra, {**stamp, "recipient": f"{recipient}@c.us"})
 
+    async def change_mind(self, sent: SentMessage, *, text: str) -> None:
+        """The person edits the message, and then takes it back, where the knobs say so."""
+        if self.knobs.edit_after >= 0:
+            await asyncio.sleep(self.knobs.edit_after)
+            await self.tell("message_edited", {**_changed_now(sent), "body": f"{text} (edited)"})
+        if self.knobs.revoke_after >= 0:
+            await asyncio.sleep(self.knobs.revoke_after)
+            await self.tell("message_revoked", _changed_now(sent))
+
+
+def _changed_now(message: SentMessage) -> dict[str, object]:
+    return {"message_id": message.message_id, "timestamp": round(time.time(), 3)}
+
 
 def _text_message(message: SentMessage, *, from_: str, to: str, text: str) -> dict[str, object]:
     return {

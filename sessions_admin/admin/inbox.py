@@ -45,7 +45,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     phone_lookup = "session__account__phone_number"
     ordering = ["-pk"]
     fields = ["event", "status", "reason", "error", "attempts", "due_at", "received_at", "finished_at"]
-    fields += ["session", "bridge", "data", "event_id", "boot", "sequence"]
+    fields += ["session", "bridge", "data", "emptied", "event_id", "boot", "sequence"]
     readonly_fields = ["status", "data"]
     actions_detail = ["replay"]
 
@@ -111,9 +111,10 @@ class RateLimitCountAdmin(CountedAdmin):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
-    list_display = ["message_id", "session", "from_me", "sender", "recipient", "type", "ack_level", "received"]
+    list_display = ["message_id", "session", "chat_type", "from_me", "sender", "written_by", "recipient", "type"]
+    list_display += ["changed", "ack_level", "received"]
     list_select_related = ["session"]
-    list_filter = ["from_me", "type", "has_media"]
+    list_filter = ["from_me", "chat_type", "type", "has_media"]
     # The text is not searched: chats are found by their people, and a table of millions is not read through.
     search_fields = [
         "message_id",
@@ -132,16 +133,31 @@ class MessageAdmin(ReadOnlyAdmin):
         "from_me",
         "chat_type",
         "sender",
+        "written_by",
         "recipient",
         "type",
         "body",
         "sent_at",
+        "edited_at",
+        "revoked_at",
         "created_at",
         "ack_level",
         "has_media",
         "media_type",
         "media_name",
         "group",
+        "emptied",
     ]
+    readonly_fields = ["written_by"]
+
+    @admin.display(description=gettext_lazy("author"))
+    def written_by(self, message: Message) -> str:
+        return message.author or "–"
+
+    @admin.display(description=gettext_lazy("changed"))
+    def changed(self, message: Message) -> str:
+        if message.revoked_at:
+            return _("revoked")
+        return _("edited") if message.edited_at else "–"
 
     received = age_of("created_at", gettext_lazy("received"))

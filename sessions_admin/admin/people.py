@@ -138,6 +138,7 @@ class WorkspaceAdmin(ModelAdmin):
     autocomplete_fields = ["members"]
     fields = ["name", "country", "members"]
     fields += ["messages_per_minute", "lifecycle_per_minute", "qr_per_minute", "others_per_minute"]
+    fields += ["keeps_statuses", "keeps_newsletters"]
 
     actions_detail = ["new_token"]
 

@@ -32,6 +32,7 @@ class LinkSessionAdmin(ReadOnlyAdmin):
                     "started_at",
                     "first_qr_at",
                     "qr_count",
+                    "unreadable_codes",
                     "authenticated_at",
                     "connected_at",
                     "last_seen_at",

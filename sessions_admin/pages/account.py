@@ -131,6 +131,8 @@ def _facts(account: Account) -> list[tuple[str, str]]:
     facts = [(_("Phone"), display.phone(account.phone_number)), (_("Workspace"), str(account.workspace))]
     if session is not None:
         facts += [(_("Bridge"), str(session.bridge)), (_("Last seen"), display.moment(session.last_seen_at))]
+    if session is not None and session.unreadable_codes:
+        facts.append((_("Codes that could not be shown"), str(session.unreadable_codes)))
     if session is not None and session.reported_phone:
         facts.append((_("Number that linked"), display.phone(session.reported_phone)))
     if session is not None and session.action_message:

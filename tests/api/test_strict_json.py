@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from api.http.errors import ApiError
-from api.http.strict_json import MAX_DEPTH, MAX_VALUES, parse_object
+from api.http.strict_json import MAX_DEPTH, MAX_VALUES, parse_object, parse_told
 
 SIZE = 21_300_000  # bytes: a 16 MB file in base64
 FILE = b'{"event":"message_received","data":{"message":{"media":{"data":"'
@@ -68,6 +68,24 @@ def test_twenty_megabytes_cost_little_more_than_plain_json(body: Body, code: str
         if took[-1] < 6:
             break
     assert min(took) < 6
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        MOST_KEYS,
+        FILE,
+        b'{"a":"' + b"\\u0000" * (SIZE // 6) + b'"}',
+        b'{"a":"' + b"\\ud800x" * (SIZE // 7) + b'"}',
+        b'{"a":' + b"1" * SIZE + b"}",
+        b'{"a":1e' + b"9" * SIZE + b"}",
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_nor_does_it_cost_more_to_mend_them(body: bytes) -> None:
+    start = time.process_time()
+    parse_told(body, exact={("event",)})
+    assert time.process_time() - start < 12 * plain(MOST_KEYS)
 
 
 def plain(body: bytes) -> float:

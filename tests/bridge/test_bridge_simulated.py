@@ -114,6 +114,18 @@ async def test_a_code_nobody_scans_can_expire(portal: Portal, desk: Desk) -> Non
     await until(lambda: portal.find("session_ready"))
 
 
+async def test_a_message_can_be_edited_and_taken_back(portal: Portal, desk: Desk) -> None:
+    await desk.start(simulate=QUICK | {"edit_after": 0.05, "revoke_after": 0.05})
+    await until(lambda: portal.find("session_ready"))
+    order = {"session_id": SESSION, "recipient_phone": "6281234567890", "message": "halo", "type": "text"}
+    _, answer = await desk.call("POST", "/api/messages/send", **order)
+    await until(lambda: portal.find("message_revoked"))
+    edited, revoked = portal.find("message_edited")[0].data, portal.find("message_revoked")[0].data
+    assert (edited["message_id"], edited["body"]) == (answer["message_id"], "halo (edited)")
+    assert revoked["message_id"] == answer["message_id"]
+    assert edited["timestamp"] < revoked["timestamp"]
+
+
 async def test_events_can_come_twice(portal: Portal, desk: Desk) -> None:
     await desk.start(simulate=QUICK | {"duplicate_events": True})
     await until(lambda: len(portal.find("session_ready")) == 2)

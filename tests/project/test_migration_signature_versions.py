@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.migrations import before, migrate, newest_after_all
 
-NAME = ("accounts", "0017_signature_versions")
+NAME = ("accounts", "0019_signature_versions")
 
 __all__ = ["newest_after_all"]
 

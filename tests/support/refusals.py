@@ -20,7 +20,6 @@ CODES = {
     "NUMBER_OUT_OF_RANGE",
     "DUPLICATE_KEY",
     "INVALID_FIELD",
-    "INVALID_MEDIA",
     "BODY_TOO_LARGE",
 }
 URL = "/api/whatsapp/webhooks/webjs"

@@ -8,7 +8,7 @@ from accounts.housekeeping.cleanup import CLEANABLE
 from accounts.lifecycle import Status
 from api.http.errors import ApiError
 from api.http.strict_json import MAX_INTEGER
-from webhooks.events.serializers import BridgePhone, OptionalText, Text
+from webhooks.events.fields import BridgePhone, OptionalText, Text, WantedPhone
 
 MAX_SESSIONS = 5_000  # of one bridge; SQLite takes 32,766 values in one statement
 LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})
@@ -44,7 +44,7 @@ class CleanupLog(serializers.Serializer[Any]):
 
 class Cleanup(serializers.Serializer[Any]):
     workspace_id = serializers.IntegerField(min_value=1, max_value=MAX_INTEGER)
-    phone_number = BridgePhone(strict=True)  # without it, all phones are meant
+    phone_number = WantedPhone()  # without it, all phones are meant
     cleanup_statuses = serializers.ListField(child=Text(32), allow_empty=False, max_length=len(Status))
 
     def validate_cleanup_statuses(self, statuses: list[str]) -> list[str]:

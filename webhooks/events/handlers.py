@@ -23,7 +23,7 @@ class Handler:
 
 def _qr(session_pk: int, data: Data) -> Outcome:
     if data["qr"] is None:
-        return Outcome.STALE  # a retry from the inbox, which keeps no codes: the next one comes within 20 s
+        return bridge_events.code_unreadable(session_pk)
     return bridge_events.qr_shown(session_pk, qr=data["qr"], expires_in=data["expires_in"])
 
 
@@ -61,9 +61,10 @@ def _action_required(session_pk: int, data: Data) -> Outcome:
 
 
 def _pairing_code(session_pk: int, data: Data) -> Outcome:
-    if not data["pairing_code"]:
-        return Outcome.STALE
-    return bridge_events.pairing_code_shown(session_pk, code=data["pairing_code"], expires_in=data["expires_in"])
+    code = data["pairing_code"].strip()
+    if not code:
+        return bridge_events.code_unreadable(session_pk)
+    return bridge_events.pairing_code_shown(session_pk, code=code, expires_in=data["expires_in"])
 
 
 def _nothing(session_pk: int, data: Data) -> Outcome:
@@ -85,10 +86,12 @@ LIFECYCLE: dict[str, Handler] = {
 }
 MESSAGES: dict[str, Handler] = {
     "message_received": Handler(serializers.MessageEvent, messages.received),
-    "message_sent": Handler(serializers.MessageEvent, messages.received),
+    "message_sent": Handler(serializers.MessageSent, messages.received),
     "message_status_updated": Handler(serializers.MessageStatus, messages.status_updated),
     "message_delivered": Handler(serializers.MessageAck, messages.delivered),
     "message_read": Handler(serializers.MessageAck, messages.read),
+    "message_edited": Handler(serializers.MessageEdited, messages.edited),
+    "message_revoked": Handler(serializers.MessageRevoked, messages.revoked),
 }
 HANDLED = frozenset([*LIFECYCLE, *MESSAGES])
 # These events are known, and dropped because they are of no use afterwards.
@@ -113,4 +116,6 @@ LIVING = frozenset(
     }
 )
 # The inbox never keeps these fields: they link a phone, and are worth nothing a minute later.
-SECRETS = frozenset({"qr_code", "qr_text", "pairing_code"})
+SECRETS = frozenset({"qr_code", "qr_text", "qr", "pairing_code"})
+# These events are nothing without their code, so a try from the inbox has nothing to apply.
+CODES = frozenset({"qr_code_generated", "pairing_code_generated"})

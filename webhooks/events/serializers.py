@@ -1,51 +1,34 @@
-"""The data of each event (docs/bridge-api.md, "Events"): what must be there, and what fits into our columns."""
+"""The data of each event (docs/bridge-api.md, "Events"): what must be there, and what fits into our columns.
 
+Required are the event's name, its session and a message's id. A handler is told what else decides and cannot be read:
+a phone as "", a code or a level as None.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 from rest_framework import serializers
 
-from accounts import phones, qr
+from accounts import qr
+from webhooks.events.fields import (
+    AckLevel,
+    Base64,
+    BridgePhone,
+    Decoration,
+    EventData,
+    FittingList,
+    Flag,
+    Lifetime,
+    Moment,
+    OptionalText,
+    Text,
+    WholeText,
+)
 
 GROUP_FIELDS = ("group_id", "group_name", "participants", "sender_phone", "sender_name")
 MAX_GROUP = 100_000  # characters; a group of 1,024 participants is about 30,000
-
-
-class Text(serializers.CharField):
-    """Text as it was sent: nothing is trimmed, and an empty text is valid unless `allow_blank` says no."""
-
-    def __init__(self, max_length: int, *, allow_blank: bool = True, **options: Any) -> None:
-        super().__init__(max_length=max_length, allow_blank=allow_blank, trim_whitespace=False, **options)
-
-
-class OptionalText(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
-    """Text that must not cost the event: absent, null or of another type it becomes empty, too long it is cut."""
-
-    def __init__(self, max_length: int) -> None:
-        super().__init__(required=False, allow_null=True, default="")
-        self.max_length = max_length
-
-    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
-        return super().validate_empty_values("" if data is None else data)
-
-    def to_internal_value(self, data: Any) -> str:
-        return data[: self.max_length] if isinstance(data, str) else ""
-
-    def to_representation(self, value: str) -> str:
-        return value
-
-
-class BridgePhone(OptionalText):
-    """A phone as bridges write it (phones.reported). One that cannot be read is empty; with `strict` it is refused."""
-
-    def __init__(self, *, strict: bool = False) -> None:
-        super().__init__(max_length=64)
-        self.strict = strict
-
-    def to_internal_value(self, data: Any) -> str:
-        phone = phones.reported(data)
-        if self.strict and data and not phone:
-            phones.validate(phone)
-        return phone
+# The texts that say what an event is about: nothing in them is replaced (api/http/strict_json.py).
+EXACT = frozenset({("event",), ("data", "session_id"), ("data", "message_id"), ("data", "message", "id")})
 
 
 class Envelope(serializers.Serializer[Any]):
@@ -57,57 +40,62 @@ class Addressed(serializers.Serializer[Any]):
     session_id = Text(191)
 
 
-class QrCodeGenerated(serializers.Serializer[Any]):
-    """`qr` is drawn here, before any lock; it is None in a retry from the inbox, which keeps no codes."""
+class QrCodeGenerated(EventData):
+    """`qr` is drawn here, before any lock; it is None if neither the text nor the picture can be shown."""
 
-    qr_code = OptionalText(90_000)
-    qr_text = OptionalText(2_001)  # a cut one would be another code: above 2,000 it is refused
-    expires_in = serializers.IntegerField(min_value=1, max_value=3600, default=60)
+    qr_code = WholeText(90_000)
+    qr_text = WholeText(qr.MAX_TEXT)
+    expires_in = Lifetime()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        text, url = attrs["qr_text"], attrs["qr_code"]
-        try:
-            drawn = qr.from_text(text) if text else qr.from_data_url(url) if url else None
-        except qr.BadQr as error:
-            raise serializers.ValidationError({"qr_code": str(error)}) from error
-        return {"qr": drawn, "expires_in": attrs["expires_in"]}
+        return {
+            "qr": _drawn(qr.from_text, attrs["qr_text"]) or _drawn(qr.from_data_url, attrs["qr_code"]),
+            "expires_in": attrs["expires_in"],
+        }
 
 
-class SessionAuthenticated(serializers.Serializer[Any]):
+def _drawn(draw: Callable[[str], qr.Qr], code: str) -> qr.Qr | None:
+    try:
+        return draw(code) if code else None
+    except qr.BadQr:
+        return None
+
+
+class SessionAuthenticated(EventData):
     device_jid = OptionalText(64)
 
 
-class SessionReady(serializers.Serializer[Any]):
+class SessionReady(EventData):
     phone_number = BridgePhone()
     device_jid = OptionalText(64)
     platform = OptionalText(32)
 
 
-class SessionError(serializers.Serializer[Any]):
-    error = Text(191)
+class SessionError(EventData):
+    error = OptionalText(191)
     phone_number = BridgePhone()
 
 
-class SessionDisconnected(serializers.Serializer[Any]):
+class SessionDisconnected(EventData):
     reason = OptionalText(500)
 
 
-class ActionRequired(serializers.Serializer[Any]):
+class ActionRequired(EventData):
     kind = OptionalText(60)
     message = OptionalText(2_000)
 
 
-class PairingCodeGenerated(serializers.Serializer[Any]):
-    pairing_code = Text(16, required=False, default="")
-    expires_in = serializers.IntegerField(min_value=1, max_value=3600, default=60)
+class PairingCodeGenerated(EventData):
+    pairing_code = WholeText(16)
+    expires_in = Lifetime()
 
 
-class Nothing(serializers.Serializer[Any]):
+class Nothing(EventData):
     """An event without data: its name says all."""
 
 
-class Media(serializers.Serializer[Any]):
-    data = Text(30_000_000)  # type: ignore[assignment]  # as above
+class Media(Decoration, serializers.Serializer[Any]):
+    data = Base64(30_000_000)  # type: ignore[assignment]  # as above
     mimetype = OptionalText(127)
     filename = OptionalText(255)
 
@@ -116,37 +104,61 @@ class ChatMessage(serializers.Serializer[Any]):
     id = Text(255, allow_blank=False)
     to = OptionalText(255)
     body = OptionalText(200_000)
-    timestamp = serializers.IntegerField(min_value=0, max_value=253_402_300_799, required=False, default=None)
-    from_me = serializers.BooleanField(default=False)
+    timestamp = Moment()
+    from_me = Flag()
     type = OptionalText(40)
-    has_media = serializers.BooleanField(default=False)
+    has_media = Flag()
     chat_type = OptionalText(16)
-    media = Media(required=False, allow_null=True, default=None)
+    media = Media(default=None)
+    group_id = OptionalText(255)
+    group_name = OptionalText(255)
+    participants = FittingList(MAX_GROUP)
+    sender_phone = OptionalText(255)
+    sender_name = OptionalText(255)
 
     def get_fields(self) -> dict[str, Any]:
         return super().get_fields() | {"from": OptionalText(255)}  # a keyword of Python
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         fields: dict[str, Any] = super().to_internal_value(data)
-        fields["group"] = {key: data[key] for key in GROUP_FIELDS if key in data}
-        if len(str(fields["group"])) > MAX_GROUP:
-            raise serializers.ValidationError({"participants": "There are too many."})
-        return fields
+        group = {key: fields.pop(key) for key in GROUP_FIELDS}
+        return fields | {"group": {key: value for key, value in group.items() if key in data}}
 
 
-class MessageEvent(serializers.Serializer[Any]):
+class SentChatMessage(ChatMessage):
+    from_me = Flag(default=True)
+
+
+class MessageEvent(EventData):
     message = ChatMessage()
 
 
-class MessageStatus(serializers.Serializer[Any]):
-    message_id = Text(255, allow_blank=False)
-    ack_level = serializers.IntegerField(min_value=-1, max_value=10)
+class MessageSent(EventData):
+    message = SentChatMessage()
 
 
-class MessageAck(serializers.Serializer[Any]):
+class MessageStatus(EventData):
     message_id = Text(255, allow_blank=False)
+    ack_level = AckLevel()
+
+
+class MessageAck(EventData):
+    message_id = Text(255, allow_blank=False)
+
+
+class MessageEdited(EventData):
+    """`body` is None if no new text can be read; an empty one is a text."""
+
+    message_id = Text(255, allow_blank=False)
+    body = OptionalText(200_000, default=None)
+    timestamp = Moment()
+
+
+class MessageRevoked(EventData):
+    message_id = Text(255, allow_blank=False)
+    timestamp = Moment()
 
 
 class MarkDisconnected(serializers.Serializer[Any]):
-    workspace_id = serializers.CharField(required=False, max_length=40)
+    workspace_id = serializers.CharField(required=False, allow_null=True, max_length=40)
     reason = OptionalText(500)

@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from accounts.db import locks
 from accounts.db.transactions import atomically
+from accounts.fields import storable
 from accounts.lifecycle import Status
 from accounts.logs.format import about
 from accounts.models import Account
 from accounts.pairing.bridge_events import Outcome
 from api.serializers import checked
-from webhooks.events.handlers import LIFECYCLE, LOSING, MESSAGES, REOPENING
+from webhooks.events.handlers import CODES, LIFECYCLE, LOSING, MESSAGES, REOPENING
 from webhooks.events.ordering import Overtaken, advance, doubt, set_aside, verify
 from webhooks.models import WebhookEvent
 
@@ -100,14 +101,21 @@ def _apply_and_mark(event_pk: int, fields: dict[str, Any] | None, *, attempt: in
         return "duplicate"  # the lease ran out and another process took it
     outcome = doubt(event, attempt=attempt)
     if outcome is None:
-        handler = LIFECYCLE[event.event]
-        outcome = handler.apply(event.session_id, fields_of(event.event, event.payload) if fields is None else fields)
-        if not outcome or _counts_without_effect(event):
-            advance(event)
-        if not outcome:
-            verify(event)
+        outcome = _handle(event, fields)
     event.finish(outcome)
     return outcome or "applied"
+
+
+def _handle(event: WebhookEvent, fields: dict[str, Any] | None) -> Outcome:
+    if fields is None and event.event in CODES:
+        return Outcome.STALE  # the inbox keeps no codes: the next one comes within 20 s
+    handler = LIFECYCLE[event.event]
+    outcome = handler.apply(event.session_id, fields_of(event.event, event.payload) if fields is None else fields)
+    if not outcome or _counts_without_effect(event):
+        advance(event)
+    if not outcome:
+        verify(event)
+    return outcome
 
 
 def _counts_without_effect(event: WebhookEvent) -> bool:
@@ -125,15 +133,10 @@ def _mark_failed(event_pk: int, error: Exception, *, attempt: int) -> None:
     delay = min(5 * 2**attempt, 600) * random.uniform(0.8, 1.2)  # jitter
     WebhookEvent.objects.filter(pk=event_pk, attempts=attempt, state=State.RECEIVED).update(
         state=State.DEAD if dead else State.FAILED,
-        error=_storable(f"{type(error).__name__}: {error}")[:300],
+        error=storable(f"{type(error).__name__}: {error}")[:300],
         due_at=timezone.now() + timedelta(seconds=delay),
         finished_at=timezone.now() if dead else None,
     )
-
-
-def _storable(text: str) -> str:
-    """Replace half of a surrogate pair, which an error may quote and the database refuses with a second error."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def fields_of(event: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def _insert(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> i
             session_id=session_pk,
             event=delivery.event,
             payload=_without_secrets(delivery, fields),
+            emptied=fields["emptied"],
             event_id=delivery.event_id,
             replay_key=delivery.replay_key,
             boot=delivery.boot,

@@ -6,14 +6,18 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from api.http.strict_json import parse_object
+from api.http.strict_json import Path, parse_told
 from api.serializers import checked
 from webhooks.credentials import BridgeCredential
 
 
 class BridgeView(APIView):
     authentication_classes = [BridgeCredential]
+    exact: frozenset[Path] = frozenset()  # where texts stand that are ids
+
+    def parse(self, raw: bytes) -> dict[str, Any]:
+        return parse_told(raw, exact=self.exact)
 
     def fields(self, request: Request, shape: type[Serializer[Any]]) -> dict[str, Any]:
         """Validate the body by `shape`; no body counts as an empty object. Raises ApiError and ValidationError."""
-        return checked(shape, parse_object(request.body or b"{}"))
+        return checked(shape, self.parse(request.body or b"{}"))

@@ -1,11 +1,13 @@
 """Endpoints with which a bridge asks what it may forget, reports its cleanups, and has us clean up accounts."""
 
 from datetime import timedelta
+from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.housekeeping import cleanup
+from api.http.strict_json import parse_object
 from webhooks import rate_limits
 from webhooks.authentication import bridge_of
 from webhooks.bridge_api import reports
@@ -41,10 +43,17 @@ class CleanupStats(BridgeView):
         return Response({"success": True, "data": cleanup.stats_of(bridge_of(request))})
 
 
-class CleanUp(BridgeView):
-    """POST accounts/cleanup."""
+class AskedByOperators(BridgeView):
+    """What operators may ask for as well is read as strictly as all that they ask for."""
 
     authentication_classes = [BridgeOrToken]
+
+    def parse(self, raw: bytes) -> dict[str, Any]:
+        return parse_object(raw)
+
+
+class CleanUp(AskedByOperators):
+    """POST accounts/cleanup."""
 
     def post(self, request: Request) -> Response:
         asked = self.fields(request, Cleanup)
@@ -53,10 +62,8 @@ class CleanUp(BridgeView):
         return Response({"success": True, "cleaned_count": cleaned})
 
 
-class CleanUpStale(BridgeView):
+class CleanUpStale(AskedByOperators):
     """POST accounts/cleanup-stale."""
-
-    authentication_classes = [BridgeOrToken]
 
     def post(self, request: Request) -> Response:
         asked = self.fields(request, StaleCleanup)

@@ -14,6 +14,8 @@ from webhooks.signature import BOOT, SEQUENCE, VERSION_2, sequence_of, short_hea
 
 
 class HeartbeatView(BridgeView):
+    exact = frozenset({("boot",), ("sessions", "session_id")})
+
     def post(self, request: Request) -> Response:
         told = self.fields(request, BridgeHeartbeat)
         listed = {row["session_id"]: Running.read(row) for row in told.pop("sessions")}

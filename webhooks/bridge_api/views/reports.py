@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from api.http.rate_limit import Budget, address_of, network_of, passes
-from api.http.strict_json import parse_object
+from api.http.strict_json import parse_told
 from webhooks import rate_limits
 from webhooks.authentication import BridgeSignature, bridge_of
 from webhooks.bridge_api import reports
@@ -21,7 +21,7 @@ class ChatsSync(APIView):
 
     def post(self, request: Request) -> Response:
         rate_limits.charge_stray(bridge_of(request))
-        chats = parse_object(request.body)
+        chats = parse_told(request.body, exact={("session_id",)})
         is_new = reports.keep(bridge_of(request), StoredReport.Kind.CHATS, raw=request.body, payload=chats)
         return Response({"success": True, "outcome": "stored" if is_new else "duplicate"})
 

@@ -12,10 +12,10 @@ from rest_framework.views import APIView
 from accounts.db.transactions import wait_at_most
 from accounts.logs.format import about
 from api.http.errors import ApiError
-from api.http.strict_json import parse_object
+from api.http.strict_json import parse_told
 from api.serializers import checked
 from webhooks.authentication import BridgeSignature, bridge_of, busy
-from webhooks.events.serializers import Addressed, Envelope
+from webhooks.events.serializers import EXACT, Addressed, Envelope
 from webhooks.inbox import receive
 from webhooks.inbox.store import Delivery
 from webhooks.signature import BOOT, EVENT_ID, TIMESTAMP, VERSION_2, sequence_of, short_header, version_of
@@ -41,7 +41,7 @@ class WebjsWebhook(APIView):
 
 def _delivery(request: Request) -> Delivery:
     """Parse the event from the verified raw bytes; DRF's own parser would read a chunked body as empty."""
-    envelope = checked(Envelope, parse_object(request.body))
+    envelope = checked(Envelope, parse_told(request.body, exact=EXACT))
     event, data = envelope["event"], envelope["data"]
     version = version_of(request)
     return Delivery(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0016_number_lookups")]
+    dependencies = [("accounts", "0018_kinds_of_chats")]
 
     operations = [
         migrations.AddField(

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0017_signature_versions"),
+        ("accounts", "0019_signature_versions"),
     ]
 
     operations = [
