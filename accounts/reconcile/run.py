@@ -24,7 +24,7 @@ from accounts.lifecycle import Status
 from accounts.models import Bridge, BridgeOrder, LinkSession, ReconcileRun
 from accounts.pairing.bridge_events import Outcome
 from accounts.reconcile import lost_logins, opening, processes, session_list, unknown, unwanted
-from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh
+from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh, was_left_behind
 from accounts.reconcile.unwanted import Stops
 
 WITHIN = 60  # seconds; a run that takes longer is dead
@@ -185,20 +185,18 @@ def _is_restoring(bridge: Bridge, found: Differences) -> bool:
 
 def _restore(bridge: Bridge, found: Differences, done: RunResult) -> None:
     """Start two lost sessions at once, with the same id and login. The others are marked lost, for recovery."""
-    fresh = is_fresh(bridge)
-    reason, why = NOT_RESTORED if fresh else ABSENT, BridgeOrder.Why.RECONCILE
-    missing = partial(opening.found_missing, asked_at=found.asked_at, trigger="reconcile", reason=reason)
-    start = partial(missing, why=why, certain=fresh)
-    lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     turns = RESTORES_AT_ONCE - _under_way(bridge) if found.lost else 0
     elsewhere = _run_elsewhere(found.lost)  # unwanted.py tells staff
     not_now = elsewhere | _tried_lately(found.lost)
     for row in sorted(found.lost, key=lambda row: row.pk in elsewhere):
+        left_behind = was_left_behind(row, bridge)
+        told = {"asked_at": found.asked_at, "trigger": "reconcile", "reason": NOT_RESTORED if left_behind else ABSENT}
         if len(done.restored) < turns and row.pk not in not_now:
+            start = partial(opening.found_missing, why=BridgeOrder.Why.RECONCILE, certain=left_behind, **told)
             if _one(done, row, start):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
-            _one(done, row, lose)
+            _one(done, row, partial(session_list.found_lost, **told))
 
 
 def _under_way(bridge: Bridge) -> int:
