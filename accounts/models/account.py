@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts import phones
 from accounts.broadcasts import publish
 from accounts.db import locks
-from accounts.lifecycle import REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
+from accounts.lifecycle import LOST, REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
+from accounts.models.bridge import Obstacle
 from accounts.models.history import Transition
+from accounts.models.loss import count_loss
 
 if TYPE_CHECKING:
     from accounts.models.session import LinkSession
@@ -62,6 +64,9 @@ class Account(models.Model):
     first_linked_at = models.DateTimeField(null=True, editable=False)
     # The last forced reset: sessions that were started before it are never reopened, not even after a soft end.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
+    # The last start that no bridge could take, and why.
+    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_because = models.CharField(max_length=16, choices=Obstacle.choices, blank=True, default="", editable=False)
     merged_into = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="merged_from", editable=False
     )
@@ -153,6 +158,8 @@ class Account(models.Model):
         if session is not None:
             session.note_move(new, at=self.status_changed_at, said=said)
         self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
+        if session is not None and old == Status.CONNECTED and new in LOST:
+            count_loss(session, account_id=self.pk, at=self.status_changed_at, said=said or session.end_detail)
         self.touch("status", "status_changed_at", "first_linked_at")
 
     def note(

@@ -190,13 +190,18 @@ def _restore(bridge: Bridge, found: Differences, done: RunResult) -> None:
     not_now = elsewhere | _tried_lately(found.lost)
     for row in sorted(found.lost, key=lambda row: row.pk in elsewhere):
         left_behind = was_left_behind(row, bridge)
-        told = {"asked_at": found.asked_at, "trigger": "reconcile", "reason": NOT_RESTORED if left_behind else ABSENT}
+        told = partial(_told, asked_at=found.asked_at, reason=NOT_RESTORED if left_behind else ABSENT)
         if len(done.restored) < turns and row.pk not in not_now:
-            start = partial(opening.found_missing, why=BridgeOrder.Why.RECONCILE, certain=left_behind, **told)
-            if _one(done, row, start):
+            why = BridgeOrder.Why.RECONCILE
+            if _one(done, row, told(partial(opening.found_missing, why=why, certain=left_behind))):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
-            _one(done, row, partial(session_list.found_lost, **told))
+            _one(done, row, told(session_list.found_lost))
+
+
+def _told(move: Callable[..., Outcome], *, asked_at: datetime, reason: str) -> Callable[[int], Outcome]:
+    """The move, with what the history says of it."""
+    return partial(move, asked_at=asked_at, trigger="reconcile", reason=reason)
 
 
 def _under_way(bridge: Bridge) -> int:

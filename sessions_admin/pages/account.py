@@ -165,7 +165,7 @@ def _entry(row: Transition) -> Entry:
         new=display.status(row.new),
         trigger=labels.trigger(row.trigger),
         actor=str(row.actor) if row.actor else "",
-        reason=display.reason(row.reason),
+        reason=display.happened(row),
     )
 
 

@@ -15,11 +15,21 @@ from django.utils.translation import ngettext
 
 from accounts.bridges import choosing, presence, watch
 from accounts.bridges.library_versions import Level, advisory
-from accounts.models import Bridge, BridgeOrder, Incident, Pulse, ReconcileRun, StraySession
+from accounts.models import (
+    Account,
+    AccountNotice,
+    Bridge,
+    BridgeOrder,
+    Incident,
+    Pulse,
+    ReconcileRun,
+    StraySession,
+)
 from accounts.reconcile import run, unknown
 from api.health import LaneState, worker_state
 from sessions_admin import bridge_display, display
-from sessions_admin.labels import INCIDENTS
+from sessions_admin.labels import INCIDENTS, NOTICES
+from sessions_admin.pages import account_notices
 from sessions_admin.visibility import list_of, page_of_row, seen
 from webhooks.models import WebhookEvent
 
@@ -49,6 +59,7 @@ def notices(request: HttpRequest) -> list[Notice]:
         *(_incident(row) for row in incidents),
         *(_down(bridge) for bridge in bridges if bridge_display.is_down(bridge) and bridge.pk not in told),
         *_of_each(bridges, _refusing, _without_codes, _library),
+        *_account_notices(request),
         *_dead_events(request),
         *_strays(request),
         *_failed_orders(request),
@@ -135,6 +146,17 @@ def _library(bridge: Bridge) -> Notice | None:
     title = _("%(bridge)s: %(library)s %(version)s is known to fail")
     title %= {"bridge": bridge, "library": bridge.library, "version": bridge.version}
     return Notice("bad", title, f"{known.meaning} {known.todo}", page_of_row(bridge))
+
+
+def _account_notices(request: HttpRequest) -> list[Notice]:
+    current = AccountNotice.objects.current().filter(account__in=seen(request, Account))
+    return [_of_account(row) for row in current.select_related("account").order_by("-last_at")[:SHOWN]]
+
+
+def _of_account(row: AccountNotice) -> Notice:
+    title = f"{row.account}: {row.get_kind_display()}"
+    text = f"{account_notices.in_words(row)}. {NOTICES[row.kind].todo}"
+    return Notice("wait", title, text, page_of_row(row.account), display.age(row.since))
 
 
 def _dead_events(request: HttpRequest) -> list[Notice]:

@@ -18,6 +18,7 @@ from accounts.pairing import cooldown
 from accounts.reconcile import recovery, run
 from accounts.snapshots import Snapshot
 from sessions_admin import bridge_display, display
+from sessions_admin.pages import account_notices
 
 # The advice for each status while nothing has failed.
 STATES: dict[Status, Advice] = {
@@ -66,13 +67,18 @@ def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
     said = explain(status, snapshot["reason"], session.end_detail if session else "")
     if status == Status.DISCONNECTED and (why := _why_lost(session)):
         said = why
+    notices = account_notices.current(account)
+    said = account_notices.advice_for(status, notices) or said
     if status == Status.CONNECTED and bridge_display.unreachable(account):
         said = OUT_OF_SIGHT
     return Diagnosis(
         meaning=said.meaning,
         todo=said.todo,
         fault=said.fault.label if isinstance(said, Failure) else "",
-        notes=[*_about_the_bridge(session), *_what_comes_next(account, session, snapshot)] if session else [],
+        notes=[
+            *map(account_notices.in_words, notices),
+            *([*_about_the_bridge(session), *_what_comes_next(account, session, snapshot)] if session else []),
+        ],
     )
 
 

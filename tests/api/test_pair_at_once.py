@@ -1,11 +1,10 @@
 """Many who pair in one workspace at the same moment: each gets a pairing or a place in line."""
 
 from functools import partial
-from typing import Any
 
 import pytest
 
-from accounts.models import Account, Bridge, LinkSession, Workspace
+from accounts.models import Bridge, Workspace
 from tests.api.conftest import program
 from tests.support.races import at_once
 

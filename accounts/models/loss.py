@@ -1,0 +1,68 @@
+"""A link that flaps: how often it was lost lately, the notice of that, and one row of the history for all of it.
+
+The caller holds the account's lock. Nothing is decided by the history: the last losses stand in a table of their own.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.history import fold
+from accounts.models.notice import AccountNotice
+
+if TYPE_CHECKING:
+    from accounts.models.session import LinkSession
+
+MANY = 5  # losses
+WITHIN = timedelta(hours=1)  # so many in this time are a flap; it is over when there was none for as long
+
+
+class LinkLoss(models.Model):
+    """A loss of a link, and the bridge's reason. Of each link only the last MANY are kept."""
+
+    session = models.ForeignKey(
+        "accounts.LinkSession", models.CASCADE, related_name="losses", verbose_name=_("session")
+    )
+    at = models.DateTimeField(_("when"))
+    said = models.CharField(_("reason"), max_length=191, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("loss of a link")
+        verbose_name_plural = _("losses of links")
+
+    def __str__(self) -> str:
+        return f"loss {self.pk}"
+
+
+def count_loss(session: "LinkSession", *, account_id: int, at: datetime, said: str) -> None:
+    """Count one more loss of the link, after its row in the history was written."""
+    LinkLoss.objects.create(session=session, at=at, said=said[:191])
+    last = list(LinkLoss.objects.filter(session=session).order_by("-pk")[:MANY])
+    LinkLoss.objects.filter(session=session, pk__lt=last[-1].pk).delete()
+    notice = _notice_of(session, account_id, last)
+    if notice is None:
+        return
+    notice.last_at, notice.until, notice.text = at, at + WITHIN, _reasons(last)
+    notice.save()
+    fold(account_id, session_id=session.pk, since=notice.since)
+
+
+def _notice_of(session: "LinkSession", account_id: int, last: Sequence[LinkLoss]) -> AccountNotice | None:
+    """The notice of the flap, with this loss counted; None: it does not flap. `last`: the last losses, newest first."""
+    kind, at = AccountNotice.Kind.FLAPPING, last[0].at
+    known = AccountNotice.objects.filter(account=account_id, kind=kind).first()
+    if known is not None and known.session_id == session.pk and known.last_at > at - WITHIN:
+        known.count += 1
+        return known
+    if len(last) < MANY or last[-1].at <= at - WITHIN:
+        return None
+    new = known or AccountNotice(account_id=account_id, kind=kind)
+    new.session, new.count, new.since = session, MANY, last[-1].at
+    return new
+
+
+def _reasons(last: Sequence[LinkLoss]) -> str:
+    return ", ".join(dict.fromkeys(loss.said for loss in last if loss.said))[:300]
