@@ -45,6 +45,8 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("session_reconnected", {"status": "reconnected", "timestamp": "2026-11-20T10:55:30.988Z"}),
     ("session_action_required", {"kind": "passkey", "message": "Enter the passkey."}),
     ("pairing_code_generated", {"pairing_code": "ABCD-EFGH", "expires_in": 160}),
+    ("session_restricted", {"kind": "time_lock", "active": True, "until": 1795173043, "message": "x"}),
+    ("session_restricted", {"kind": "chat_cap", "used": 10, "total": 10, "until": "2026-12-01T00:00:00Z"}),
     ("message_received", {"message": PRIVATE}),
     ("message_received", {"message": GROUP}),
     ("message_received", {"message": PRIVATE | {"has_media": True, "media": MEDIA}}),

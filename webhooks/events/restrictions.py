@@ -3,7 +3,6 @@
 Only the session decides. All else is read as far as it can be: a notice with less in it is better than none.
 """
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from accounts.pairing.bridge_events import Outcome
 Kind = AccountNotice.Kind
 SEND_REFUSED = "463"  # WhatsApp's error for a message to somebody new while that is not allowed
 MILLISECONDS = 10**11  # a larger number is one of those: in seconds it would be the year 5138
+EARLIEST = 10**9  # in 2001; a smaller number is no time
 NO = frozenset({"false", "no", "off", "0", "none"})
 
 
@@ -61,9 +61,9 @@ def moment_of(value: Any) -> datetime | None:
     if isinstance(value, str) and not value.strip().replace(".", "", 1).isdecimal():
         return _from_iso(value)
     try:
-        number = float(value)
+        number = 0.0 if isinstance(value, bool) else float(value)
         seconds = number / 1000 if number >= MILLISECONDS else number
-        return datetime.fromtimestamp(seconds, UTC) if math.isfinite(number) and number > 0 else None
+        return datetime.fromtimestamp(seconds, UTC) if seconds >= EARLIEST else None
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 
