@@ -3,6 +3,7 @@
 That is a notice and no status: a restricted link works, and linking it anew would make things worse.
 """
 
+import re
 from datetime import datetime
 
 from django.utils import timezone
@@ -13,6 +14,12 @@ from accounts.pairing.bridge_events import Outcome, lock_session, note_seen
 
 Kind = AccountNotice.Kind
 KINDS = frozenset(Kind) - {Kind.FLAPPING}
+SEND_REFUSED = re.compile(r"\b463\b")
+
+
+def is_meant_by(error: str) -> bool:
+    """Whether a bridge's error for a message is WhatsApp's 463: the account may not write to this person."""
+    return SEND_REFUSED.search(error) is not None
 
 
 @atomically

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from accounts import failures
@@ -33,7 +34,7 @@ def in_words(notice: AccountNotice) -> str:
         return _lost(notice)
     ends = _("until %(time)s") % {"time": display.moment(notice.until)} if notice.until else _("without a known end")
     said = f": {notice.text}" if notice.text else ""
-    return f"{notice.get_kind_display().capitalize()} ({ends}){said}"
+    return f"{capfirst(notice.get_kind_display())} ({ends}){said}"
 
 
 def _lost(notice: AccountNotice) -> str:

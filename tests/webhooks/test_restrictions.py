@@ -11,11 +11,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.lifecycle import Status
-from accounts.models import Account, AccountNotice, LinkSession, Transition
-from accounts.pairing import attempts
+from accounts.models import Account, AccountNotice, Bridge, LinkSession, Transition
+from accounts.pairing import attempts, link_probe
 from tests.api.conftest import program
 from tests.support.links import link, linked, status_of
-from tests.support.portal import Portal
+from tests.support.misbehaving import MisbehavingBridge
+from tests.support.portal import Portal, make_bridge
+from tests.support.queue import run_due_tasks
 from tests.support.races import at_once, tell
 from webhooks.models import WebhookEvent
 
@@ -206,3 +208,33 @@ def test_told_sixteen_times_at_once_it_is_one_notice(portal: Portal, linked: Lin
     kinds = ["time_lock", "chat_cap"] * 8
     at_once([partial(tell, portal, "session_restricted", linked, kind=kind) for kind in kinds])
     assert [(notice.kind, notice.count) for notice in current(linked)] == [("chat_cap", 8), ("time_lock", 8)]
+
+
+class TestTestMessages:
+    """A bridge that does not know the event tells it in its answer."""
+
+    @pytest.fixture
+    def bridge(self, db: None, node: MisbehavingBridge) -> Bridge:
+        return make_bridge("alpha", url=node.url)
+
+    @pytest.mark.parametrize(
+        ("error", "is_one"),
+        [
+            ("463", True),
+            ("Evaluation failed: server returned error 463", True),
+            ("463: WhatsApp lets this account write to nobody new", True),
+            ('{"code":463}', True),
+            ("error 4630", False),
+            ("Session not connected.", False),
+        ],
+    )
+    def test_a_463_is_a_notice(
+        self, portal: Portal, linked: LinkSession, node: MisbehavingBridge, error: str, is_one: bool
+    ) -> None:
+        run_due_tasks()
+        node.plays(lambda talk, seen: talk.answer(500, {"error": error}))
+        link_probe.send_test_message(linked.account_id, actor=None)
+        run_due_tasks()
+        assert [notice.kind for notice in current(linked)] == (["send_refused"] if is_one else [])
+        assert linked.orders.get(kind="test_message").state == "failed"
+        assert status_of(linked.account) == Status.CONNECTED
