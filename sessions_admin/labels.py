@@ -81,11 +81,11 @@ NOTICES: dict[str, Advice] = {
     ),
     AccountNotice.Kind.TIME_LOCK: Advice(
         _("The account is linked. For some time WhatsApp lets it write to nobody new."),
-        _("Send nothing to new people until then; those who have written get their answers. Do not link it anew."),
+        _("Send nothing to new people until it is over; those who have written get answers. Do not link it anew."),
     ),
     AccountNotice.Kind.CHAT_CAP: Advice(
         _("The account is linked. WhatsApp lets it begin only so many new chats."),
-        _("Begin no new chats until then; those that there are go on. Do not link it anew."),
+        _("Begin no new chats until it is over; those that there are go on. Do not link it anew."),
     ),
     AccountNotice.Kind.SEND_REFUSED: Advice(
         _("The account is linked. WhatsApp refused a message to somebody new (error 463)."),

@@ -29,12 +29,15 @@ def advice_for(status: Status, notices: Sequence[AccountNotice]) -> Advice | Non
 
 
 def in_words(notice: AccountNotice) -> str:
-    """The facts of a notice: of a link that flaps count, span and reasons, of a restriction its kind, text and end."""
+    return facts(notice) if notice.kind == Kind.FLAPPING else f"{capfirst(notice.get_kind_display())}, {facts(notice)}"
+
+
+def facts(notice: AccountNotice) -> str:
+    """Of a link that flaps how often, in which time and why; of a restriction until when, and what was said."""
     if notice.kind == Kind.FLAPPING:
         return _lost(notice)
     ends = _("until %(time)s") % {"time": display.moment(notice.until)} if notice.until else _("without a known end")
-    said = f": {notice.text}" if notice.text else ""
-    return f"{capfirst(notice.get_kind_display())} ({ends}){said}"
+    return f"{ends}: {notice.text}" if notice.text else ends
 
 
 def _lost(notice: AccountNotice) -> str:

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -155,7 +156,7 @@ def _account_notices(request: HttpRequest) -> list[Notice]:
 
 def _of_account(row: AccountNotice) -> Notice:
     title = f"{row.account}: {row.get_kind_display()}"
-    text = f"{account_notices.in_words(row)}. {NOTICES[row.kind].todo}"
+    text = f"{capfirst(account_notices.facts(row))}. {NOTICES[row.kind].todo}"
     return Notice("wait", title, text, page_of_row(row.account), display.age(row.since))
 
 

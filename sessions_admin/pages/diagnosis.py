@@ -77,6 +77,7 @@ def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
         fault=said.fault.label if isinstance(said, Failure) else "",
         notes=[
             *map(account_notices.in_words, notices),
+            *_last_refusal(account),
             *([*_about_the_bridge(session), *_what_comes_next(account, session, snapshot)] if session else []),
         ],
     )
@@ -87,6 +88,14 @@ def explain(status: Status, reason: str, detail: str = "") -> Advice:
     if status not in WENT_WRONG or reason not in EndReason.values:
         return STATES[status]
     return failures.of_end(EndReason(reason), detail)
+
+
+def _last_refusal(account: Account) -> list[str]:
+    """Why the last start was refused, until another one begins."""
+    if account.refused_at is None or account.refused_at < account.status_changed_at:
+        return []
+    text = _("No bridge could take a start %(time)s ago: %(why)s.")
+    return [text % {"time": display.since(account.refused_at), "why": account.get_refused_because_display()}]
 
 
 def _why_lost(session: LinkSession | None) -> Failure | None:

@@ -38,7 +38,7 @@ def test_sixty_that_share_twenty_numbers_make_twenty_accounts(workspace: Workspa
 
 def test_one_that_must_wait_long_for_the_workspace_is_served_in_its_turn(workspace: Workspace, bridge: Bridge) -> None:
     """For longer than three tries of three seconds would last."""
-    is_held = threading.Event()
+    asks, is_held = program(workspace), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
@@ -48,7 +48,7 @@ def test_one_that_must_wait_long_for_the_workspace_is_served_in_its_turn(workspa
 
     def pair() -> int:
         is_held.wait(10)
-        status: int = program(workspace).post("pair", phone_number=PHONE).status_code
+        status: int = asks.post("pair", phone_number=PHONE).status_code
         return status
 
     assert at_once([hold, pair]) == [None, 201]

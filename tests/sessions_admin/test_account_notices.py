@@ -11,7 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Account, AccountNotice, LinkSession, Transition, Workspace
+from accounts.models import Account, AccountNotice, Bridge, LinkSession, Transition, Workspace
+from accounts.pairing import attempts
 from accounts.pairing.restrictions import restricted
 from sessions_admin.pages.attention import Notice
 from tests.support.links import READY, link
@@ -121,19 +122,21 @@ class TestRestrictions:
         assert str(said.meaning).startswith("The account is linked.")
         assert said.todo != "Nothing to do."
         label = str(kind.label)
-        assert said.notes[0] == f"{label[:1].upper()}{label[1:]} (until 2031-05-06 07:08:09 UTC): Too many chats"
+        assert said.notes[0] == f"{label[:1].upper()}{label[1:]}, until 2031-05-06 07:08:09 UTC: Too many chats"
+        assert page(as_alice, linked).context["desk"].tone == "wait"
         [notice] = first(as_alice)
         assert notice.title == f"Alice: {label}"
-        assert "2031-05-06 07:08:09 UTC" in str(notice.text)
+        assert str(notice.text).startswith("Until 2031-05-06 07:08:09 UTC: Too many chats. ")
 
     def test_one_without_an_end(self, as_alice: Client, linked: LinkSession) -> None:
         restricted(linked.pk, kind=Kind.SEND_REFUSED, text="", until=None)
-        assert page(as_alice, linked).context["desk"].diagnosis.notes[0].endswith("(without a known end)")
+        assert page(as_alice, linked).context["desk"].diagnosis.notes[0].endswith(", without a known end")
 
     def test_one_that_is_over_is_not_shown(self, as_alice: Client, linked: LinkSession) -> None:
         restricted(linked.pk, kind=Kind.TIME_LOCK, text="x", until=LATER)
         AccountNotice.objects.update(until=timezone.now() - timedelta(seconds=1))
         assert page(as_alice, linked).context["desk"].diagnosis.todo == "Nothing to do."
+        assert page(as_alice, linked).context["desk"].tone == "good"
         assert first(as_alice) == []
 
 
@@ -163,3 +166,18 @@ class TestWhoSeesIt:
             AccountNotice.objects.create(account=other, session=linked, kind=Kind.CHAT_CAP, until=LATER)
         assert queries() == before
         assert len(first(as_alice)) == 20
+
+
+def test_why_the_last_start_was_refused_is_said_until_another_begins(
+    as_alice: Client, account: Account, bridge: Bridge
+) -> None:
+    Bridge.objects.update(last_heard_at=None)
+    with pytest.raises(attempts.PairingRefused):
+        attempts.start(account.pk, trigger="page")
+    address = f"/admin/accounts/account/{account.pk}/change/"
+    desk = as_alice.get(address).context["desk"]
+    assert desk.diagnosis.notes == ["No bridge could take a start 0 s ago: never heard of."]
+    assert desk.timeline[0].reason == "No bridge has been heard of yet. Our support must start one."
+    Bridge.objects.update(last_heard_at=timezone.now())
+    attempts.start(account.pk, trigger="page")
+    assert as_alice.get(address).context["desk"].diagnosis.notes == []
