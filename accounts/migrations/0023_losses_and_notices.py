@@ -21,6 +21,16 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name="linksession",
+            name="last_lost_at",
+            field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="linksession",
+            name="quick_losses",
+            field=models.PositiveIntegerField(default=0, editable=False),
+        ),
+        migrations.AddField(
             model_name="transition",
             name="began_at",
             field=models.DateTimeField(null=True, verbose_name="began"),

@@ -14,7 +14,7 @@ from accounts.db import locks
 from accounts.lifecycle import LOST, REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
 from accounts.models.bridge import Obstacle
 from accounts.models.history import Transition
-from accounts.models.loss import count_loss
+from accounts.models.loss import count_flap, fold_flap
 
 if TYPE_CHECKING:
     from accounts.models.session import LinkSession
@@ -155,11 +155,14 @@ class Account(models.Model):
         self.status_changed_at = timezone.now()
         if new == Status.CONNECTED:
             self.first_linked_at = self.first_linked_at or self.status_changed_at
+        is_lost = old == Status.CONNECTED and new in LOST
         if session is not None:
-            session.note_move(new, at=self.status_changed_at, said=said)
+            session.note_move(new, at=self.status_changed_at, said=said, is_lost=is_lost)
         self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
-        if session is not None and old == Status.CONNECTED and new in LOST:
-            count_loss(session, account_id=self.pk, at=self.status_changed_at, said=said or session.end_detail)
+        if session is not None and is_lost:
+            count_flap(session, account_id=self.pk)
+        if session is not None and old != new != Status.DISCONNECTED:
+            fold_flap(session, account_id=self.pk)
         self.touch("status", "status_changed_at", "first_linked_at")
 
     def note(

@@ -21,7 +21,7 @@ WITHIN = timedelta(hours=1)  # so many in this time are a flap; it is over when 
 
 
 class LinkLoss(models.Model):
-    """A loss of a link, and the bridge's reason. Of each link only the last MANY are kept."""
+    """A loss of a link that did not hold for long, or the one before it. Of each link only the last MANY are kept."""
 
     session = models.ForeignKey(
         "accounts.LinkSession", models.CASCADE, related_name="losses", verbose_name=_("session")
@@ -37,17 +37,42 @@ class LinkLoss(models.Model):
         return f"loss {self.pk}"
 
 
-def count_loss(session: "LinkSession", *, account_id: int, at: datetime, said: str) -> None:
-    """Count one more loss of the link, after its row in the history was written."""
-    LinkLoss.objects.create(session=session, at=at, said=said[:191])
+def note_loss(session: "LinkSession", *, at: datetime, said: str) -> None:
+    """Note when the link was lost. Most hold for long: only of one that did not are its losses kept."""
+    before = (session.last_lost_at, session.lost_reason)
+    session.last_lost_at, session.lost_reason = at, said[:191]
+    held_for_long = session.last_connected_at is None or session.last_connected_at <= at - WITHIN
+    session.quick_losses = 0 if held_for_long else session.quick_losses + 1
+    session.save(update_fields=["last_lost_at", "lost_reason", "quick_losses"])
+    if session.quick_losses == 1 and before[0] is not None:
+        _keep(session, *before)
+    if session.quick_losses:
+        _keep(session, at, said)
+
+
+def count_flap(session: "LinkSession", *, account_id: int) -> None:
+    """Count the loss that was just noted if the link flaps, after its row in the history was written."""
+    if session.quick_losses < MANY - 1 or session.last_lost_at is None:
+        return
     last = list(LinkLoss.objects.filter(session=session).order_by("-pk")[:MANY])
     LinkLoss.objects.filter(session=session, pk__lt=last[-1].pk).delete()
     notice = _notice_of(session, account_id, last)
-    if notice is None:
+    if notice is not None:
+        notice.last_at, notice.until, notice.text = session.last_lost_at, session.last_lost_at + WITHIN, _reasons(last)
+        notice.save()
+
+
+def fold_flap(session: "LinkSession", *, account_id: int) -> None:
+    """Fold the history of a link that flaps, when it is back or has ended."""
+    if session.quick_losses < MANY - 1:
         return
-    notice.last_at, notice.until, notice.text = at, at + WITHIN, _reasons(last)
-    notice.save()
-    fold(account_id, session_id=session.pk, since=notice.since)
+    flap = AccountNotice.objects.filter(account=account_id, kind=AccountNotice.Kind.FLAPPING, session=session).first()
+    if flap is not None and flap.last_at == session.last_lost_at:
+        fold(account_id, session_id=session.pk, since=flap.since)
+
+
+def _keep(session: "LinkSession", at: datetime, said: str) -> None:
+    LinkLoss.objects.create(session=session, at=at, said=said[:191])
 
 
 def _notice_of(session: "LinkSession", account_id: int, last: Sequence[LinkLoss]) -> AccountNotice | None:
