@@ -73,14 +73,15 @@ class Transition(models.Model):
 
 
 def fold(account_id: int, *, session_id: int, since: datetime) -> None:
-    """Make one row of those between the first loss of a link since then and its last one.
+    """Make one row of those between the first loss of a link since then and the last but one.
 
-    Rows that are kept divide them: each run between two of these becomes one, so that each row's `old` is still the
-    `new` of the one before. The caller holds the account's lock: nobody else writes here.
+    The newest loss and return stay beside it, so that whoever reads on from a row finds what came next. Rows that are
+    kept divide them: each run between two of these becomes one, so that each row's `old` is still the `new` of the one
+    before. The caller holds the account's lock: nobody else writes here.
     """
     rows = list(Transition.objects.filter(account=account_id, created_at__gte=since).order_by("pk"))
     losses = [number for number, row in enumerate(rows) if row.is_loss and row.session_id == session_id]
-    between = rows[losses[0] + 1 : losses[-1]] if losses else []
+    between = rows[losses[0] + 1 : losses[-2]] if len(losses) > 1 else []
     for is_folded, run in groupby(between, key=lambda row: _may_fold(row, session_id)):
         if is_folded:
             _make_one(list(run))
@@ -92,16 +93,17 @@ def _may_fold(row: Transition, session_id: int) -> bool:
 
 
 def _make_one(run: list[Transition]) -> None:
-    """The last row of them stays, for all of them."""
-    *others, last = run
+    """The first row of them stays, for all of them."""
+    first, *others = run
     if not others:
         return
     Transition.objects.filter(pk__in=[row.pk for row in others]).delete()
-    Transition.objects.filter(pk=last.pk).update(
-        old=run[0].old,
+    Transition.objects.filter(pk=first.pk).update(
+        new=run[-1].new,
         trigger=FLAPPING,
         losses=sum(row.losses or row.is_loss for row in run),
-        began_at=run[0].began_at or run[0].created_at,
+        began_at=first.began_at or first.created_at,
+        created_at=run[-1].created_at,
         reason=_reasons(run),
     )
 
