@@ -69,6 +69,8 @@ UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.S
 REMOVED_ON_THE_PHONE = frozenset({EndReason.LOGGED_OUT, EndReason.DEVICE_REMOVED})
 PAIRING = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED, Status.AUTHENTICATED})
 UNSCANNED = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED})
+# What a connected account becomes when its link is lost, for now or for good. Not what staff end.
+LOST = frozenset({Status.DISCONNECTED, Status.LOGGED_OUT, Status.FAILED})
 
 _LINKING = {
     Status.AUTHENTICATED,

@@ -7,6 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
+from accounts.models.bridge import Obstacle
 from api import serializers as shapes
 
 # Every code an answer may have, with its status and its words as an example.
@@ -47,10 +48,11 @@ CODES = {
     "PAIRING_COOLDOWN": (429, "Too many attempts have failed. Try again in 42 minutes."),
     "TOO_MANY_PAIRINGS": (429, "Too many pairings are waiting for a scan in this workspace. Try again in a minute."),
     "RATE_LIMITED": (429, "Too many failed requests from this address."),
-    "NO_BRIDGE_AVAILABLE": (503, "Everything is busy at the moment. Try again in half a minute."),
+    "NO_BRIDGE_AVAILABLE": (503, "No bridge has been heard of yet. Our support must start one."),
     "NOT_HEALTHY": (503, "No worker takes tasks."),
     "BUSY": (503, "The database does not answer. Try again."),
 }
+REASONS = {"NO_BRIDGE_AVAILABLE": {"reason": Obstacle.NEVER_HEARD.value}}
 WAITS = frozenset({429, 503})  # with Retry-After, and the same seconds in the body
 # Errors of reading a body, whatever it should have held (api/http/strict_json.py, api/http/sizes.py).
 JSON_BODY = (
@@ -72,6 +74,9 @@ BODY = (*JSON_BODY, "UNSUPPORTED_MEDIA_TYPE")  # for operators; a bridge's body 
 class ErrorDetail(shapes.Shape):
     code = serializers.CharField(help_text="Stable, for programs.")
     message = serializers.CharField(help_text="Plain words, for people.")
+    reason = serializers.ChoiceField(
+        Obstacle.values, required=False, help_text="With NO_BRIDGE_AVAILABLE: why no bridge may take a new session."
+    )
     retry_after = serializers.IntegerField(required=False, help_text="Seconds, as in the header Retry-After.")
 
 
@@ -90,6 +95,7 @@ def answers(good: dict[int, Any], *codes: str) -> dict[int, Any]:
     for code in dict.fromkeys(codes):
         status, message = CODES[code]
         error = {"code": code, "message": message} | ({"retry_after": 30} if status in WAITS else {})
+        error |= REASONS.get(code, {})
         examples[status].append(OpenApiExample(code, {"success": False, "error": error}, status_codes=[str(status)]))
     errors = {
         status: OpenApiResponse(Error, ", ".join(example.name for example in shown), shown)

@@ -8,10 +8,10 @@ from rest_framework.exceptions import ValidationError
 
 from accounts import phones
 from accounts.db import locks
-from accounts.db.transactions import atomically
+from accounts.db.transactions import atomically, in_turn
 from accounts.lifecycle import PAIRING
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
-from accounts.pairing import attempts, waiting_line
+from accounts.pairing import attempts, no_bridge, waiting_line
 from accounts.pairing.attempts import May
 from api.authentication import Asker, nothing_here
 from api.http.errors import ApiError
@@ -45,10 +45,22 @@ def pair(
     try:
         return _pair(asker, account=account, phone=phone, label=label, force=force)
     except attempts.PairingRefused as refusal:
-        if refusal.code == "ALREADY_CONNECTED":
-            attempts.doubt(_connected(asker, account=account, phone=phone or ""))
-        status = STATUSES.get(refusal.code, 429)
-        raise ApiError(status, refusal.code, str(refusal), retry_after=refusal.retry_after) from refusal
+        if known := _known(asker, account=account, phone=phone):
+            _follow_up(known, refusal)
+        raise ApiError(
+            STATUSES.get(refusal.code, 429),
+            refusal.code,
+            str(refusal),
+            retry_after=refusal.retry_after,
+            reason=refusal.obstacle,
+        ) from refusal
+
+
+def _follow_up(account: Account, refusal: attempts.PairingRefused) -> None:
+    """What a refusal leads to; it stands after the transaction that the refusal has taken back."""
+    if refusal.code == "ALREADY_CONNECTED":
+        attempts.doubt(account.pk)
+    no_bridge.note(account.pk, refusal.__cause__)
 
 
 def account_of(asker: Asker, account: UUID) -> Account:
@@ -72,7 +84,7 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
     return sum(_reset_pairing(asker, pk) for pk in running.values_list("pk", flat=True))
 
 
-@atomically
+@in_turn
 def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, force: bool) -> Paired:
     """This is one transaction, so that a refusal also takes back an account that was made for it."""
     # The lock makes a concurrent request find the account that we make, instead of making a second one.
@@ -80,7 +92,7 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     if account is not None:
         chosen = account_of(asker, account)
     else:
-        known = workspace.accounts.with_phone(phone).first() if phone else None
+        known = _known(asker, account=None, phone=phone)
         chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
     restored = None if force else attempts.being_restored(chosen)
     session = restored or attempts.start(
@@ -107,10 +119,11 @@ def _may(asker: Asker, *, force: bool) -> May:
     return May.INTERRUPT if Scope.MANAGE in asker.scopes else May.RENEW
 
 
-def _connected(asker: Asker, *, account: UUID | None, phone: str) -> int:
+def _known(asker: Asker, *, account: UUID | None, phone: str | None) -> Account | None:
+    """The account that was asked for, if it was there before."""
     if account is not None:
-        return account_of(asker, account).pk
-    return asker.workspace.accounts.with_phone(phone)[0].pk
+        return account_of(asker, account)
+    return asker.workspace.accounts.with_phone(phone).first() if phone else None
 
 
 def _answer(session: LinkSession, asker: Asker) -> Paired:

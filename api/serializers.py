@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from accounts.lifecycle import PAIRING, Status
+from accounts.models import AccountNotice
 from api.http.errors import ApiError
 from api.http.strict_json import MAX_INTEGER, parse_object
 
@@ -182,6 +183,17 @@ class Tenant(Shape):
     by_status = serializers.DictField(child=serializers.IntegerField())
 
 
+class NoticeRowSerializer(Shape):
+    kind = serializers.ChoiceField(AccountNotice.Kind.values)
+    text = serializers.CharField(
+        allow_blank=True, help_text="What the bridge said; of a link that flaps, its reasons for the last losses."
+    )
+    count = serializers.IntegerField(help_text="How often the link was lost, or the restriction was told.")
+    since = serializers.DateTimeField()
+    last_at = serializers.DateTimeField(help_text="When it was last lost, or told.")
+    until = serializers.DateTimeField(allow_null=True, help_text="When it is over, if no event says so before.")
+
+
 class AccountRowSerializer(Shape):
     account = serializers.UUIDField()
     label = serializers.CharField(allow_blank=True)
@@ -190,6 +202,7 @@ class AccountRowSerializer(Shape):
     status_changed_at = serializers.DateTimeField()
     session_id = serializers.CharField(allow_null=True, help_text="Of the latest attempt, open or ended.")
     last_seen_at = serializers.DateTimeField(allow_null=True)
+    notices = NoticeRowSerializer(many=True, help_text="What else holds now; the status stays what it is.")
 
 
 class StatusData(Shape):

@@ -1,6 +1,6 @@
 """GET status: a workspace at a glance, in a number of queries that does not grow with its accounts."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 from uuid import UUID
@@ -9,8 +9,17 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.lifecycle import FIRST_QR_WITHIN, PAIRING, STATUS_AFTER, Status
-from accounts.models import Account, LinkSession, Workspace
+from accounts.models import Account, AccountNotice, LinkSession, Workspace
 from api.health import bridges_of, worker_state
+
+
+class NoticeRow(TypedDict):
+    kind: str
+    text: str
+    count: int
+    since: datetime
+    last_at: datetime
+    until: datetime | None
 
 
 class AccountRow(TypedDict):
@@ -21,6 +30,7 @@ class AccountRow(TypedDict):
     status_changed_at: datetime
     session_id: str | None
     last_seen_at: datetime | None
+    notices: list[NoticeRow]
 
 
 # The columns of AccountRow, read as bare values: 3,000 model instances cost more than everything else.
@@ -37,8 +47,8 @@ COLUMNS = (
 
 def of_workspace(workspace: Workspace) -> dict[str, Any]:
     """Return the fields of `StatusData`. The counts come from the rows that are shown, so the two cannot disagree."""
-    lapsed = _lapsed(workspace)
-    rows = [_row(values, lapsed) for values in workspace.accounts.live().order_by("pk").values_list(*COLUMNS)]
+    lapsed, notices = _lapsed(workspace), _notices(workspace)
+    rows = [_row(values, lapsed, notices) for values in workspace.accounts.live().order_by("pk").values_list(*COLUMNS)]
     by_status = Counter(row["status"] for row in rows)
     return {
         "service": {
@@ -91,7 +101,17 @@ def _deadline(account: Account) -> Any:
     return session.deadline(Status(account.status), account.status_changed_at) if session else None
 
 
-def _row(values: tuple[Any, ...], lapsed: dict[UUID, Status]) -> AccountRow:
+def _notices(workspace: Workspace) -> dict[UUID, list[NoticeRow]]:
+    """Return what else is to be known of accounts: links that flap, and what WhatsApp restricts."""
+    found: dict[UUID, list[NoticeRow]] = defaultdict(list)
+    current = AccountNotice.objects.current().filter(account__workspace=workspace).order_by("-last_at")
+    for uuid, *values in current.values_list("account__uuid", *NoticeRow.__annotations__):
+        kind, text, count, since, last_at, until = values
+        found[uuid].append(NoticeRow(kind=kind, text=text, count=count, since=since, last_at=last_at, until=until))
+    return found
+
+
+def _row(values: tuple[Any, ...], lapsed: dict[UUID, Status], notices: dict[UUID, list[NoticeRow]]) -> AccountRow:
     uuid, label, phone_number, status, changed, session_id, last_seen = values
     return AccountRow(
         account=uuid,
@@ -101,4 +121,5 @@ def _row(values: tuple[Any, ...], lapsed: dict[UUID, Status]) -> AccountRow:
         status_changed_at=changed,
         session_id=session_id,
         last_seen_at=last_seen,
+        notices=notices.get(uuid, []),
     )

@@ -8,10 +8,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import failures, phones
 from accounts.lifecycle import EndReason, Status
-from accounts.models import BridgeOrder, LinkMove, StraySession
+from accounts.models import BridgeOrder, LinkMove, StraySession, Transition
 from accounts.pairing import link_probe
 from webhooks.models import WebhookEvent
 
@@ -130,6 +131,19 @@ def duration(seconds: int) -> str:
     if seconds < 86_400:
         return _("%(count)d h") % {"count": seconds // 3600}
     return _("%(count)d d") % {"count": seconds // 86_400}
+
+
+def span(start: datetime, end: datetime) -> str:
+    return duration(max(0, int((end - start).total_seconds())))
+
+
+def happened(row: Transition) -> str:
+    """Return the reason of a history row; of one that stands for many losses also how many, and in which time."""
+    if not row.losses or row.began_at is None:
+        return reason(row.reason)
+    text = ngettext("%(count)d more loss within %(span)s", "%(count)d more losses within %(span)s", row.losses)
+    text %= {"count": row.losses, "span": span(row.began_at, row.created_at)}
+    return f"{text}: {reason(row.reason)}" if row.reason else text
 
 
 def folded(value: object) -> SafeString:

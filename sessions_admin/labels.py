@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.failures import Advice
 from accounts.jobs import schedules
-from accounts.models import Incident
+from accounts.models import AccountNotice, Incident
 
 # The triggers in history rows. A trigger that is not here is shown as it is.
 TRIGGERS: dict[str, str | Promise] = {
@@ -40,6 +40,9 @@ TRIGGERS: dict[str, str | Promise] = {
     "number_taken": _("new number taken by staff"),
     "twins_merged": _("two accounts of one phone merged"),
     "cooldown_overridden": _("started in spite of the cooldown"),
+    "refused": _("no bridge could take it"),
+    "flapping": _("lost and back again"),
+    "session_restricted": _("restriction by WhatsApp"),
 }
 
 # Each kind of incident has its meaning for the accounts that are linked there, and the advice on what to do.
@@ -73,6 +76,32 @@ INCIDENTS: dict[str, Advice] = {
     ),
 }
 
+# What each notice of an account means, and the advice on what to do.
+NOTICES: dict[str, Advice] = {
+    AccountNotice.Kind.FLAPPING: Advice(
+        _("The link is lost and comes back again and again."),
+        _(
+            "Where one account does so, look at its phone: internet, battery saving, WhatsApp in the background. Where "
+            "many do, look at the bridge's machine and line. Nobody has to scan."
+        ),
+    ),
+    AccountNotice.Kind.TIME_LOCK: Advice(
+        _("The account is linked. For some time WhatsApp lets it write to nobody new."),
+        _("Send nothing to new people until it is over; those who have written get answers. Do not link it anew."),
+    ),
+    AccountNotice.Kind.CHAT_CAP: Advice(
+        _("The account is linked. WhatsApp lets it begin only so many new chats."),
+        _("Begin no new chats until it is over; those that there are go on. Do not link it anew."),
+    ),
+    AccountNotice.Kind.SEND_REFUSED: Advice(
+        _("The account is linked. WhatsApp refused a message to somebody new (error 463)."),
+        _("Send nothing to new people for a day or two; those who have written get their answers."),
+    ),
+    AccountNotice.Kind.RESTRICTED: Advice(
+        _("The account is linked. WhatsApp restricts what it may do."),
+        _("Read on the phone what WhatsApp says of it. Do not link it anew."),
+    ),
+}
 
 # The leases that are no jobs: those of each bridge, and the one for orders to bridges that fail.
 LEASES = {

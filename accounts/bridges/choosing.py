@@ -1,24 +1,61 @@
 """Chooses the bridge for a new session, and tells why another may not have it."""
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, Func, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.bridges import presence
 from accounts.bridges.library_versions import Level, advisory
 from accounts.lifecycle import PAIRING, SCANNABLE_ENDS, EndReason
 from accounts.models import Bridge, BridgeOrder, Incident, LinkSession, Workspace
+from accounts.models.bridge import Obstacle
 
 LEAVES_WITHIN = timedelta(minutes=2)  # after this a stop that is not carried out no longer takes a place
 TRIED_AGAIN_AFTER = timedelta(minutes=10)  # other bridges come first for so long after an attempt without a code
 
 
 class NoBridgeAvailable(Exception):
-    """No bridge serves this workspace, or none of those that do may take a new session."""
+    """None of the bridges that serve this workspace may take a new session. `obstacles`: the first of each of them."""
+
+    def __init__(self, obstacles: Collection[Obstacle]) -> None:
+        super().__init__(", ".join(obstacles))
+        self.counts = Counter(obstacles)
+
+    @property
+    def reason(self) -> Obstacle:
+        """The obstacle that all of them have, or that there are several."""
+        if not self.counts:
+            return Obstacle.NO_BRIDGE
+        return next(iter(self.counts)) if len(self.counts) == 1 else Obstacle.SEVERAL
+
+    def in_words(self) -> str:
+        """In the reader's language."""
+        each = ", ".join(f"{obstacle.label}: {count}" for obstacle, count in self.counts.items())
+        return str(OF_ALL[self.reason]) % {"each": each}
+
+
+# What is said when all bridges have the same obstacle, and when they have several.
+OF_ALL: dict[Obstacle, str | Promise] = {
+    Obstacle.NO_BRIDGE: gettext_lazy("No bridge serves this workspace. Our support must register one."),
+    Obstacle.NEVER_HEARD: gettext_lazy("No bridge has been heard of yet. Our support must start one."),
+    Obstacle.SILENT: gettext_lazy("No bridge has been heard of lately. Try again in some minutes."),
+    Obstacle.DRAINING: gettext_lazy("All bridges are draining: they take nothing new. Try again later."),
+    Obstacle.LEAVING: gettext_lazy("All bridges are shutting down. Try again in a minute."),
+    Obstacle.NO_WEIGHT: gettext_lazy("No bridge is meant for new links: all have the weight 0."),
+    Obstacle.BAD_VERSION: gettext_lazy(
+        "All versions are known to be bad: the bridges' software must be updated first."
+    ),
+    Obstacle.FULL: gettext_lazy("Everything is busy at the moment: all bridges are full. Try again in half a minute."),
+    Obstacle.SEVERAL: gettext_lazy("No bridge takes a new link at the moment. %(each)s."),
+}
 
 
 def choose(workspace: Workspace) -> Bridge:
@@ -27,15 +64,21 @@ def choose(workspace: Workspace) -> Bridge:
     A bridge where attempts wait in line comes after those where none does, and one of several processes after both.
     One that does not carry out our orders comes last, for its failures make it look idle. Raises NoBridgeAvailable.
     """
-    chosen = min(eligible(workspace), key=_preference, default=None)
+    found = _with_obstacles(workspace)
+    chosen = min((bridge for bridge, barred in found if not barred), key=_preference, default=None)
     if chosen is None:
-        raise NoBridgeAvailable
+        raise NoBridgeAvailable([barred[0] for _bridge, barred in found])
     return chosen
 
 
 def eligible(workspace: Workspace) -> list[Bridge]:
-    """The bridges that may take one more session of this workspace. One query, however many there are."""
-    return [bridge for bridge in with_load(serving(workspace)) if not why_not(bridge)]
+    """The bridges that may take one more session of this workspace."""
+    return [bridge for bridge, barred in _with_obstacles(workspace) if not barred]
+
+
+def _with_obstacles(workspace: Workspace) -> list[tuple[Bridge, list[Obstacle]]]:
+    """One query, however many bridges there are."""
+    return [(bridge, obstacles(bridge)) for bridge in with_load(serving(workspace))]
 
 
 def serving(workspace: Workspace) -> QuerySet[Bridge]:
@@ -72,29 +115,40 @@ def count_of(sessions: QuerySet[LinkSession]) -> Subquery:
 
 
 def why_not(bridge: Bridge) -> list[str]:
-    """Why the bridge gets no new session, in the reader's language; empty: it may get one.
+    """Why the bridge gets no new session, in the reader's language; empty: it may get one."""
+    return [_in_words(obstacle, bridge) for obstacle in obstacles(bridge)]
+
+
+def obstacles(bridge: Bridge) -> list[Obstacle]:
+    """Why the bridge gets no new session, what others must mend first; empty: it may get one.
 
     For a bridge that does not come from `with_load` the sessions are counted here.
     """
-    open_ones = bridge.sessions.filter(ended_at__isnull=True)
-    running = bridge.running if hasattr(bridge, "running") else open_ones.count()
     advice = advisory(bridge.library, bridge.version)
-    full = _("full: %(running)d of %(capacity)d") % {"running": running, "capacity": bridge.capacity}
     reasons = (
-        (not presence.is_up(bridge), _silence(bridge)),
-        (bridge.draining, _("draining")),
-        (bridge.says_draining, _("is shutting down")),
-        (bridge.weight == 0, _("weight 0")),
-        (advice is not None and advice.level == Level.BAD, _("a version of its library that is known to be bad")),
-        (running >= bridge.capacity, full),
+        (bridge.last_heard_at is None, Obstacle.NEVER_HEARD),
+        (bridge.last_heard_at is not None and not presence.is_up(bridge), Obstacle.SILENT),
+        (bridge.draining, Obstacle.DRAINING),
+        (bridge.says_draining, Obstacle.LEAVING),
+        (bridge.weight == 0, Obstacle.NO_WEIGHT),
+        (advice is not None and advice.level == Level.BAD, Obstacle.BAD_VERSION),
+        (_running(bridge) >= bridge.capacity, Obstacle.FULL),
     )
-    return [text for holds, text in reasons if holds]
+    return [obstacle for holds, obstacle in reasons if holds]
 
 
-def _silence(bridge: Bridge) -> str:
-    if bridge.last_heard_at is None:
-        return _("never heard of")
-    return _("not heard of for %(time)s") % {"time": timesince(bridge.last_heard_at, depth=1)}
+def _running(bridge: Bridge) -> int:
+    counted: int | None = getattr(bridge, "running", None)
+    return bridge.sessions.filter(ended_at__isnull=True).count() if counted is None else counted
+
+
+def _in_words(obstacle: Obstacle, bridge: Bridge) -> str:
+    """The obstacle's name, with numbers where it has some."""
+    if obstacle == Obstacle.SILENT and bridge.last_heard_at is not None:
+        return _("not heard of for %(time)s") % {"time": timesince(bridge.last_heard_at, depth=1)}
+    if obstacle == Obstacle.FULL:
+        return _("full: %(running)d of %(capacity)d") % {"running": _running(bridge), "capacity": bridge.capacity}
+    return str(obstacle.label)
 
 
 def _preference(bridge: Any) -> tuple[bool, bool, bool, float, int]:

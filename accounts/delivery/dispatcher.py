@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from accounts.bridges import circuit_breaker, client, in_turn
@@ -122,8 +123,19 @@ def _carry_out(order: BridgeOrder) -> None:
         # What is listed and does not run is what is left of a client: a reconnect closes it, a start runs beside it.
         _CARRY_OUT[order.kind if found is None else Kind.RECONNECT](order)
         circuit_breaker.answered(order.bridge)
-        closing.confirm(order)
+        _note_done(order)
         _look_back(order)
+
+
+def _note_done(order: BridgeOrder) -> None:
+    """Confirm it. If the database cannot take that now, the list will prove it: the bridge's good answer stays true,
+    so nobody is told of a failure."""
+    try:
+        closing.confirm(order)
+    except DatabaseError as error:
+        log.warning("order %s (%s) was carried out, but not noted: %s", order.pk, order.kind, type(error).__name__)
+        if order.kind != Kind.CHECK:  # a check is made again when its claim has run out
+            closing.leave_in_doubt(order)
 
 
 def _open(order: BridgeOrder, command: Callable[[Bridge, LinkSession], None]) -> None:

@@ -70,10 +70,15 @@ def _fail(order: BridgeOrder, error: str, *, setback: BridgeOrder.Setback = Setb
 
 @atomically
 def _tell(order: BridgeOrder, error: BridgeError) -> None:
-    """Tell in the account's history why nothing happens; not for recovery, which would fill it."""
+    """Tell in the account's history why nothing happens; not for recovery, which would fill it.
+
+    Nothing is told of an order that an event has confirmed meanwhile: it holds the session's lock while it does so.
+    """
     if order.why == BridgeOrder.Why.RECOVERY:
         return
     account, session = lock_session(order.session_id)
+    if BridgeOrder.objects.filter(pk=order.pk, state=State.CONFIRMED).exists():
+        return
     trigger = "order_unclear" if error.unclear else "order_failed"
     account.note(trigger=trigger, session=session, reason=f"{order.kind.replace('_', ' ')}: {error}"[:500])
     account.touch()

@@ -7,7 +7,9 @@ from accounts.models.history import Transition
 from accounts.models.invitation import LinkInvitation
 from accounts.models.lease import Lease, Pulse
 from accounts.models.link_move import LinkMove
+from accounts.models.loss import LinkLoss
 from accounts.models.message import Message
+from accounts.models.notice import AccountNotice
 from accounts.models.order import BridgeOrder
 from accounts.models.session import LinkSession
 from accounts.models.user import User
@@ -15,6 +17,7 @@ from accounts.models.workspace import Workspace
 
 __all__ = [
     "Account",
+    "AccountNotice",
     "Bridge",
     "BridgeOrder",
     "BridgeProcess",
@@ -22,6 +25,7 @@ __all__ = [
     "Incident",
     "Lease",
     "LinkInvitation",
+    "LinkLoss",
     "LinkMove",
     "LinkSession",
     "Message",

@@ -12,8 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts import phones
 from accounts.broadcasts import publish
 from accounts.db import locks
-from accounts.lifecycle import REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
+from accounts.lifecycle import LOST, REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
+from accounts.models.bridge import Obstacle
 from accounts.models.history import Transition
+from accounts.models.loss import count_flap, fold_flap
 from accounts.numbering_plans import identity_key
 
 if TYPE_CHECKING:
@@ -89,6 +91,9 @@ class Account(models.Model):
     first_linked_at = models.DateTimeField(null=True, editable=False)
     # The last forced reset: sessions that were started before it are never reopened, not even after a soft end.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
+    # The last start that no bridge could take, and why.
+    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_because = models.CharField(max_length=16, choices=Obstacle.choices, blank=True, default="", editable=False)
     merged_into = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="merged_from", editable=False
     )
@@ -202,9 +207,14 @@ class Account(models.Model):
         self.status_changed_at = timezone.now()
         if new == Status.CONNECTED:
             self.first_linked_at = self.first_linked_at or self.status_changed_at
+        is_lost = old == Status.CONNECTED and new in LOST
         if session is not None:
-            session.note_move(new, at=self.status_changed_at, said=said)
+            session.note_move(new, at=self.status_changed_at, said=said, is_lost=is_lost)
         self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
+        if session is not None and is_lost:
+            count_flap(session, account_id=self.pk)
+        if session is not None and old != new != Status.DISCONNECTED:
+            fold_flap(session, account_id=self.pk)
         self.touch("status", "status_changed_at", "first_linked_at")
 
     def note(

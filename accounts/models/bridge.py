@@ -13,6 +13,20 @@ from django.utils.translation import gettext_lazy as _
 from accounts.fields import EncryptedTextField
 
 
+class Obstacle(models.TextChoices):
+    """Why a bridge gets no new session, or why no bridge could be found for one (accounts/bridges/choosing.py)."""
+
+    NO_BRIDGE = "no_bridge", _("no bridge")
+    NEVER_HEARD = "never_heard", _("never heard of")
+    SILENT = "silent", _("not heard of lately")
+    DRAINING = "draining", _("draining")
+    LEAVING = "shutting_down", _("is shutting down")
+    NO_WEIGHT = "weight_0", _("weight 0")
+    BAD_VERSION = "bad_version", _("a version of its library that is known to be bad")
+    FULL = "full", _("full")
+    SEVERAL = "several", _("several reasons")
+
+
 class Bridge(models.Model):
     name = models.CharField(_("name"), max_length=80, unique=True)
     # A CharField, because Django's URLField refuses http://bridge:3001.

@@ -26,6 +26,7 @@ from accounts.lifecycle import (
     EndReason,
     Status,
 )
+from accounts.models.loss import note_loss
 
 ALPHABET = string.ascii_lowercase + string.digits
 
@@ -67,6 +68,9 @@ class LinkSession(models.Model):
     # any other; empty: none).
     last_connected_at = models.DateTimeField(null=True, editable=False)
     lost_reason = models.CharField(max_length=191, blank=True, default="", editable=False)
+    # When it was last lost, and how many losses in a row came less than an hour after it was connected (loss.py).
+    last_lost_at = models.DateTimeField(null=True, editable=False)
+    quick_losses = models.PositiveIntegerField(default=0, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
     # When a bridge that does not own it last listed it as running (ownership.runs_elsewhere).
     rival_seen_at = models.DateTimeField(null=True, editable=False)
@@ -164,11 +168,13 @@ class LinkSession(models.Model):
         told = self.orders.filter(logout=True).exclude(state__in=["failed", "cancelled"])
         return self.bridge.can_unlink and told.exists()
 
-    def note_move(self, status: Status, *, at: datetime, said: str) -> None:
+    def note_move(self, status: Status, *, at: datetime, said: str, is_lost: bool) -> None:
         """Note what later decisions need, as its account now has `status`. Called by Account.move alone."""
         if status == Status.CONNECTED:
             self.last_connected_at = at
             self.save(update_fields=["last_connected_at"])
+        elif is_lost:
+            note_loss(self, at=at, said=said or self.end_detail)
         elif status == Status.DISCONNECTED:
             self.lost_reason = said[:191]
             self.save(update_fields=["lost_reason"])

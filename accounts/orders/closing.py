@@ -4,6 +4,7 @@ Who else could be there: a webhook that confirms a start while its POST is still
 that was frozen for longer than its claim. Every step is a compare-and-set on the order's state.
 """
 
+from accounts.db.transactions import atomically
 from accounts.jobs.queue import enqueue
 from accounts.models import BridgeOrder, LinkSession
 from accounts.orders import turns
@@ -14,11 +15,13 @@ OUT = (State.CLAIMED, State.UNCLEAR)  # may be at the bridge
 LOOK_AGAIN = 5  # seconds between the first looks for evidence; a quarter of the order's age later on
 
 
+@atomically
 def confirm(order: BridgeOrder) -> None:
     """Close an order that was carried out, and clear the problems of earlier tries."""
     close(order, State.CONFIRMED, setback=Setback.NONE)
 
 
+@atomically
 def close(
     order: BridgeOrder, state: BridgeOrder.State, *, setback: BridgeOrder.Setback | None = None, error: str = ""
 ) -> None:
@@ -28,6 +31,7 @@ def close(
         enqueue("advance_line", order.bridge_id)  # until now it had a place there (accounts/pairing/waiting_line.py)
 
 
+@atomically
 def leave_in_doubt(order: BridgeOrder, *, setback: BridgeOrder.Setback | None = None, error: str = "") -> None:
     """It may have been carried out: from now on evidence is looked for (accounts/delivery/in_doubt.py)."""
     mine = BridgeOrder.objects.filter(pk=order.pk)

@@ -13,22 +13,26 @@ from django.utils.translation import ngettext
 
 from accounts.bridges import choosing
 from accounts.db import locks
-from accounts.db.transactions import atomically
+from accounts.db.transactions import atomically, in_turn
 from accounts.lifecycle import PAIRING, READY_WITHIN, UNSCANNED, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.models.session import new_session_id
 from accounts.orders import outbox
-from accounts.pairing import cooldown, waiting_line
+from accounts.pairing import cooldown, no_bridge, waiting_line
 from accounts.pairing.session_end import end
 
 
 class PairingRefused(Exception):
-    """`code` is stable and for programs, the text is for people, `retry_after` is in seconds where it helps."""
+    """`code` is stable and for programs, the text is for people, `retry_after` is in seconds where it helps.
 
-    def __init__(self, code: str, text: str, *, retry_after: int | None = None) -> None:
+    `obstacle` tells why no bridge could take the attempt.
+    """
+
+    def __init__(self, code: str, text: str, *, retry_after: int | None = None, obstacle: str = "") -> None:
         super().__init__(text)
         self.code = code
         self.retry_after = retry_after
+        self.obstacle = obstacle
 
 
 class May(Flag):
@@ -57,7 +61,8 @@ class Request:
             raise ValueError("An override says who takes the risk, and why.")
 
 
-@atomically
+@no_bridge.noted
+@in_turn
 def start(
     account_id: int,
     *,
@@ -95,7 +100,7 @@ def start(
     return session
 
 
-@atomically
+@in_turn
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
     """End the open session for good, and revoke the open invitations (rule "Replaced or reset"). Safe to repeat.
 
@@ -226,8 +231,7 @@ def _choose(workspace: Workspace) -> Bridge:
     try:
         return choosing.choose(workspace)
     except choosing.NoBridgeAvailable as error:
-        text = _("Everything is busy at the moment. Try again in half a minute.")
-        raise PairingRefused("NO_BRIDGE_AVAILABLE", text, retry_after=30) from error
+        raise PairingRefused("NO_BRIDGE_AVAILABLE", error.in_words(), retry_after=30, obstacle=error.reason) from error
 
 
 def seconds_left(account: Account, session: LinkSession) -> int:

@@ -10,10 +10,12 @@ from django.utils.translation import gettext_lazy
 
 from accounts import phones
 from accounts.bridges import client
+from accounts.bridges.client import BridgeError
 from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
 from accounts.models import Account, BridgeOrder, Message, User
 from accounts.orders import outbox
+from accounts.pairing import restrictions
 
 DELIVERED, READ, FAILED = 2, 3, -1  # WhatsApp's acks (docs/bridge-contract.md, 1.3)
 
@@ -63,8 +65,13 @@ def send_test_message(account_id: int, *, phone_number: str = "", actor: User | 
 
 
 def send(order: BridgeOrder) -> None:
-    """Send the message. Raises BridgeError."""
-    message_id = client.send_text(order.bridge, order.session, phone_number=order.phone_number, text=_text())
+    """Send the message. Raises BridgeError, after a notice where WhatsApp refuses messages to new people."""
+    try:
+        message_id = client.send_text(order.bridge, order.session, phone_number=order.phone_number, text=_text())
+    except BridgeError as error:
+        if restrictions.is_meant_by(str(error)):
+            restrictions.restricted(order.session_id, kind=restrictions.Kind.SEND_REFUSED, text="", until=None)
+        raise
     BridgeOrder.objects.filter(pk=order.pk).update(message_id=message_id)
 
 

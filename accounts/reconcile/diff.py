@@ -131,6 +131,12 @@ def is_fresh(bridge: Bridge) -> bool:
     return bridge.booted_at is not None and bridge.booted_at > ago(600)
 
 
+def was_left_behind(row: Row, bridge: Bridge) -> bool:
+    """The bridge was started anew a short time ago, and has not shown the session since. One that it has shown since
+    did not go with the old process: somebody may have deleted it."""
+    return is_fresh(bridge) and bridge.booted_at is not None and not row.was_seen_since(bridge.booted_at)
+
+
 def _place(found: Differences, row: Row, said: Running, asked: Asked) -> None:
     if row.bridge_id != asked.pk:
         found.foreign.append(row)
@@ -177,8 +183,7 @@ def _is_news(row: Row, said: Running) -> bool:
 def _is_lost(row: Row, bridge: Bridge) -> bool:
     """Whether it is absent for sure. `absent_polls` does not count this list yet."""
     lists = row.absent_polls + 1
-    booted_at = bridge.booted_at if is_fresh(bridge) else None
-    if booted_at is not None and lists >= ABSENT_AFTER_START and not row.was_seen_since(booted_at):
+    if lists >= ABSENT_AFTER_START and was_left_behind(row, bridge):
         return True
     # Rule "Quiet time": its socket may be open although the list does not show it, so no second one is opened yet.
     return lists >= ABSENT_LISTS and row.is_unseen(ABSENT_FOR) and row.is_proven and row.is_calm(ABSENT_FOR)

@@ -16,6 +16,8 @@ from accounts.reconcile import processes, survey
 from accounts.reconcile.heartbeat import Said, hear
 
 POLLS = (0, 30)  # seconds after the job, which runs each minute
+# Seconds after a bridge was made or changed: whoever did so may still have to start it, or to give it its key.
+FIRST_POLLS = (0, 5, 15, 30)
 SPREAD = 15  # seconds over which those of all bridges are spread
 WITHIN = 45  # seconds; the queue ends a task then
 MOST = 5_000  # sessions of one bridge, as in a heartbeat; SQLite takes 32,766 values in one statement
@@ -29,6 +31,12 @@ def poll_all() -> int:
         for after in POLLS:
             enqueue("poll_bridge", bridge_id, delay=after + random.uniform(0, SPREAD))
     return len(quiet)
+
+
+def poll_soon(bridge_id: int) -> None:
+    """Ask a bridge that was just made or changed, without waiting for the job: it takes nothing before it is heard."""
+    for after in FIRST_POLLS:
+        enqueue("poll_bridge", bridge_id, delay=after)
 
 
 def poll(bridge_id: int) -> None:

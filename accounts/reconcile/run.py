@@ -24,7 +24,7 @@ from accounts.lifecycle import Status
 from accounts.models import Bridge, BridgeOrder, LinkSession, ReconcileRun
 from accounts.pairing.bridge_events import Outcome
 from accounts.reconcile import dropped, lost_logins, opening, processes, session_list, unknown, unwanted
-from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh
+from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh, was_left_behind
 from accounts.reconcile.processes import Doubt
 from accounts.reconcile.unwanted import Stops
 
@@ -197,27 +197,32 @@ def _restore(bridge: Bridge, found: Differences, done: RunResult, *, heard_all: 
 
     `heard_all`: it is known as several processes, and this is the list of all: recovery leaves them to this.
     """
-    reason, why = _why_lost(bridge, heard_all=heard_all), BridgeOrder.Why.RECONCILE
-    missing = partial(opening.found_missing, asked_at=found.asked_at, trigger="reconcile", reason=reason)
-    start = partial(missing, why=why, certain=is_fresh(bridge), heard_all=heard_all)
-    lose = partial(session_list.found_lost, asked_at=found.asked_at, trigger="reconcile", reason=reason)
     lost = dropped.due(found) if heard_all else found.lost
     turns = RESTORES_AT_ONCE - _under_way(bridge) if lost else 0
     elsewhere = _run_elsewhere(lost)  # unwanted.py tells staff
     not_now = elsewhere | _tried_lately([] if heard_all else lost)
     for row in sorted(lost, key=lambda row: row.pk in elsewhere):
+        left_behind = was_left_behind(row, bridge)
+        told = partial(_told, asked_at=found.asked_at, reason=_why_lost(left_behind=left_behind, heard_all=heard_all))
         if len(done.restored) < turns and row.pk not in not_now:
-            if _one(done, row, start):
+            why = BridgeOrder.Why.RECONCILE
+            start = partial(opening.found_missing, why=why, certain=left_behind, heard_all=heard_all)
+            if _one(done, row, told(start)):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
-            _one(done, row, lose)
+            _one(done, row, told(session_list.found_lost))
     done.has_more |= heard_all & (len(lost) > len(done.restored) + len(not_now))
 
 
-def _why_lost(bridge: Bridge, *, heard_all: bool) -> str:
+def _why_lost(*, left_behind: bool, heard_all: bool) -> str:
     if heard_all:
         return NOWHERE
-    return NOT_RESTORED if is_fresh(bridge) else ABSENT
+    return NOT_RESTORED if left_behind else ABSENT
+
+
+def _told(move: Callable[..., Outcome], *, asked_at: datetime, reason: str) -> Callable[[int], Outcome]:
+    """The move, with what the history says of it."""
+    return partial(move, asked_at=asked_at, trigger="reconcile", reason=reason)
 
 
 def _under_way(bridge: Bridge) -> int:

@@ -17,14 +17,20 @@ NOTHING_HERE = "There is no such thing here, or it is not yours."
 
 
 class ApiError(exceptions.APIException):
-    """An answer other than 2xx. `code` is stable, `message` says in plain words what is wrong and what to do."""
+    """An answer other than 2xx. `code` is stable, `message` says in plain words what is wrong and what to do.
 
-    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+    `reason` is for programs too, where one code has several.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, retry_after: int | None = None, reason: str = ""
+    ) -> None:
         super().__init__(message, code)
         self.status_code = status
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.reason = reason
 
 
 def envelope(code: str, message: str, **more: Any) -> dict[str, Any]:
@@ -36,8 +42,11 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     known = _as_api_error(error)
     if known is None:
         return None
-    more = {"retry_after": known.retry_after} if known.retry_after is not None else {}
-    headers = {"Retry-After": str(known.retry_after)} if more else {}
+    more: dict[str, Any] = {"reason": known.reason} if known.reason else {}
+    headers = {}
+    if known.retry_after is not None:
+        more["retry_after"] = known.retry_after
+        headers["Retry-After"] = str(known.retry_after)
     challenge = getattr(error, "auth_header", None) or _challenge(known, context)
     if challenge:
         headers["WWW-Authenticate"] = challenge

@@ -13,6 +13,10 @@ class EngineError(Exception):
     """The engine could not do it. The message goes to the portal, so it must not contain phone numbers."""
 
 
+class RestrictedError(EngineError):
+    """WhatsApp refuses the message: this account may not write to new people at the moment (its error 463)."""
+
+
 @dataclass(frozen=True)
 class ClientSpec:
     session_id: str
@@ -61,7 +65,8 @@ class Engine(Protocol):
 
     async def pairing_code(self, session_id: str, *, phone_number: str) -> PairingCode: ...
 
-    async def send_text(self, session_id: str, *, recipient: str, text: str) -> SentMessage: ...
+    async def send_text(self, session_id: str, *, recipient: str, text: str) -> SentMessage:
+        """Raises RestrictedError where WhatsApp refuses it with the error 463: the portal is told by an event."""
 
     async def close(self) -> None:
         """Ends every client, without events."""

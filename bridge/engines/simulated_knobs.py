@@ -25,6 +25,8 @@ class Knobs:
     disconnect_after: float = NEVER
     disconnect_reason: str = "NAVIGATION"
     reconnect_after: float = 5.0
+    restrict_after: float = NEVER
+    restrict_for: float = 3600.0
     logout_after: float = NEVER
     crash_after: float = NEVER
     ack_every: float = 0.5

@@ -9,7 +9,7 @@ import time
 
 import segno
 
-from bridge.engines.base import ClientSpec, Emit, SentMessage
+from bridge.engines.base import ClientSpec, Emit, RestrictedError, SentMessage
 from bridge.engines.simulated_knobs import Knobs
 from bridge.engines.simulated_login import Login, LoginFiles
 
@@ -59,6 +59,7 @@ class SimulatedPhone:
         self._files = files
         self._qr_count = 0
         self.online_as: str | None = None  # its number, while messages reach it
+        self.is_restricted = False
 
     async def live(self) -> None:
         login = self._files.read()
@@ -66,6 +67,7 @@ class SimulatedPhone:
             return
         await self._authenticate(login)
         if await self._become_ready(login):
+            await self._be_restricted()
             await self._lose_connection(login)
             await self._be_logged_out()
         await pause(-1)
@@ -141,6 +143,20 @@ class SimulatedPhone:
         await self.tell("session_ready", {**ready, "extraction_method": "simulated", **login.jid()})
         return True
 
+    async def _be_restricted(self) -> None:
+        """WhatsApp's time lock: the link stays, and messages to others are refused."""
+        if self.knobs.restrict_after < 0:
+            return
+        await asyncio.sleep(self.knobs.restrict_after)
+        self.is_restricted = True
+        lock: dict[str, object] = {"kind": "time_lock", "active": True}
+        if self.knobs.restrict_for >= 0:
+            lock["until"] = int(time.time() + self.knobs.restrict_for)
+        await self.tell("session_restricted", lock | {"message": "Too many chats with new people"})
+        await pause(self.knobs.restrict_for)
+        self.is_restricted = False
+        await self.tell("session_restricted", {"kind": "time_lock", "active": False})
+
     async def _lose_connection(self, login: Login) -> None:
         if self.knobs.disconnect_after < 0:
             return
@@ -167,6 +183,8 @@ class SimulatedPhone:
             await asyncio.sleep(self.knobs.qr_every)
 
     async def send(self, recipient: str, *, text: str) -> SentMessage:
+        if self.is_restricted and recipient != self.online_as:
+            raise RestrictedError("WhatsApp lets this account write to nobody new")
         chat = f"{recipient}@c.us"
         sent = SentMessage(f"true_{chat}_3EB0{secrets.token_hex(8).upper()}", int(time.time()))
         # The chat, not the sender: contract 1.3.

@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bridge.database import Database
-from bridge.engines.base import ClientSpec, Engine, EngineError, PairingCode, SentMessage
+from bridge.engines.base import ClientSpec, Engine, EngineError, PairingCode, RestrictedError, SentMessage
 from bridge.errors import RefusedError
 from bridge.logs import place_of
 from bridge.outbox import store
@@ -154,10 +154,15 @@ class Registry:
 
     async def send_text(self, session_id: str, *, recipient: str, text: str) -> SentMessage:
         self._refuse_when_draining()
-        if self.get(session_id).status != "connected":
+        session = self.get(session_id)
+        if session.status != "connected":
             raise RefusedError(400, "Session not connected. Please check session status.")
         try:
             return await self.engine.send_text(session_id, recipient=recipient, text=text)
+        except RestrictedError as error:
+            told: dict[str, object] = {"kind": "send_refused", "active": True, "code": 463, "message": str(error)}
+            await self._record("session_restricted", told, session=session)
+            raise RefusedError(500, f"463: {error}") from None
         except EngineError as error:
             raise RefusedError(500, str(error)) from None
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.bridges import choosing
 from accounts.models import Bridge, BridgeOrder, BridgeSecret, LinkSession, Workspace
+from accounts.reconcile import polling
 from sessions_admin import bridge_display, display
 from sessions_admin.admin.base import (
     ActionVariant,
@@ -189,6 +190,7 @@ class BridgeAdmin(ModelAdmin):
         """Save only the form's fields, so that the bridge's reports since the row was read are kept."""
         names = [name for name in form.cleaned_data if name != "workspaces"]
         obj.save(update_fields=names) if change else super().save_model(request, obj, form, change)
+        polling.poll_soon(obj.pk)
 
 
 @admin.register(BridgeSecret)

@@ -84,6 +84,7 @@ class TransitionAdmin(ReadOnlyAdmin):
     search_help_text = gettext_lazy("Account, phone number, session id, trigger or reason")
     phone_lookup = "account__phone_number"
     fields = ["created_at", "account", "session", "old", "new", "trigger", "actor", "reason"]
+    fields += ["losses", "began_at"]
 
     @admin.display(description=gettext_lazy("when"), ordering="created_at")
     def created(self, row: Transition) -> SafeString:
@@ -103,7 +104,7 @@ class TransitionAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("reason"))
     def why(self, row: Transition) -> str:
-        return display.reason(row.reason) or "–"
+        return display.happened(row) or "–"
 
 
 @admin.register(LinkInvitation)

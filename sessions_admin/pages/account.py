@@ -89,10 +89,11 @@ def page_of(account: Account) -> AccountPage:
     status = snapshot["status"] if snapshot else Status(account.status)
     unreachable = bridge_display.unreachable(account)
     gone = Diagnosis(_("This account was deleted."), _merged_note(account))
+    is_troubled = status == Status.CONNECTED and (unreachable or account.notices.current().exists())
     return AccountPage(
         status=display.status(status),
         unreachable=unreachable,
-        tone="wait" if unreachable and status == Status.CONNECTED else display.TONES[status],
+        tone="wait" if is_troubled else display.TONES[status],
         since=display.age(account.status_changed_at),
         diagnosis=diagnose(account, snapshot) if snapshot and not account.deleted_at else gone,
         test=_test_line(account),
@@ -167,7 +168,7 @@ def _entry(row: Transition) -> Entry:
         new=display.status(row.new),
         trigger=labels.trigger(row.trigger),
         actor=str(row.actor) if row.actor else "",
-        reason=display.reason(row.reason),
+        reason=display.happened(row),
     )
 
 

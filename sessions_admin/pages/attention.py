@@ -10,17 +10,28 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.bridges import choosing, presence, watch
 from accounts.bridges.library_versions import Level, advisory
-from accounts.models import Account, Bridge, BridgeOrder, Incident, Pulse, ReconcileRun, StraySession
+from accounts.models import (
+    Account,
+    AccountNotice,
+    Bridge,
+    BridgeOrder,
+    Incident,
+    Pulse,
+    ReconcileRun,
+    StraySession,
+)
 from accounts.reconcile import run, unknown
 from api.health import LaneState, worker_state
 from sessions_admin import bridge_display, display
 from sessions_admin.admin.filters import NumberFilter
-from sessions_admin.labels import INCIDENTS
+from sessions_admin.labels import INCIDENTS, NOTICES
+from sessions_admin.pages import account_notices
 from sessions_admin.visibility import list_of, page_of_row, seen
 from webhooks.models import WebhookEvent
 
@@ -50,6 +61,7 @@ def notices(request: HttpRequest) -> list[Notice]:
         *(_incident(row) for row in incidents),
         *(_down(bridge) for bridge in bridges if bridge_display.is_down(bridge) and bridge.pk not in told),
         *_of_each(bridges, _refusing, _without_codes, _library),
+        *_account_notices(request),
         *_dead_events(request),
         *_strays(request),
         *_numbers(request),
@@ -137,6 +149,17 @@ def _library(bridge: Bridge) -> Notice | None:
     title = _("%(bridge)s: %(library)s %(version)s is known to fail")
     title %= {"bridge": bridge, "library": bridge.library, "version": bridge.version}
     return Notice("bad", title, f"{known.meaning} {known.todo}", page_of_row(bridge))
+
+
+def _account_notices(request: HttpRequest) -> list[Notice]:
+    current = AccountNotice.objects.current().filter(account__in=seen(request, Account))
+    return [_of_account(row) for row in current.select_related("account").order_by("-last_at")[:SHOWN]]
+
+
+def _of_account(row: AccountNotice) -> Notice:
+    title = f"{row.account}: {row.get_kind_display()}"
+    text = f"{capfirst(account_notices.facts(row))}. {NOTICES[row.kind].todo}"
+    return Notice("wait", title, text, page_of_row(row.account), display.age(row.since))
 
 
 def _dead_events(request: HttpRequest) -> list[Notice]:

@@ -1,5 +1,6 @@
 """The diagnosis of an account: what is wrong, where the cause lies, what to do, and what happens by itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,11 +14,12 @@ from accounts.bridges import incidents
 from accounts.bridges.library_versions import Level, advisory
 from accounts.failures import FAILURES, Advice, Failure
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, Incident, LinkSession
+from accounts.models import Account, AccountNotice, Incident, LinkSession
 from accounts.pairing import cooldown
 from accounts.reconcile import recovery, run
 from accounts.snapshots import Snapshot
 from sessions_admin import bridge_display, display
+from sessions_admin.pages import account_notices
 
 # The advice for each status while nothing has failed.
 STATES: dict[Status, Advice] = {
@@ -66,27 +68,33 @@ class Diagnosis:
 
 
 def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
-    session = account.current_session
-    said = _advice(account, session, snapshot)
+    session, notices = account.current_session, account_notices.current(account)
+    said = _advice(account, session, snapshot, notices)
     return Diagnosis(
         meaning=said.meaning,
         todo=said.todo,
         fault=said.fault.label if isinstance(said, Failure) else "",
         notes=[
             *_about_the_number(account),
+            *map(account_notices.in_words, notices),
+            *_last_refusal(account),
             *(_about_the_bridge(session) + _what_comes_next(account, session, snapshot) if session else []),
         ],
     )
 
 
-def _advice(account: Account, session: LinkSession | None, snapshot: Snapshot) -> Advice:
+def _advice(
+    account: Account, session: LinkSession | None, snapshot: Snapshot, notices: Sequence[AccountNotice]
+) -> Advice:
     status = snapshot["status"]
     if session is not None and session.waits_for_its_number:
         return NUMBER_UNCLEAR
-    if status == Status.DISCONNECTED and (why := _why_lost(session)):
-        return why
     if status == Status.CONNECTED and bridge_display.unreachable(account):
         return OUT_OF_SIGHT
+    if noticed := account_notices.advice_for(status, notices):
+        return noticed
+    if status == Status.DISCONNECTED and (why := _why_lost(session)):
+        return why
     return explain(status, snapshot["reason"], session.end_detail if session else "")
 
 
@@ -95,6 +103,14 @@ def explain(status: Status, reason: str, detail: str = "") -> Advice:
     if status not in WENT_WRONG or reason not in EndReason.values:
         return STATES[status]
     return failures.of_end(EndReason(reason), detail)
+
+
+def _last_refusal(account: Account) -> list[str]:
+    """Why the last start was refused, until another one begins."""
+    if account.refused_at is None or account.refused_at < account.status_changed_at:
+        return []
+    text = _("No bridge could take a start %(time)s ago: %(why)s.")
+    return [text % {"time": display.since(account.refused_at), "why": account.get_refused_because_display()}]
 
 
 def _why_lost(session: LinkSession | None) -> Failure | None:

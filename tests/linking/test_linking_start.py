@@ -149,7 +149,7 @@ def test_a_refusal_without_script_shows_the_page_with_its_words(client: Client, 
     response = client.post(link + "start")
     assert (response.status_code, response["Retry-After"]) == (503, "30")
     assert shown(response) == "refused"
-    assert "Everything is busy at the moment." in response.content.decode()
+    assert "All bridges are draining: they take nothing new." in response.content.decode()
     assert f'action="{link}start"' in response.content.decode()
 
 

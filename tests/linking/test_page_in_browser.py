@@ -153,7 +153,7 @@ def test_the_keyboard_is_enough(open_page: Open, phone: Phone) -> None:
     Bridge.objects.update(draining=True)
     page = open_page()
     expect_view(page, "unavailable")
-    expect(page.get_by_text("Everything is busy at the moment.").locator("visible=true")).to_be_visible()
+    expect(page.get_by_text("All bridges are draining").locator("visible=true")).to_be_visible()
     Bridge.objects.update(draining=False)
     page.keyboard.press("Tab")
     expect(page.locator("button:focus")).to_have_text("Try again")

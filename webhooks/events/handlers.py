@@ -8,7 +8,7 @@ from rest_framework.serializers import Serializer
 
 from accounts.pairing import bridge_events, confirmation
 from accounts.pairing.bridge_events import Outcome
-from webhooks.events import messages, serializers
+from webhooks.events import messages, restrictions, serializers
 
 Data = dict[str, Any]
 
@@ -83,6 +83,7 @@ LIFECYCLE: dict[str, Handler] = {
     "session_expired": Handler(serializers.SessionDisconnected, _given_up),
     "session_action_required": Handler(serializers.ActionRequired, _action_required),
     "pairing_code_generated": Handler(serializers.PairingCodeGenerated, _pairing_code),
+    "session_restricted": Handler(restrictions.Restricted, restrictions.apply),
 }
 MESSAGES: dict[str, Handler] = {
     "message_received": Handler(serializers.MessageEvent, messages.received),
@@ -112,6 +113,7 @@ LIVING = frozenset(
         "session_error",
         "session_reconnected",
         "session_action_required",
+        "session_restricted",
         *MESSAGES,
     }
 )
