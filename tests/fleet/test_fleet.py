@@ -25,6 +25,7 @@ LONG_AGO = 600  # seconds that it is away by the record, and that what vanished 
 OPENING = "('check', 'start', 'reconnect')"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.needs("MariaDB", "Redis", "mariadbd", "redis-server"),  # it starts servers of its own
 ]

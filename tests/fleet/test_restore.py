@@ -27,6 +27,7 @@ TIMES = {  # what makes a backup look old
 STRAYS = "FROM accounts_straysession WHERE settled_at IS NULL"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.needs("MariaDB", "Redis", "mariadbd", "redis-server"),  # it starts servers of its own
 ]

@@ -110,6 +110,7 @@ class TestEvents:
         assert 429 in answers
         assert portal.post("qr_code_generated", session, **QR).json()["outcome"] == "applied"
 
+    @pytest.mark.slow
     def test_a_whole_installation_restored_at_once_meets_no_429(
         self, portal: Portal, settings: Any, workspace: Workspace, bridge: Bridge
     ) -> None:

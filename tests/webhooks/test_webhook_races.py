@@ -72,6 +72,7 @@ class TestEvents:
         assert account.phone_number == PHONE
         assert account.transitions.filter(new=Status.CONNECTED).exists()
 
+    @pytest.mark.slow
     def test_240_readies_on_four_phones_with_resets_between(
         self, workspace: Workspace, bridge: Bridge, settings: Any
     ) -> None:
