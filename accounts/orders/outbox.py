@@ -56,13 +56,14 @@ def order(
     return made
 
 
-def ask(session: LinkSession, why: BridgeOrder.Why) -> None:
+def ask(session: LinkSession, why: BridgeOrder.Why, *, anew: bool = False) -> None:
     """Order a check: an event and the record disagree, and either may be newer (rule "Ask the bridge").
 
-    One that waits is enough; one on its way may have read the list before this event. The caller holds the session's
-    lock, so that a twin does not ask as well.
+    Only one is open at a time. `anew`: one that is on its way does not count, as it may have read the list before the
+    event. The caller holds the session's lock, so that a twin does not ask as well.
     """
-    if not session.orders.filter(kind=Kind.CHECK, state=State.PENDING).exists():
+    covering = [State.PENDING] if anew else [State.PENDING, State.CLAIMED]
+    if not session.orders.filter(kind=Kind.CHECK, state__in=covering).exists():
         order(session, Kind.CHECK, why=why)
 
 

@@ -143,7 +143,7 @@ def _ask_unless_known(delivery: Delivery) -> None:
     if not store.is_known_by_id(delivery):
         session = locks.row(LinkSession, session_id=delivery.session_id)
         if session.is_open:
-            ask(session, BridgeOrder.Why.REPEATED)
+            ask(session, BridgeOrder.Why.REPEATED, anew=True)
 
 
 def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:
