@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ
 
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Transition, User, Workspace
 from accounts.pairing import attempts
@@ -99,9 +101,22 @@ def pairing_of(name: str, bridge: Bridge, **account: str) -> LinkSession:
 
 
 @pytest.fixture(scope="module")
-def alices(shared_rows: None) -> Thing:
-    """A pairing of hers in progress, with all that may not be seen."""
-    session = pairing_of("Alice", make_bridge("alpha"), phone_number="6281116801641", label="Toko Rahasia")
+def pairings(shared_rows: None) -> tuple[LinkSession, LinkSession]:
+    """Alice's, with all that may not be seen, and Mallory's."""
+    hers = pairing_of("Alice", make_bridge("alpha"), phone_number="6281116801641", label="Toko Rahasia")
+    mallorys = pairing_of("Mallory", make_bridge("mallorys"), label="Mallory's own")
+    OrmQ.objects.all().delete()  # what comes due between two calls shows in the answer of `health`
+    return hers, mallorys
+
+
+@pytest.fixture
+def alices(db: None, pairings: tuple[LinkSession, LinkSession]) -> Thing:
+    """As it is when both have just begun, on bridges that were heard of just now."""
+    now = timezone.now()
+    Bridge.objects.update(last_heard_at=now)
+    Account.objects.update(status_changed_at=now)
+    LinkSession.objects.update(started_at=now, admitted_at=now)
+    session, _ = pairings
     return {
         "uuid": str(session.account.uuid),
         "session_id": session.session_id,
@@ -137,17 +152,12 @@ def _signed(raw: bytes) -> dict[str, str]:
 CREDENTIALS = ["nothing", "token", "api key", "bearer key", "signature", "login", "alice's token, cut"]
 
 
-@pytest.fixture(scope="module")
-def mallorys(alices: Thing) -> Workspace:
-    """Hers, with a pairing in progress."""
-    return pairing_of("Mallory", make_bridge("mallorys"), label="Mallory's own").account.workspace
-
-
 @pytest.fixture
-def mallory(db: None, request: pytest.FixtureRequest, alices: Thing, mallorys: Workspace) -> Mallory:
+def mallory(request: pytest.FixtureRequest, alices: Thing, pairings: tuple[LinkSession, LinkSession]) -> Mallory:
+    hers = pairings[1].account.workspace
     client = Client(raise_request_exception=False)
     if request.param == "login":
-        client.force_login(_member_of(mallorys))
+        client.force_login(_member_of(hers))
     cut = WorkspaceToken.issue(int(alices["workspace_id"]))[:-1]
     headers: dict[str, Callable[[bytes], dict[str, str]]] = {
         "token": lambda _: {"Authorization": f"Bearer {token}"},
@@ -156,8 +166,8 @@ def mallory(db: None, request: pytest.FixtureRequest, alices: Thing, mallorys: W
         "signature": _signed,
         "alice's token, cut": lambda _: {"Authorization": f"Bearer {cut}"},
     }
-    token = WorkspaceToken.issue(mallorys.pk)
-    return Mallory(client, headers.get(request.param, lambda _: {}), str(mallorys.pk))
+    token = WorkspaceToken.issue(hers.pk)
+    return Mallory(client, headers.get(request.param, lambda _: {}), str(hers.pk))
 
 
 def _member_of(workspace: Workspace) -> User:

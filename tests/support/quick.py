@@ -2,7 +2,7 @@
 
 A test is quick by what it is, and no list of them is kept. It is not marked slow or a race, it needs no program, and no
 mark gives it a longer time-out; it needs no transactional database, whose tables are emptied after it; it runs no
-server; and it is not one of thirty cases or more of one function, as those that try every page and every route.
+server; and it is not one of twenty cases or more of one function, as those that try every page and every route.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ import pytest
 
 NOT_QUICK = ("slow", "race", "needs", "timeout", "asyncio")  # what is asynchronous talks to a bridge or a socket
 SERVERS = frozenset({"node", "live_server", "transactional_db"})
-CASES = 30
+CASES = 20
 
 
 def is_quick(item: pytest.Item) -> bool:

@@ -196,7 +196,7 @@ def counts() -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_broken_body_is_taken_or_refused_and_none_breaks_us(
     portal: Portal, session: LinkSession, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
