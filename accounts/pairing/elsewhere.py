@@ -39,7 +39,7 @@ def _of_attempts() -> BridgeOrderQuerySet:
 
 @atomically
 def _send(order_id: int, **as_before: Any) -> bool:
-    """`as_before`: what must still hold when its order is closed; else somebody else has it, or it may have gone out."""
+    """`as_before`: what must still hold when its order is closed; else somebody has it, or it may have gone out."""
     start = BridgeOrder.objects.filter(pk=order_id, **as_before)
     order = start.select_related("session__account__workspace").first()
     other = _another_bridge(order) if order else None
