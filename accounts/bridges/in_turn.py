@@ -33,9 +33,9 @@ def share_an_address(bridge_id: int) -> bool:
     return known.exclude(bridge__last_heartbeat_at__gt=lately).exists()
 
 
-def in_a_row() -> Iterator[int]:
+def in_a_row(*, within: float = WITHIN) -> Iterator[int]:
     """Count the connections of a row, and end early when it takes too long."""
-    give_up = time.monotonic() + WITHIN
+    give_up = time.monotonic() + within
     for number in range(IN_A_ROW):
         if number and time.monotonic() > give_up:
             return

@@ -188,8 +188,13 @@ def _look_back(order: BridgeOrder) -> None:
     whether a link stays stopped: a Node bridge opens again what it lost less than 5 s before its stop."""
     if order.is_start and not _is_still_wanted(order):
         outbox.stop_again(order)
-    elif order.kind == Kind.STOP and order.session.authenticated_at is not None:
+    elif order.kind == Kind.STOP and _is_over(order.session):
         run.poll_soon(order.bridge)
+
+
+def _is_over(session: LinkSession) -> bool:
+    """Whether it was scanned and has ended for good."""
+    return session.authenticated_at is not None and not session.is_open and not session.ended_softly
 
 
 def _found(order: BridgeOrder) -> Running | None:

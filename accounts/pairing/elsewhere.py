@@ -3,6 +3,8 @@
 Who else could be there: staff ending the attempt, its deadline, another worker that delivers one of the starts.
 """
 
+from typing import Any
+
 from accounts.bridges import choosing
 from accounts.db import locks
 from accounts.db.transactions import atomically
@@ -21,12 +23,11 @@ def send(refused: BridgeOrder) -> bool:
     stays, and is tried again. The caller has claimed it, and `posted_at` is that of an earlier try."""
     if refused.posted_at is not None or not _of_attempts().filter(pk=refused.pk).exists():
         return False
-    claimed = BridgeOrder.objects.filter(pk=refused.pk, state=State.CLAIMED, attempts=refused.attempts)
-    if not safely(_send, claimed):
+    if not safely(_send, refused.pk, state=State.CLAIMED, attempts=refused.attempts):
         return False
     waiting = _of_attempts().filter(bridge=refused.bridge_id, state=State.PENDING, posted_at=None)
     for pk in list(waiting.order_by("pk").values_list("pk", flat=True)[: waiting_line.AT_ONCE]):
-        safely(_send, waiting.filter(pk=pk))
+        safely(_send, pk, state=State.PENDING, posted_at=None)
     return True
 
 
@@ -37,7 +38,9 @@ def _of_attempts() -> BridgeOrderQuerySet:
 
 
 @atomically
-def _send(start: BridgeOrderQuerySet) -> bool:
+def _send(order_id: int, **as_before: Any) -> bool:
+    """`as_before`: what must still hold when its order is closed; else somebody has it, or it may have gone out."""
+    start = BridgeOrder.objects.filter(pk=order_id, **as_before)
     order = start.select_related("session__account__workspace").first()
     other = _another_bridge(order) if order else None
     if order is None or other is None:

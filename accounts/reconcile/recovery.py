@@ -120,24 +120,27 @@ def _lost(bridge_id: int, *, only: int | None = None) -> list[Lost]:
         tried_at=Subquery(tried.order_by("-pk").values("created_at")[:1]),
     ).values_list("pk", "lost_at", "tried_at", "lost_reason", "authenticated_at")[:LOOKED_AT]
     return [
-        Lost(pk, _not_past_quiet_time(_due_at(pk, since=since, tried_at=tried_at), tried_at, scanned_at))
+        Lost(
+            pk, _due_at(pk, since=max(lost_at, bridge.heard_since or lost_at), tried_at=tried_at, scanned_at=scanned_at)
+        )
         for pk, lost_at, tried_at, said, scanned_at in rows
-        if failures.of(said).retry and (since := max(lost_at, bridge.heard_since or lost_at))
+        if failures.of(said).retry
     ]
 
 
-def _not_past_quiet_time(due_at: datetime, tried_at: datetime | None, scanned_at: datetime | None) -> datetime:
-    """A try in the quiet time opens only what the bridge runs no more. The next one comes when that time ends."""
-    if scanned_at is None or tried_at is None:
-        return due_at
-    ends_at = scanned_at + timedelta(seconds=QUIET_AFTER)
-    return ends_at if tried_at < ends_at < due_at else due_at
+def _since(lost_at: datetime, bridge: Bridge) -> datetime:
+    return max(lost_at, bridge.heard_since or lost_at)
 
 
-def _due_at(session_pk: int, *, since: datetime, tried_at: datetime | None) -> datetime:
+def _due_at(
+    session_pk: int, *, since: datetime, tried_at: datetime | None, scanned_at: datetime | None = None
+) -> datetime:
     if tried_at is None or tried_at < since:
         return since + timedelta(seconds=RECOVER_AFTER)
     passed = (tried_at - since).total_seconds()
     # Spread by 10 % either way, always the same for one session: links lost together are not all tried together.
     seldom = PAUSE * (0.9 + 0.2 * (session_pk * 37 % 101) / 100)
-    return tried_at + timedelta(seconds=max(passed, RECOVER_AFTER) if passed < QUICK else seldom)
+    due_at = tried_at + timedelta(seconds=max(passed, RECOVER_AFTER) if passed < QUICK else seldom)
+    # A try in the quiet time opens only what the bridge runs no more; so the next one comes when that time ends.
+    ends_at = scanned_at + timedelta(seconds=QUIET_AFTER) if scanned_at else due_at
+    return ends_at if tried_at < ends_at < due_at else due_at

@@ -20,6 +20,7 @@ from accounts.pairing.session_end import end
 from accounts.reconcile import findings, lost_logins, opening, relocation
 
 Why, Kind = BridgeOrder.Why, BridgeOrder.Kind
+OPENED = frozenset({Why.PAIR, Why.RECOVERY})  # what is absent is opened for these
 MISSING = "The bridge does not run it."
 
 
@@ -27,13 +28,14 @@ def look(order: BridgeOrder) -> Outcome:
     """Ask the bridge for its list, and apply it to the session in question. Raises BridgeError."""
     asked_at = timezone.now()
     listed = running_sessions(order.bridge)
-    if order.session.session_id not in listed and not in_turn.are_known(order.bridge_id):
+    if order.session.session_id not in listed and order.why in OPENED and opening.may_open(order.session):
         listed |= _as_found(order)
     return weigh(order, listed, asked_at=asked_at)
 
 
 def _as_found(order: BridgeOrder) -> dict[str, Running]:
-    """The session alone, where another process of its bridge lists it: nobody knows yet that there are several."""
+    """The session alone, where another process of its bridge lists it: perhaps nobody knows yet that there are several,
+    and to open it would make a second client."""
     found = in_turn.find(order.bridge, order.session.session_id)
     return {found.session_id: found} if found else {}
 
@@ -60,7 +62,7 @@ def weigh(order: BridgeOrder, listed: Mapping[str, Running], *, asked_at: dateti
 
 def _weigh_absence(order: BridgeOrder, *, asked_at: datetime) -> Outcome:
     """A single absence counts only for a lost link, or where somebody waits for the answer (rule "No guess")."""
-    if order.why not in {Why.PAIR, Why.RECOVERY}:
+    if order.why not in OPENED:
         return Outcome.NO_CHANGE
     why, certain = Why(order.why), order.why == Why.RECOVERY
     return opening.found_missing(

@@ -24,6 +24,7 @@ Sign = ReconcileRun.Sign
 OLDEST = 10 * 365 * 86_400  # seconds; a longer uptime is no uptime
 # Seconds by which an uptime may seem to grow faster than time: two clocks, and a bridge that tells whole seconds.
 JITTER, WHOLE_SECONDS = 0.05, 1.0
+ROW_WITHIN = 9  # seconds; two rows fit into a poll (polling.WITHIN), also when their last answers are slow
 # One process lists a session, then not, then again, only when it closes and opens it meanwhile. Nobody does so twice
 # within a second; processes that answer in turn do.
 CHANGES = 3
@@ -74,8 +75,8 @@ def take(bridge: Bridge, *, is_doubtful: bool) -> Survey:
     listed = client.running_sessions(bridge)
     if not is_doubtful and not _is_odd(healths, listed):
         return Survey(healths[-1], listed)
-    healths += [_ask(bridge) for _ in in_turn.in_a_row()]
-    lists = [listed, *(client.running_sessions(bridge) for _ in in_turn.in_a_row())]
+    healths += [_ask(bridge) for _ in in_turn.in_a_row(within=ROW_WITHIN)]
+    lists = [listed, *(client.running_sessions(bridge) for _ in in_turn.in_a_row(within=ROW_WITHIN))]
     return _judge(healths, lists)
 
 
