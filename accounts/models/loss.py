@@ -39,13 +39,13 @@ class LinkLoss(models.Model):
 
 def note_loss(session: "LinkSession", *, at: datetime, said: str) -> None:
     """Note when the link was lost. Most hold for long: only of one that did not are its losses kept."""
-    before = (session.last_lost_at, session.lost_reason)
+    lost_before, said_before = session.last_lost_at, session.lost_reason
     session.last_lost_at, session.lost_reason = at, said[:191]
     held_for_long = session.last_connected_at is None or session.last_connected_at <= at - WITHIN
     session.quick_losses = 0 if held_for_long else session.quick_losses + 1
     session.save(update_fields=["last_lost_at", "lost_reason", "quick_losses"])
-    if session.quick_losses == 1 and before[0] is not None:
-        _keep(session, *before)
+    if session.quick_losses == 1 and lost_before is not None:
+        _keep(session, lost_before, said_before)
     if session.quick_losses:
         _keep(session, at, said)
 
