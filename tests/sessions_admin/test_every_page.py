@@ -15,11 +15,13 @@ from tests.sessions_admin.pages import MODELS, first, url
 
 READ_ONLY = [
     "accounts.BridgeOrder",
+    "accounts.AccountNotice",
     "accounts.BridgeProcess",
     "accounts.BridgeSecret",
     "accounts.Incident",
     "accounts.Lease",
     "accounts.LinkInvitation",
+    "accounts.LinkLoss",
     "accounts.LinkMove",
     "accounts.LinkSession",
     "accounts.Message",
