@@ -15,6 +15,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 
 from accounts.models import (
     Account,
+    AccountNotice,
     Bridge,
     BridgeOrder,
     BridgeProcess,
@@ -44,6 +45,7 @@ GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
             (LinkInvitation, "link"),
             (Message, "chat"),
             (Transition, "history"),
+            (AccountNotice, "campaign"),
         ],
     ),
     (

@@ -15,7 +15,7 @@ from accounts.db import locks
 from accounts.lifecycle import LOST, REMOVED_ON_THE_PHONE, IllegalMove, Status, may_move
 from accounts.models.bridge import Obstacle
 from accounts.models.history import Transition
-from accounts.models.loss import count_flap, fold_flap
+from accounts.models.loss import look_for_flap
 from accounts.numbering_plans import identity_key
 
 if TYPE_CHECKING:
@@ -211,10 +211,8 @@ class Account(models.Model):
         if session is not None:
             session.note_move(new, at=self.status_changed_at, said=said, is_lost=is_lost)
         self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
-        if session is not None and is_lost:
-            count_flap(session, account_id=self.pk)
-        if session is not None and old != new != Status.DISCONNECTED:
-            fold_flap(session, account_id=self.pk)
+        if session is not None:
+            look_for_flap(session, account_id=self.pk, is_lost=is_lost, is_awaited=new == Status.DISCONNECTED)
         self.touch("status", "status_changed_at", "first_linked_at")
 
     def note(

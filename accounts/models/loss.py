@@ -39,33 +39,40 @@ class LinkLoss(models.Model):
 
 def note_loss(session: "LinkSession", *, at: datetime, said: str) -> None:
     """Note when the link was lost. Most hold for long: only of one that did not are its losses kept."""
-    before = (session.last_lost_at, session.lost_reason)
+    lost_before, said_before = session.last_lost_at, session.lost_reason
     session.last_lost_at, session.lost_reason = at, said[:191]
     held_for_long = session.last_connected_at is None or session.last_connected_at <= at - WITHIN
     session.quick_losses = 0 if held_for_long else session.quick_losses + 1
     session.save(update_fields=["last_lost_at", "lost_reason", "quick_losses"])
-    if session.quick_losses == 1 and before[0] is not None:
-        _keep(session, *before)
+    if session.quick_losses == 1 and lost_before is not None:
+        _keep(session, lost_before, said_before)
     if session.quick_losses:
         _keep(session, at, said)
 
 
-def count_flap(session: "LinkSession", *, account_id: int) -> None:
-    """Count the loss that was just noted if the link flaps, after its row in the history was written."""
-    if session.quick_losses < MANY - 1 or session.last_lost_at is None:
+def look_for_flap(session: "LinkSession", *, account_id: int, is_lost: bool, is_awaited: bool) -> None:
+    """After a move's row in the history was written: tell of a link that flaps, and fold its rows.
+
+    `is_lost`: it was lost just now. `is_awaited`: it is not back yet, so the rows are folded later.
+    """
+    if session.quick_losses < MANY - 1:
         return
+    if is_lost:
+        _count(session, account_id)
+    if not is_awaited:
+        _fold(session, account_id)
+
+
+def _count(session: "LinkSession", account_id: int) -> None:
     last = list(LinkLoss.objects.filter(session=session).order_by("-pk")[:MANY])
     LinkLoss.objects.filter(session=session, pk__lt=last[-1].pk).delete()
     notice = _notice_of(session, account_id, last)
     if notice is not None:
-        notice.last_at, notice.until, notice.text = session.last_lost_at, session.last_lost_at + WITHIN, _reasons(last)
+        notice.last_at, notice.until, notice.text = last[0].at, last[0].at + WITHIN, _reasons(last)
         notice.save()
 
 
-def fold_flap(session: "LinkSession", *, account_id: int) -> None:
-    """Fold the history of a link that flaps, when it is back or has ended."""
-    if session.quick_losses < MANY - 1:
-        return
+def _fold(session: "LinkSession", account_id: int) -> None:
     flap = AccountNotice.objects.filter(account=account_id, kind=AccountNotice.Kind.FLAPPING, session=session).first()
     if flap is not None and flap.last_at == session.last_lost_at:
         fold(account_id, session_id=session.pk, since=flap.since)

@@ -6,6 +6,7 @@ from sessions_admin.admin import (
     fleet,
     inbox,
     jobs,
+    notices,
     people,
     queue,
     reports,
@@ -13,4 +14,16 @@ from sessions_admin.admin import (
     strays,
 )
 
-__all__ = ["accounts", "bridges", "fleet", "inbox", "jobs", "people", "queue", "reports", "sessions", "strays"]
+__all__ = [
+    "accounts",
+    "bridges",
+    "fleet",
+    "inbox",
+    "jobs",
+    "notices",
+    "people",
+    "queue",
+    "reports",
+    "sessions",
+    "strays",
+]

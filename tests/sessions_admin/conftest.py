@@ -10,11 +10,13 @@ from django_q.models import OrmQ, Task
 
 from accounts.models import (
     Account,
+    AccountNotice,
     Bridge,
     BridgeProcess,
     Incident,
     Lease,
     LinkInvitation,
+    LinkLoss,
     LinkMove,
     LinkSession,
     Message,
@@ -98,6 +100,8 @@ def fill_every_table(alice: User, session: LinkSession, linked: Account) -> None
     BridgeProcess.objects.create(bridge=bridge, boot="b1", replaced_at=timezone.now())
     StraySession.objects.create(bridge=bridge, session_id="webjs_1_1_stray", phone_number="6281116801642")
     LinkMove.objects.create(session=session, from_bridge=bridge, to_bridge=bridge, actor=alice, state="given_up")
+    AccountNotice.objects.create(account=linked, session=session, kind="time_lock", text="a <b>")
+    LinkLoss.objects.create(session=session, at=timezone.now(), said="NAVIGATION")
     Lease.objects.create(name="sweep", until=timezone.now(), taken_at=timezone.now(), result="nothing to do")
     Pulse.objects.create(lane="orders", asked_at=timezone.now())
     attempts.force_reset(linked.pk, actor=alice, reason="first reset")

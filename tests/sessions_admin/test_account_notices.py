@@ -83,7 +83,7 @@ class TestFlapping:
         [notice] = first(as_alice)
         assert (notice.title, notice.tone) == ("Alice: lost again and again", "wait")
         assert notice.url == f"/admin/accounts/account/{linked.account_id}/change/"
-        assert notice.text.startswith("Lost 5 times within ")
+        assert str(notice.text).startswith("Lost 5 times within ")
 
     def test_while_it_is_lost_that_is_said_too(self, as_alice: Client, portal: Portal, linked: LinkSession) -> None:
         lose(portal, linked, 5)

@@ -20,11 +20,13 @@ pytestmark = pytest.mark.django_db
 
 READ_ONLY = [
     "accounts.BridgeOrder",
+    "accounts.AccountNotice",
     "accounts.BridgeProcess",
     "accounts.BridgeSecret",
     "accounts.Incident",
     "accounts.Lease",
     "accounts.LinkInvitation",
+    "accounts.LinkLoss",
     "accounts.LinkMove",
     "accounts.LinkSession",
     "accounts.Message",

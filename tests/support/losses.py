@@ -7,7 +7,18 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkMove, LinkSession, Transition, Workspace
+from accounts.models import (
+    Account,
+    AccountNotice,
+    Bridge,
+    BridgeOrder,
+    Lease,
+    LinkLoss,
+    LinkMove,
+    LinkSession,
+    Transition,
+    Workspace,
+)
 from accounts.models.session import new_session_id
 from accounts.reconcile import recovery
 from tests.support.links import link, move_back
@@ -41,7 +52,9 @@ def pass_time(seconds: float) -> None:
     BridgeOrder.objects.update(created_at=F("created_at") - shift, due_at=F("due_at") - shift)
     LinkMove.objects.update(started_at=F("started_at") - shift, state_changed_at=F("state_changed_at") - shift)
     Transition.objects.update(created_at=F("created_at") - shift)
-    LinkSession.objects.update(last_connected_at=F("last_connected_at") - shift)
+    LinkSession.objects.update(last_connected_at=F("last_connected_at") - shift, last_lost_at=F("last_lost_at") - shift)
+    LinkLoss.objects.update(at=F("at") - shift)
+    AccountNotice.objects.update(since=F("since") - shift, last_at=F("last_at") - shift, until=F("until") - shift)
     Lease.objects.update(until=F("until") - shift)
     Bridge.objects.update(last_heard_at=timezone.now())
 

@@ -69,7 +69,9 @@ class TestVersion2:
         assert "duplicate" not in [send_2(body, event_id=f"e{number}", at=now) for number in (1, 2, 3)]
 
     @pytest.mark.parametrize(
-        "more", [{}, {"boot": "b", "sequence": 9}, {"boot": "z"}, {"at": int(time.time()) + 20}], ids=str
+        "more",
+        [{}, {"boot": "b", "sequence": 9}, {"boot": "z"}, {"at": int(time.time()) + 20}],
+        ids=["the same", "another number", "another run", "another time"],
     )
     def test_one_id_is_one_event_whatever_else_was_signed_with_it(
         self, body: dict[str, Any], session: LinkSession, more: dict[str, Any]
