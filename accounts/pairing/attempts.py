@@ -23,10 +23,8 @@ from accounts.pairing.session_end import end
 
 
 class PairingRefused(Exception):
-    """`code` is stable and for programs, the text is for people, `retry_after` is in seconds where it helps.
-
-    `obstacle` tells why no bridge could take the attempt.
-    """
+    """`code` is stable and for programs, the text is for people, `retry_after` is in seconds where it helps, `obstacle`
+    tells why no bridge could take the attempt."""
 
     def __init__(self, code: str, text: str, *, retry_after: int | None = None, obstacle: str = "") -> None:
         super().__init__(text)
@@ -184,8 +182,7 @@ def _check_quiet(account: Account, session: LinkSession, request: Request) -> No
     if May.INTERRUPT in request.may:
         return
     if session.waits_for_its_number:
-        _check_number(request)
-        return
+        return _check_number(request)
     status = Status(account.status)
     waits: int | None = None
     if status == Status.AUTHENTICATED or (status in UNSCANNED and May.RENEW not in request.may):
