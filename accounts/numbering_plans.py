@@ -45,6 +45,10 @@ FORMER_FORMS = (
     FormerForm(re.compile(r"225([23]\d8\d{5})"), r"22521\1"),
     FormerForm(re.compile(r"225([23]\d0\d{5})"), r"22525\1"),
     FormerForm(re.compile(r"225([23]\d[1-79]\d{5})"), r"22527\1"),
+    # Gabon, 2019: seven digits became eight, by the operator. Before that many wrote the zero that was dialled at home.
+    FormerForm(re.compile(r"2410?1(\d{6})"), r"24111\1"),
+    FormerForm(re.compile(r"2410?([256])(\d{6})"), r"2416\1\2"),
+    FormerForm(re.compile(r"2410?([47])(\d{6})"), r"2417\1\2"),
     # Benin, 30 November 2024: eight digits became ten.
     FormerForm(re.compile(r"229(\d{8})"), r"22901\1"),
 )

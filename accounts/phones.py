@@ -13,6 +13,12 @@ from accounts.numbering_plans import identity_key
 E164 = re.compile(r"[1-9][0-9]{6,14}")
 SHORTEST_SEARCH = 4  # digits; fewer are more likely part of something else
 COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)  # ISO 3166 codes of two letters
+# Prefixes that people still write and the library knows no more, or not in that place.
+_STILL_WRITTEN = (
+    (re.compile(r"^\+549(?=[0-9]{12}$)"), "+54"),  # Argentina: the 9 of a number for abroad and the 15 of a local one
+    (re.compile(r"^\+520(?:1|4[45])(?=[0-9]{10}$)"), "+52"),  # Mexico, before 2019: 01, 044 and 045
+    (re.compile(r"^\+(99[28])8(?=[0-9]{9}$)"), r"+\1"),  # Uzbekistan and Tajikistan: 8
+)
 # Of people; ids of groups, channels and hidden numbers stand before other names.
 _SERVERS = frozenset({"", "c.us", "s.whatsapp.net"})
 # Spaces, invisible marks of direction that come with a copied number, dashes, brackets.
@@ -84,8 +90,10 @@ def _of_two_readings(abroad: str, local: str, country: str) -> str:
 
 def _parsed(written: str, country: str | None) -> str:
     """The E.164 digits without trunk zeros; empty if it is none. Italy's first zero is part of the number and stays."""
-    # Argentina: some write the 9 of a number for abroad and the 15 of a local one. The library knows the 15 alone.
-    written = re.sub(r"^\+549(?=[0-9]{12}$)", "+54", written)
+    if country == "MX":
+        written = re.sub(r"^0", "+520", written)
+    for prefix, instead in _STILL_WRITTEN:
+        written = prefix.sub(instead, written)
     try:
         number = phonenumbers.parse(written, country)
     except phonenumbers.NumberParseException:

@@ -21,7 +21,6 @@ from accounts.lifecycle import UNSCANNED, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Transition
 from accounts.models.account import AccountQuerySet
 from accounts.numbering_plans import identity_key
-from accounts.pairing import phone_keys
 from accounts.pairing.attempts import lapse
 from accounts.pairing.session_end import end
 from accounts.reconcile import run
@@ -177,7 +176,6 @@ def _clean(account_id: int, candidates: AccountQuerySet) -> bool:
         account.invitations.usable().update(revoked_at=timezone.now())
         account.deleted_at = timezone.now()
         account.touch("deleted_at")
-        phone_keys.hand_over(account)
     return True
 
 

@@ -14,18 +14,15 @@ def fill(apps: Any, schema_editor: Any) -> None:
     models = apps.get_model("accounts", "Account").objects.using(schema_editor.connection.alias)
     same_phone = defaultdict(list)
     numbered = models.exclude(phone_number=None)
-    for pk, workspace, number, status, deleted_at in numbered.values_list(
-        "pk", "workspace_id", "phone_number", "status", "deleted_at"
-    ).iterator():
+    columns = ("pk", "workspace_id", "phone_number", "status", "deleted_at")
+    for pk, workspace, number, status, deleted_at in numbered.values_list(*columns).iterator():
         key = identity_key(number)
+        models.filter(pk=pk).update(phone_key=key, twin_of=None)
         if deleted_at is None:
             same_phone[workspace, key].append((FIRST.get(status, 2), -pk))
-        else:
-            models.filter(pk=pk).update(phone_key=key)
-    for (_, key), accounts in same_phone.items():
+    for accounts in same_phone.values():
         first, *twins = sorted(accounts)
-        models.filter(pk=-first[1]).update(phone_key=key)
-        models.filter(pk__in=[-pk for _, pk in twins]).update(phone_key=None, twin_of=-first[1])
+        models.filter(pk__in=[-pk for _, pk in twins]).update(twin_of=-first[1])
     strays = apps.get_model("accounts", "StraySession").objects.using(schema_editor.connection.alias)
     for number in set(strays.exclude(phone_number="").values_list("phone_number", flat=True)):
         strays.filter(phone_number=number).update(phone_key=identity_key(number))

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name="live_phone",
             field=models.GeneratedField(
                 db_persist=False,
-                expression=Case(When(deleted_at__isnull=True, then=F("phone_key")), default=None),
+                expression=Case(When(deleted_at__isnull=True, twin_of__isnull=True, then=F("phone_key")), default=None),
                 output_field=models.CharField(max_length=15, null=True),
             ),
         ),

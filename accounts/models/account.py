@@ -28,13 +28,12 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.filter(deleted_at__isnull=True)
 
     def with_phone(self, digits: str) -> "AccountQuerySet":
-        """Live accounts of this phone, in whatever form their number is kept, or that have changed to this number.
-
-        The one that holds the identity key comes first.
-        """
+        """Live accounts of this phone, in whatever form their number is kept, or that have changed to this number. The
+        one that holds the number comes first, its twins after it."""
         key = identity_key(digits)
         found = self.live().filter(Q(phone_key=key) | Q(new_phone_key=key))
-        return found.order_by(Case(When(phone_key=key, then=0), default=1), "pk")
+        holds = Case(When(phone_key=key, twin_of__isnull=True, then=0), default=1)
+        return found.order_by(holds, "pk")
 
     def update(self, **values: Any) -> int:
         """Keep the key beside its number, as `save` does."""
@@ -66,12 +65,12 @@ class Account(models.Model):
         validators=[phones.validate],
         help_text=_("Country code and digits only. Empty until a phone has linked."),
     )
-    # Compare and look up phones by this (accounts/numbering_plans.py). Empty for a twin: another account holds the key.
+    # Phones are compared and looked up by this (accounts/numbering_plans.py).
     phone_key = models.CharField(max_length=15, null=True, editable=False)
     # The number that the linked phone reports since it was changed there, until staff take it over.
     new_phone = models.CharField(_("new number"), max_length=15, blank=True, default="", editable=False)
     new_phone_key = models.CharField(max_length=15, blank=True, default="", editable=False)
-    # The live account that turned out to have the same phone, until staff decide. Both go on working.
+    # The live account that holds the number of this one's phone, until staff decide. Both go on working.
     twin_of = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="twins", editable=False, verbose_name=_("twin of")
     )
@@ -103,7 +102,7 @@ class Account(models.Model):
     # Conditional constraints are silently skipped on MariaDB; a nullable generated column is the portable way.
     # Query by it, never read it: after save() the value in Python is stale.
     live_phone = models.GeneratedField(
-        expression=Case(When(deleted_at__isnull=True, then=F("phone_key")), default=None),
+        expression=Case(When(deleted_at__isnull=True, twin_of__isnull=True, then=F("phone_key")), default=None),
         output_field=models.CharField(max_length=15, null=True),
         db_persist=False,
     )
@@ -133,11 +132,15 @@ class Account(models.Model):
         return self.label or f"account {self.pk}"  # never the phone number: this lands in logs
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Keep the key beside its number."""
-        if update_fields is None or "phone_number" in update_fields:
+        """Keep the key beside its number, and let another account hold the number that this one has given up."""
+        changes_hands = update_fields is None or not {"phone_number", "deleted_at"}.isdisjoint(update_fields)
+        if changes_hands:
             self.set_phone_key()
-            update_fields = None if update_fields is None else {*update_fields, "phone_key", "twin_of"}
+            derived = {"phone_key", "new_phone", "new_phone_key", "twin_of"}
+            update_fields = None if update_fields is None else {*update_fields, *derived}
         super().save(*args, update_fields=update_fields, **kwargs)
+        if changes_hands:
+            self._free_twins()
 
     def validate_constraints(self, exclude: Any = None) -> None:
         """Check the constraint in a ModelForm, which skips what it does not edit: a duplicate would be a 500.
@@ -146,21 +149,33 @@ class Account(models.Model):
         """
         self.set_phone_key()
         super().validate_constraints(
-            exclude=set(exclude or ()) - {"live_phone", "phone_key", "deleted_at", "workspace"}
+            exclude=set(exclude or ()) - {"live_phone", "phone_key", "twin_of", "deleted_at", "workspace"}
         )
 
     def set_phone_key(self) -> None:
-        """Set the key of the number, unless a twin holds it. A twin that got another number is none any more."""
+        """Set what follows from the number: its key; no new number if it is this one, and no twin with another one."""
         self.phone_key = identity_key(self.phone_number) if self.phone_number else None
-        if self.twin_of is None or not self.twin_of.is_this_phone(self.phone_number or ""):
+        if self.new_phone_key == self.phone_key:
+            self.new_phone = self.new_phone_key = ""
+        if self.twin_of is not None and self.twin_of.phone_key not in self.known_keys():
             self.twin_of = None
-        elif self.twin_of.phone_key == self.phone_key:
-            self.phone_key = None
+
+    def _free_twins(self) -> None:
+        """The first of the twins that have this account's number no more holds theirs; the others are its twins."""
+        left = self.twins.live()
+        if self.deleted_at is None:
+            left = left.exclude(Q(phone_key=self.phone_key) | Q(new_phone_key=self.phone_key or "-"))
+        heir = left.order_by("pk").first()
+        if heir is not None:
+            left.exclude(pk=heir.pk).update(twin_of=heir)
+            Account.objects.filter(pk=heir.pk).update(twin_of=None)
+
+    def known_keys(self) -> set[str]:
+        """The identity keys that this account's phone may report: of its number, and of the one it has changed to."""
+        return {key for key in (self.phone_key, self.new_phone_key) if key}
 
     def is_this_phone(self, digits: str) -> bool:
-        """Whether this account is known to have that phone, by its number or by the one that it has changed to."""
-        known = [number for number in (self.phone_number, self.new_phone) if number]
-        return bool(digits) and identity_key(digits) in map(identity_key, known)
+        return identity_key(digits) in self.known_keys()
 
     @property
     def is_placeholder(self) -> bool:

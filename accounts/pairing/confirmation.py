@@ -28,7 +28,7 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
     workspace_pk = LinkSession.objects.values_list("account__workspace_id", flat=True).get(pk=session_pk)
     locks.row(Workspace, pk=workspace_pk)
     account, rival, session, phone = _lock_with_rival(session_pk, phone, device_jid=device_jid)
-    whose = phone_owner.whose(phone, session, account=account)
+    whose = phone_owner.whose(phone, session, account=account, rival=rival)
     if whose == Whose.UNREADABLE:
         return _end_without_number(account, session, trigger=trigger)
     if whose == Whose.ANOTHERS:
@@ -37,6 +37,8 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
         return _wait_for_number(account, session, phone, trigger=trigger)
     if not session.is_open and not _is_reopened(session, account=account, trigger=trigger):
         return still_talks(session)
+    if whose == Whose.NOBODYS:
+        _ask_about(session, phone)
     session.mark_scanned()
     known = "" if whose == Whose.NOBODYS else phone
     keeper = phone_owner.adopt(session, account=account, rival=rival, phone=known, trigger=trigger)
@@ -110,10 +112,18 @@ def _refuse_number(account: Account, session: LinkSession, phone: str, *, trigge
 def _end_without_number(account: Account, session: LinkSession, *, trigger: str) -> Outcome:
     if not session.is_open:
         return still_talks(session)
-    if session.ever_linked:
-        return Outcome.NO_CHANGE  # we know the number, so it does not matter that a restart could not read it
+    if session.ever_linked or session.waits_for_its_number:
+        return Outcome.NO_CHANGE  # we know a number, so it does not matter that a restart could not read it
     end(session, EndReason.PHONE_UNKNOWN, account=account, trigger=trigger)
     return Outcome.APPLIED
+
+
+def _ask_about(session: LinkSession, phone: str) -> None:
+    """Ask the bridge, once, about a number that it reports for a link and that is nobody's. The link goes on."""
+    if session.reported_phone != phone:
+        session.reported_phone = phone
+        session.save(update_fields=["reported_phone"])
+        outbox.ask(session, BridgeOrder.Why.NUMBER)
 
 
 def _wait_for_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> Outcome:

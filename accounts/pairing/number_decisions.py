@@ -9,10 +9,10 @@ from accounts import phones
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.lifecycle import PAIRING, Status
-from accounts.models import Account, LinkSession, User, Workspace
+from accounts.models import Account, BridgeOrder, LinkSession, User, Workspace
 from accounts.numbering_plans import identity_key
+from accounts.orders import outbox
 from accounts.pairing import confirmation, phone_owner
-from accounts.pairing.bridge_events import Outcome
 
 
 class DecisionRefused(Exception):
@@ -30,10 +30,10 @@ def accept_number(account_id: int, *, actor: User) -> None:
         raise DecisionRefused(_("The bridge has not told any number yet."))
     _take(account, session.reported_phone)
     account.note(trigger="number_accepted", session=session, actor=actor)
-    outcome = confirmation.ready(
-        session.pk, phone=session.reported_phone, device_jid="", platform="", trigger="number_accepted"
-    )
-    assert outcome in {Outcome.APPLIED, Outcome.NO_CHANGE}
+    if account.status == Status.DISCONNECTED:
+        _count_as_linked(session)
+        return
+    confirmation.ready(session.pk, phone=session.reported_phone, device_jid="", platform="", trigger="number_accepted")
 
 
 @atomically
@@ -67,6 +67,13 @@ def merge_twin(account_id: int, *, actor: User) -> Account:
     return other
 
 
+def _count_as_linked(session: LinkSession) -> None:
+    """It was connected and is lost now: recovery brings it back (rule "Recovery")."""
+    session.connected_at, session.number_unclear_at = session.number_unclear_at, None
+    session.save(update_fields=["connected_at", "number_unclear_at"])
+    outbox.ask(session, BridgeOrder.Why.RECOVERY)
+
+
 def _stays(twin: Account, session: LinkSession | None, other: Account, standing: LinkSession | None) -> bool:
     if session is None or standing is None:
         return session is not None
@@ -75,9 +82,10 @@ def _stays(twin: Account, session: LinkSession | None, other: Account, standing:
 
 
 def _take(account: Account, phone: str) -> None:
-    holder = Account.objects.with_phone(phone).filter(workspace=account.workspace_id).exclude(pk=account.pk).first()
-    if holder is not None and holder.phone_key == identity_key(phone):
-        text = _("The account %(account)s has the number %(phone)s already. Merge or reset one of the two first.")
+    others = Account.objects.with_phone(phone).filter(workspace=account.workspace_id).exclude(pk=account.pk)
+    holder = others.filter(phone_key=identity_key(phone)).first()
+    if holder is not None:
+        text = _("%(account)s has the number %(phone)s already. Merge the two, or reset one of them first.")
         raise DecisionRefused(text % {"account": holder, "phone": phones.group(phone)})
     account.phone_number, account.new_phone, account.new_phone_key = phone, "", ""
     account.touch("phone_number", "new_phone", "new_phone_key")
@@ -96,6 +104,7 @@ def _lock_twins(account_id: int) -> tuple[Account, Account]:
     locks.row(Workspace, pk=found.workspace_id)
     locked = {pk: Account.objects.lock(pk) for pk in sorted((found.pk, found.twin_of_id))}
     twin = locked[found.pk]
-    if twin.twin_of_id != found.twin_of_id or any(account.deleted_at is not None for account in locked.values()):
+    other = locked[found.twin_of_id]
+    if twin.twin_of_id != other.pk or other.deleted_at is not None or other.phone_key not in twin.known_keys():
         raise DecisionRefused(_("The account has no twin any more."))
-    return twin, locked[found.twin_of_id]
+    return twin, other

@@ -1,101 +1,87 @@
-"""Identity keys of accounts: which account holds one, which are twins, and computing them anew.
+"""Identity keys of accounts: which account holds a number, which are twins, and computing the keys anew.
 
-At most one live account of a workspace holds a key; the database enforces it. Two accounts that turn out to have one
-phone are twins: both go on working until staff decide.
+At most one live account of a workspace holds a number; the database enforces it. An account whose phone turns out to
+have the number of another is that one's twin: both go on working until staff decide.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.lifecycle import Status
-from accounts.models import Account, LinkSession, Workspace
+from accounts.models import Account, LinkSession, StraySession, Workspace
 from accounts.numbering_plans import identity_key
+
+TWINS = "Another account of this workspace has the same phone. Staff decide which of them stays."
 
 
 @dataclass(frozen=True)
 class Change:
-    """An account whose key is another one now. `twin_of`: the account that holds it, where it is not this one."""
+    """What has changed of an account: its key, that of its new number, or whose twin it is."""
 
     account: int
-    was: str | None
-    key: str | None
     twin_of: int | None
 
 
-def mark_twins(account: Account, other: Account, *, session: LinkSession, trigger: str) -> None:
-    """Mark, once, that a phone linked `account` which `other` has too. The caller holds the locks of both."""
+def mark_twins(account: Account, other: Account, *, phone: str, session: LinkSession, trigger: str) -> None:
+    """Mark, once, that this phone has linked both. The one that has changed to the number is the twin of the one that
+    holds it. The caller holds the locks of both."""
     if account.twin_of_id == other.pk or other.twin_of_id == account.pk:
         return
-    twin, first = (other, account) if account.new_phone else (account, other)
-    twin.twin_of = first
+    holds = account.phone_key == identity_key(phone)
+    twin, holder = (other, account) if holds else (account, other)
+    twin.twin_of = holder
     twin.touch("twin_of")
     for each in (account, other):
         each.note(trigger=trigger, session=session if each is account else None, reason=TWINS)
 
 
-TWINS = "Another account of this workspace has the same phone. Staff decide which of them stays."
-
-
-def hand_over(leaving: Account, *, to: Account | None = None) -> None:
-    """Give the key of an account that was deleted to the first of its twins; the others become twins of that one.
-
-    `to` has the key already. The caller holds the workspace's lock, or nobody links the account any more.
-    """
-    twins = leaving.twins.live()
-    if to is not None:
-        twins = twins.exclude(pk=to.pk)
-    heir = to or twins.order_by("pk").first()
-    if heir is None:
-        return
-    twins.exclude(pk=heir.pk).update(twin_of=heir)
-    if heir.twin_of_id == leaving.pk and heir.phone_number:
-        heir.twin_of, heir.phone_key = None, identity_key(heir.phone_number)
-        Account.objects.filter(pk=heir.pk).update(twin_of=None, phone_key=heir.phone_key)
-
-
 def compute_anew() -> list[Change]:
     """Compute every key by the table of today, one workspace after the other. Gives what has changed."""
-    workspaces = Workspace.objects.order_by("pk").values_list("pk", flat=True)
-    return [change for pk in list(workspaces) for change in _compute_workspace(pk)]
+    for number in set(StraySession.objects.exclude(phone_number="").values_list("phone_number", flat=True)):
+        StraySession.objects.filter(phone_number=number).update(phone_key=identity_key(number))
+    workspaces = list(Workspace.objects.order_by("pk").values_list("pk", flat=True))
+    return [change for pk in workspaces for change in _compute_workspace(pk)]
 
 
 @atomically
 def _compute_workspace(pk: int) -> list[Change]:
     """Under the workspace's lock nobody links, merges or takes a number."""
     locks.row(Workspace, pk=pk)
-    accounts = list(locks.rows(Account.objects.filter(workspace=pk, phone_number__isnull=False).order_by("pk")))
-    wanted = _holders(accounts)
-    changes = [
-        Change(account.pk, account.phone_key, *wanted[account.pk])
-        for account in accounts
-        if account.phone_key != wanted[account.pk][0]
-    ]
-    changed = Account.objects.filter(pk__in=[change.account for change in changes])
-    changed.update(phone_key=None)  # first, as two accounts may exchange their keys
-    for change in changes:
-        changed.filter(pk=change.account).update(phone_key=change.key, twin_of=change.twin_of)
+    accounts = list(Account.objects.filter(workspace=pk, phone_number__isnull=False).order_by("pk"))
+    changes = []
+    for account, twin_of in _with_holders(accounts):
+        before = (account.phone_key, account.new_phone_key, account.twin_of_id)
+        key, new_key = identity_key(account.phone_number or ""), identity_key(account.new_phone)
+        if before != (key, new_key, twin_of):
+            Account.objects.filter(pk=account.pk).update(phone_key=key, new_phone_key=new_key, twin_of=twin_of)
+            changes.append(Change(account.pk, twin_of))
     return changes
 
 
-def _holders(accounts: Iterable[Account]) -> dict[int, tuple[str | None, int | None]]:
-    """The key of each account, and whose twin it is. Deleted ones keep theirs, for the search."""
-    same_phone: dict[tuple[str, bool], list[Account]] = defaultdict(list)
-    for account in accounts:
-        same_phone[identity_key(str(account.phone_number)), account.deleted_at is None].append(account)
-    wanted: dict[int, tuple[str | None, int | None]] = {}
-    for (key, is_live), group in same_phone.items():
-        firsts = {account.twin_of_id for account in group}
-        first = min(group, key=lambda account: (account.pk not in firsts, *_rank(account)))
-        for account in group:
-            holds = not is_live or account is first
-            twin_of = account.twin_of_id if account.phone_key == key else None
-            wanted[account.pk] = (key, twin_of) if holds else (None, first.pk)
-    return wanted
+def _with_holders(accounts: list[Account]) -> Iterator[tuple[Account, int | None]]:
+    """Each account and whose twin it is. Twins come before those that hold their number, so that a number is given up
+    before it is taken."""
+    live = sorted((account for account in accounts if account.deleted_at is None), key=_key)
+    groups = [list(group) for _key_of, group in groupby(live, key=_key)]
+    holders = [min(group, key=_rank) for group in groups]
+    by_key = {_key(holder): holder.pk for holder in holders}
+    for account in live:
+        holder = by_key[_key(account)]
+        if account.pk != holder:
+            yield account, holder
+    for account in holders:
+        yield account, by_key.get(identity_key(account.new_phone)) if account.new_phone else None
+    yield from ((account, None) for account in accounts if account.deleted_at is not None)
 
 
-def _rank(account: Account) -> tuple[int, int]:
-    """Connected before authenticated before the newest."""
-    return {Status.CONNECTED: 0, Status.AUTHENTICATED: 1}.get(Status(account.status), 2), -account.pk
+def _key(account: Account) -> str:
+    return identity_key(account.phone_number or "")
+
+
+def _rank(account: Account) -> tuple[bool, int, int]:
+    """The account that holds the number of twins keeps it; else connected before authenticated before the newest."""
+    linked = {Status.CONNECTED: 0, Status.AUTHENTICATED: 1}.get(Status(account.status), 2)
+    return account.twin_of_id is not None, linked, -account.pk

@@ -36,14 +36,17 @@ def phone_of(phone: str, device_jid: str, *, account: Account) -> str:
     return device if counts and identity_key(device) != identity_key(phone) else phone
 
 
-def whose(phone: str, session: LinkSession, *, account: Account) -> Whose:
+def whose(phone: str, session: LinkSession, *, account: Account, rival: Account | None) -> Whose:
+    """`rival` is another live account of the workspace that has this phone, if there is one."""
     if not phone:
         return Whose.UNREADABLE
     if account.is_this_phone(phone):
         return Whose.THE_ACCOUNTS
+    if account.is_placeholder and rival is not None:
+        return Whose.THE_ACCOUNTS
     if not phones.is_assigned(phone):
         return Whose.NOBODYS
-    if account.phone_number is None:
+    if account.is_placeholder:
         return Whose.THE_ACCOUNTS
     return Whose.CHANGED if session.ever_linked else Whose.ANOTHERS
 
@@ -61,12 +64,12 @@ def adopt(session: LinkSession, *, account: Account, rival: Account | None, phon
         stays = _outranks(session, rival.current_session)
         merge(account, session, into=rival, stays=stays, trigger=trigger)
         return rival if stays else None
-    if whose(phone, session, account=account) == Whose.CHANGED:
+    if whose(phone, session, account=account, rival=rival) == Whose.CHANGED:
         _learn_number(account, session, phone, trigger=trigger)
     else:
         _take_number(account, phone)
     if rival is not None:
-        phone_keys.mark_twins(account, rival, session=session, trigger=trigger)
+        phone_keys.mark_twins(account, rival, phone=phone, session=session, trigger=trigger)
     return account
 
 
@@ -84,21 +87,22 @@ def flag_second_device(session: LinkSession, *, account: Account, device_jid: st
 
 def _learn_number(account: Account, session: LinkSession, phone: str, *, trigger: str) -> None:
     """Note the new number of a linked phone, once; until staff take it over, the account is found by both."""
-    session.reported_phone = phone
-    session.save(update_fields=["reported_phone"])
     account.new_phone, account.new_phone_key = phone, identity_key(phone)
     account.touch("new_phone", "new_phone_key")
-    account.note(trigger=trigger, session=session, reason="The phone reports another number than before.")
+    if session.reported_phone != phone:
+        session.reported_phone = phone
+        session.save(update_fields=["reported_phone"])
+        account.note(trigger=trigger, session=session, reason="The phone reports another number than before.")
 
 
 def _take_number(account: Account, phone: str) -> None:
-    """Keep the number as it was reported. A twin keeps its own spelling: the other account may have this one."""
-    if account.new_phone and identity_key(phone) == account.new_phone_key:
-        return  # reported again; staff take it over
+    """Keep the number as it was reported."""
+    if identity_key(phone) == account.new_phone_key:
+        return  # staff take it over
     if account.new_phone:  # it reports its former number again
         account.new_phone = account.new_phone_key = ""
-        account.save(update_fields=["new_phone", "new_phone_key"])
-    if phone != account.phone_number and account.twin_of_id is None:
+        account.touch("new_phone", "new_phone_key")
+    if phone != account.phone_number:
         account.phone_number = phone
         account.save(update_fields=["phone_number", "updated_at"])
 
@@ -153,7 +157,6 @@ def _retire(leaving: Account, *, into: Account, trigger: str, actor: User | None
     leaving.deleted_at = timezone.now()
     leaving.merged_into = into
     leaving.save(update_fields=["current_session", "deleted_at", "merged_into", "updated_at"])
-    phone_keys.hand_over(leaving, to=into)
     if leaving.status == Status.INACTIVE:
         leaving.touch()
     else:

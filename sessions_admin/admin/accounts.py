@@ -32,6 +32,7 @@ from sessions_admin.admin.base import (
     show_once,
 )
 from sessions_admin.admin.filters import DeletedFilter, NumberFilter
+from sessions_admin.admin.phone_search import of_account
 from sessions_admin.pages.account import page_of
 from sessions_admin.visibility import page_of_row
 
@@ -52,7 +53,7 @@ class AccountAdmin(NumberDecisions):
     ]
     search_fields = ["label", "phone_number", "sessions__session_id", "workspace__name", "uuid"]
     search_help_text = gettext_lazy("Phone number, label, workspace, session id or UUID")
-    phone_lookup = "phone_number"
+    phone_columns = of_account()
     ordering = ["-status_changed_at"]
     fieldsets = [
         (gettext_lazy("Account"), {"fields": ["workspace", "label", "phone_number", "is_active"]}),

@@ -74,7 +74,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
 
     list_per_page = 50
     # The field with this model's phone number, for searches such as "+62 811-1680-1641".
-    phone_lookup = ""
+    phone_columns: tuple[str, ...] = ()  # searched by any form of a number (phone_search.py)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows that this user may see. Pages, searches, actions and the dashboard all start from here."""
@@ -118,7 +118,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        by_phone = rows_with(search_term, lookup=self.phone_lookup) if self.phone_lookup else None
+        by_phone = rows_with(search_term, columns=self.phone_columns)
         return found | queryset.filter(by_phone) if by_phone is not None else found, may_repeat
 
 

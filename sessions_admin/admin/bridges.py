@@ -27,6 +27,7 @@ from sessions_admin.admin.base import (
     dialog_action,
     done,
 )
+from sessions_admin.admin.phone_search import of_account
 from sessions_admin.pages.bridge import page_of
 from sessions_admin.visibility import page_of_row
 
@@ -236,7 +237,7 @@ class BridgeOrderAdmin(ReadOnlyAdmin):
     list_filter = ["state", "kind", "bridge"]
     search_fields = ["session__session_id", "session__account__label", "session__account__phone_number", "error"]
     search_help_text = gettext_lazy("Session id, account, phone number or problem")
-    phone_lookup = "session__account__phone_number"
+    phone_columns = of_account("session__account__")
     ordering = ["-pk"]
 
     @admin.display(description=gettext_lazy("order"), ordering="kind")

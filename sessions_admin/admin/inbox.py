@@ -10,6 +10,7 @@ from accounts.models import Message
 from api.models import RateLimitCount
 from sessions_admin import display
 from sessions_admin.admin.base import CountedAdmin, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
+from sessions_admin.admin.phone_search import of_account
 from sessions_admin.visibility import page_of_row
 from webhooks.inbox import process
 from webhooks.models import UnmatchedTraffic, WebhookEvent
@@ -42,7 +43,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         "error",
     ]
     search_help_text = gettext_lazy("Session id, account, phone number, event, event id or problem")
-    phone_lookup = "session__account__phone_number"
+    phone_columns = of_account("session__account__")
     ordering = ["-pk"]
     fields = ["event", "status", "reason", "error", "attempts", "due_at", "received_at", "finished_at"]
     fields += ["session", "bridge", "data", "emptied", "event_id", "boot", "sequence"]
@@ -125,7 +126,7 @@ class MessageAdmin(ReadOnlyAdmin):
         "recipient",
     ]
     search_help_text = gettext_lazy("Message id, session id, account or phone number")
-    phone_lookup = "session__account__phone_number"
+    phone_columns = of_account("session__account__")
     ordering = ["-pk"]
     fields = [
         "message_id",

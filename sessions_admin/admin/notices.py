@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import AccountNotice, LinkLoss
 from sessions_admin.admin.base import ReadOnlyAdmin, age_of
+from sessions_admin.admin.phone_search import of_account
 
 
 @admin.register(AccountNotice)
@@ -14,7 +15,7 @@ class AccountNoticeAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     search_fields = ["account__label", "account__phone_number", "session__session_id", "text"]
     search_help_text = gettext_lazy("Account, phone number, session id or what was said")
-    phone_lookup = "account__phone_number"
+    phone_columns = of_account("account__")
     ordering = ["-pk"]
     fields = ["kind", "account", "session", "text", "count", "since", "last_at", "until"]
 
@@ -28,7 +29,7 @@ class LinkLossAdmin(ReadOnlyAdmin):
     list_select_related = ["session"]
     search_fields = ["session__session_id", "session__account__label", "session__account__phone_number", "said"]
     search_help_text = gettext_lazy("Session id, account, phone number or reason")
-    phone_lookup = "session__account__phone_number"
+    phone_columns = of_account("session__account__")
     ordering = ["-pk"]
     fields = ["session", "at", "said"]
 

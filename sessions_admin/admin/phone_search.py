@@ -1,5 +1,7 @@
 """Finds rows by a phone number, in whatever form it is written and kept."""
 
+from collections.abc import Iterable
+
 from django.db.models import Q
 
 from accounts import phones
@@ -7,17 +9,24 @@ from accounts.models import Workspace
 from accounts.numbering_plans import identity_key
 
 
-def rows_with(written: str, *, lookup: str) -> Q | None:
+def of_account(path: str = "") -> tuple[str, ...]:
+    """The columns with the numbers of an account; `path` leads to it: "session__account__"."""
+    return tuple(f"{path}{column}" for column in ("phone_number", "phone_key", "new_phone_key"))
+
+
+def rows_with(written: str, *, columns: Iterable[str]) -> Q | None:
     """Rows whose number has these digits, or is this number as it is written abroad or in a workspace's country.
 
-    `lookup` leads to a `phone_number` that has its `phone_key` beside it. None: it is no part of a number.
+    None: it is no part of a number.
     """
     digits = phones.searched(written)
     if not digits:
         return None
-    key = lookup.replace("phone_number", "phone_key")
-    parts = Q(**{f"{lookup}__contains": digits}) | Q(**{f"{key}__contains": identity_key(digits)})
-    return parts | Q(**{f"{key}__in": _keys_of(written)})
+    keys, found = _keys_of(written), Q()
+    for column in columns:
+        found |= Q(**{f"{column}__contains": identity_key(digits) if column.endswith("key") else digits})
+        found |= Q(**{f"{column}__in": keys})
+    return found
 
 
 def _keys_of(written: str) -> set[str]:

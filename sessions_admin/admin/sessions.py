@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import LinkInvitation, LinkMove, LinkSession, Transition
 from sessions_admin import display, labels
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
+from sessions_admin.admin.phone_search import of_account
 from sessions_admin.visibility import page_of_row
 
 
@@ -21,7 +22,7 @@ class LinkSessionAdmin(ReadOnlyAdmin):
     list_filter = ["end_reason", "bridge"]
     search_fields = ["session_id", "account__label", "account__phone_number", "device_jid"]
     search_help_text = gettext_lazy("Session id, account, phone number or device")
-    phone_lookup = "account__phone_number"
+    phone_columns = of_account("account__")
     ordering = ["-pk"]
     fieldsets = [
         (None, {"fields": ["session_id", "account", "bridge", "started_by", "end_reason", "end_detail"]}),
@@ -64,7 +65,7 @@ class LinkMoveAdmin(ReadOnlyAdmin):
     list_filter = ["state"]
     search_fields = ["session__session_id", "session__account__label", "session__account__phone_number", "reason"]
     search_help_text = gettext_lazy("Session id, account, phone number or reason")
-    phone_lookup = "session__account__phone_number"
+    phone_columns = of_account("session__account__")
     ordering = ["-pk"]
     fields = ["session", "from_bridge", "to_bridge", "state", "state_changed_at", "started_at", "actor", "reason"]
 
@@ -82,7 +83,7 @@ class TransitionAdmin(ReadOnlyAdmin):
     list_filter = ["new", "trigger"]
     search_fields = ["account__label", "account__phone_number", "session__session_id", "reason", "trigger"]
     search_help_text = gettext_lazy("Account, phone number, session id, trigger or reason")
-    phone_lookup = "account__phone_number"
+    phone_columns = of_account("account__")
     fields = ["created_at", "account", "session", "old", "new", "trigger", "actor", "reason"]
     fields += ["losses", "began_at"]
 
@@ -116,7 +117,7 @@ class LinkInvitationAdmin(ReadOnlyAdmin):
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     search_fields = ["account__label", "account__phone_number", "created_by__username"]
     search_help_text = gettext_lazy("Account, phone number or who made it")
-    phone_lookup = "account__phone_number"
+    phone_columns = of_account("account__")
     ordering = ["-pk"]
     fields = ["account", "created_by", "created_at", "expires_at", "revoked_at"]
     actions_detail = ["revoke"]

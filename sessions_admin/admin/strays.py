@@ -30,7 +30,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
     list_filter = [SettledFilter, "bridge", "outcome"]
     search_fields = ["session_id", "phone_number", "bridge__name"]
     search_help_text = gettext_lazy("Session id, phone number or bridge")
-    phone_lookup = "phone_number"
+    phone_columns = ("phone_number", "phone_key")
     ordering = ["-pk"]
     list_before_template = "sessions_admin/list_note.html"
     list_note = gettext_lazy(

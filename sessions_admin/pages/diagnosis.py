@@ -127,10 +127,10 @@ def _about_the_number(account: Account) -> list[str]:
         )
         notes.append(text % {"phone": display.phone(account.new_phone)})
     if account.twin_of is not None:
-        text = _("The account %(account)s has the same phone. Merge the two, or correct a number.")
+        text = _("%(account)s has the same phone. Merge the two, or correct a number.")
         notes.append(text % {"account": account.twin_of})
     for twin in account.twins.live():
-        text = _("The account %(account)s has the same phone. Open it to merge the two.")
+        text = _("%(account)s has the same phone. Open it to merge the two.")
         notes.append(text % {"account": twin})
     return notes
 

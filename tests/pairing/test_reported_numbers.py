@@ -136,6 +136,41 @@ class TestANumberOfNobodys:
         assert session.end_reason == EndReason.RENEWED
         assert not stops_of(session).get().logout
 
+    def test_that_was_accepted_is_the_accounts_at_the_next_link(
+        self, portal: Portal, session: LinkSession, staff: User
+    ) -> None:
+        link(portal, session, phone_number=NOBODYS[0])
+        number_decisions.accept_number(session.account_id, actor=staff)
+        placeholder, again = expecting(session.account.workspace, None)
+        link(portal, again, phone_number=NOBODYS[0])
+        placeholder.refresh_from_db()
+        assert placeholder.merged_into == session.account
+
+    def test_is_accepted_also_while_the_link_is_down(self, portal: Portal, session: LinkSession, staff: User) -> None:
+        link(portal, session, phone_number=NOBODYS[0])
+        portal.post("session_disconnected", session, reason="NAVIGATION")
+        number_decisions.accept_number(session.account_id, actor=staff)
+        attempts.expire(session.pk)
+        session.refresh_from_db()
+        assert (status_of(session.account), session.ever_linked, session.is_open) == (Status.DISCONNECTED, True, True)
+        ready(portal, session, NOBODYS[0])
+        assert (status_of(session.account), session.account.phone_number) == (Status.CONNECTED, NOBODYS[0])
+
+    def test_is_not_ended_by_a_ready_that_cannot_be_read(self, portal: Portal, session: LinkSession) -> None:
+        link(portal, session, phone_number=NOBODYS[0])
+        ready(portal, session, None)
+        portal.post("session_error", session, error="phone_extraction_failed")
+        session.refresh_from_db()
+        assert session.waits_for_its_number
+
+    def test_of_a_link_is_asked_about_once(self, portal: Portal, session: LinkSession) -> None:
+        link(portal, session)
+        for _ in range(3):
+            ready(portal, session, NOBODYS[0])
+        session.refresh_from_db()
+        assert session.reported_phone == NOBODYS[0]
+        assert session.orders.filter(why=BridgeOrder.Why.NUMBER).count() == 1
+
     def test_changes_nothing_about_a_link(self, portal: Portal, session: LinkSession) -> None:
         link(portal, session)
         portal.post("session_disconnected", session, reason="NAVIGATION")
@@ -226,16 +261,29 @@ class TestAChangedNumber:
         Account.objects.filter(pk=other.pk).update(phone_number=self.NEW)
         link(portal, second, phone_number=self.NEW)
         assert status_of(other) == status_of(changed) == Status.CONNECTED
-        assert other.twin_of == changed
+        changed.refresh_from_db()
+        assert changed.twin_of == other
         with pytest.raises(DecisionRefused):
             number_decisions.take_new_number(changed.pk, actor=staff)
-        number_decisions.merge_twin(other.pk, actor=staff)
+        number_decisions.merge_twin(changed.pk, actor=staff)
         session.refresh_from_db()
-        assert (status_of(changed), changed.current_session) == (Status.CONNECTED, second)
+        other.refresh_from_db()
+        assert (status_of(other), other.current_session, other.phone_number) == (Status.CONNECTED, second, self.NEW)
         assert session.end_reason == EndReason.SUPERSEDED
         assert stops_of(session).get().logout
-        number_decisions.take_new_number(changed.pk, actor=staff)
-        assert status_of(changed) == Status.CONNECTED
+
+    def test_is_one_notice_also_when_it_goes_to_and_fro(
+        self, portal: Portal, session: LinkSession, changed: Account
+    ) -> None:
+        for number in (PHONE, self.NEW, PHONE, self.NEW):
+            ready(portal, session, number)
+        assert Transition.objects.filter(reason="The phone reports another number than before.").count() == 1
+
+    def test_is_none_any_more_where_staff_type_it(self, changed: Account) -> None:
+        changed.phone_number = self.NEW
+        changed.save()
+        changed.refresh_from_db()
+        assert (changed.new_phone, changed.new_phone_key) == ("", "")
 
 
 class TestOneLiveAccountPerKey:
@@ -247,7 +295,7 @@ class TestOneLiveAccountPerKey:
     def test_a_deleted_twin_leaves_the_key_to_the_other(self, workspace: Workspace, staff: User) -> None:
         first = Account.objects.create(workspace=workspace, phone_number="5585987650001")
         twin = Account.objects.create(workspace=workspace)
-        Account.objects.filter(pk=twin.pk).update(phone_number="558587650001", phone_key=None, twin_of=first)
+        Account.objects.filter(pk=twin.pk).update(phone_number="558587650001", twin_of=first)
         assert number_decisions.merge_twin(twin.pk, actor=staff) == first
         assert Account.objects.live().get() == first
         with pytest.raises(DecisionRefused):
@@ -257,7 +305,7 @@ class TestOneLiveAccountPerKey:
         first, session = expecting(workspace, "5585987650001")
         link(portal, session, phone_number="558587650001")
         twin, second = expecting(workspace, None)
-        Account.objects.filter(pk=twin.pk).update(phone_number="5585987650001", phone_key=None, twin_of=first)
+        Account.objects.filter(pk=twin.pk).update(phone_number="5585987650001", twin_of=first)
         link(portal, second, phone_number="558587650001")
         assert status_of(first) == status_of(twin) == Status.CONNECTED
-        assert (twin.phone_key, twin.twin_of) == (None, first)
+        assert twin.twin_of == first

@@ -51,10 +51,10 @@ def test_of_three_twins_the_connected_one_holds_the_key_and_all_go_on() -> None:
     apps = migrate(NAME)
 
     assert kept(apps) == {
-        "older": ["5491123456789", None, "third"],
-        "scanned": ["5585987650001", None, "linked"],
+        "older": ["5491123456789", "5491123456789", "third"],
+        "scanned": ["5585987650001", "5585987650001", "linked"],
         "linked": ["558587650001", "5585987650001", None],
-        "typed": ["55085987650001", None, "linked"],
+        "typed": ["55085987650001", "5585987650001", "linked"],
         "alone": ["6281167328422", "6281167328422", None],
         "placeholder": [None, None, None],
         "third": ["541123456789", "5491123456789", None],
@@ -81,7 +81,17 @@ def test_the_numbers_and_the_former_constraint_come_back() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():  # the former constraint is back
         accounts.create(workspace_id=rows.workspace.pk, phone_number="558587650001")
 
-    assert kept(migrate(NAME))["mexico"] == ["525587650004", None, "mexico, as WhatsApp has it"]
+    assert kept(migrate(NAME))["mexico"] == ["525587650004", "525587650004", "mexico, as WhatsApp has it"]
+
+
+def test_a_twin_whose_digits_were_reported_for_the_other_one_comes_back_with_its_other_form() -> None:
+    rows = Rows()
+    for label, number in (("linked", "5585987650001"), ("twin", "558587650001")):
+        rows.account(label, number, "connected" if label == "linked" else "inactive")
+    accounts = migrate(NAME).get_model("accounts", "Account").objects
+    accounts.filter(label="linked").update(phone_number="558587650001")  # as its phone reported it
+    back = kept_without_keys(migrate(*migrations.before(BEFORE)))
+    assert back == {"linked": ["558587650001"], "twin": ["5585987650001"]}
 
 
 def kept_without_keys(apps: Any) -> dict[str, list[Any]]:

@@ -44,6 +44,16 @@ class TestTheSearch:
         Account.objects.create(workspace=workspace, phone_number=PHONE)
         assert found(as_alice, "account", written) == [account]
 
+    def test_finds_twins_and_new_numbers(self, as_alice: Client, workspace: Workspace) -> None:
+        holder = Account.objects.create(workspace=workspace, phone_number="5585987650001")
+        twin = Account.objects.create(workspace=workspace)
+        Account.objects.filter(pk=twin.pk).update(phone_number="558587650001", twin_of=holder)
+        changed = Account.objects.create(
+            workspace=workspace, phone_number=PHONE, new_phone="5215587650004", new_phone_key="525587650004"
+        )
+        assert set(found(as_alice, "account", "5585987650001")) == {holder, twin}
+        assert found(as_alice, "account", "5215587650004") == [changed]
+
     def test_finds_unknown_sessions_and_link_sessions_too(
         self, as_alice: Client, bridge: Bridge, session: LinkSession
     ) -> None:
@@ -131,7 +141,7 @@ class TestTheDecisions:
     ) -> None:
         Account.objects.filter(pk=account.pk).update(phone_number="5585987650001")
         twin = Account.objects.create(workspace=workspace, label="Second")
-        Account.objects.filter(pk=twin.pk).update(phone_number="558587650001", phone_key=None, twin_of=account)
+        Account.objects.filter(pk=twin.pk).update(phone_number="558587650001", twin_of=account)
         for each in (account, twin):
             assert "has the same phone" in as_alice.get(f"/admin/accounts/account/{each.pk}/change/").content.decode()
         assert said(act(as_alice, twin, "merge_twin", _form_submitted="on")) == "The two accounts are one now."

@@ -13,12 +13,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         changes = phone_keys.compute_anew()
         for change in changes:
-            self.stdout.write(f"account {change.account}: {_words(change)}")
-        self.stdout.write(f"{len(changes)} keys changed.")
-
-
-def _words(change: phone_keys.Change) -> str:
-    """Without the number, as whoever runs it may keep what it prints."""
-    if change.key is None:
-        return f"has the same phone as account {change.twin_of}, which holds the key; staff decide in the admin"
-    return "has a key now" if change.was is None else "has another key now"
+            twin = (
+                f", and has the phone of account {change.twin_of}: staff decide in the admin" if change.twin_of else ""
+            )
+            self.stdout.write(f"account {change.account}: its key has changed{twin}")  # no number: this may be kept
+        self.stdout.write(f"{len(changes)} accounts changed.")
