@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
+from django.utils import translation
 from django_q.models import Schedule
 
 from accounts.bridges import client, presence
@@ -154,3 +155,10 @@ def impatient(act: misbehaving.Act, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def portal(bridge: Bridge) -> Portal:
     return Portal("alpha-hmac")
+
+
+@pytest.fixture(autouse=True)
+def language_of_this_test() -> Iterator[None]:
+    """A page that was asked for in Indonesian leaves the thread in that language."""
+    yield
+    translation.deactivate()
