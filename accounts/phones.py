@@ -49,8 +49,8 @@ def validate(digits: str) -> None:
 
 
 def example_of(country: str) -> str:
-    """A mobile number as people there write one to somebody abroad: '+62 812-345-678'."""
-    number = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE) if country else None
+    """A mobile number of the country, as it is written abroad: '+62 812-345-678'."""
+    number = phonenumbers.example_number_for_type(country or "ID", phonenumbers.PhoneNumberType.MOBILE)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL) if number else ""
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import phones
 from accounts.lifecycle import SCAN_WITHIN
 from accounts.models import LinkInvitation, LinkSession
 from accounts.pairing import attempts
@@ -137,6 +138,7 @@ def _show(request: HttpRequest, invitation: LinkInvitation, *, refusal: str = ""
         "seconds": ceil(state["expires_in"] or 0),
         "refusal": refusal,
         "workspace": invitation.account.workspace,
+        "phone_example": phones.example_of(invitation.account.workspace.country),
         "support_code": state["account"][:8].upper(),
         "code_faces": CODE_FACES,
         "message_faces": MESSAGE_FACES,

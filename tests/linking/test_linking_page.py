@@ -36,6 +36,14 @@ def test_opening_changes_nothing(client: Client, link: str, path: str) -> None:
     assert everything_stored() == before
 
 
+@pytest.mark.parametrize(("country", "example"), [("", "+62 812-345-678"), ("BR", "+55 11 96123-4567")])
+def test_the_number_to_type_has_an_example_of_the_workspaces_country(
+    client: Client, link: str, country: str, example: str
+) -> None:
+    Workspace.objects.update(country=country)
+    assert f'placeholder="{example}"' in client.get(link).content.decode()
+
+
 def test_a_pairing_does_not_start_by_get(client: Client, link: str) -> None:
     before = everything_stored()
     assert client.get(link + "start").status_code == 405
