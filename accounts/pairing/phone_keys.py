@@ -64,17 +64,18 @@ def _compute_workspace(pk: int) -> list[Change]:
 def _with_holders(accounts: list[Account]) -> Iterator[tuple[Account, int | None]]:
     """Each account and whose twin it is. Twins come before those that hold their number, so that a number is given up
     before it is taken."""
-    live = sorted((account for account in accounts if account.deleted_at is None), key=_key)
-    groups = [list(group) for _key_of, group in groupby(live, key=_key)]
-    holders = [min(group, key=_rank) for group in groups]
-    by_key = {_key(holder): holder.pk for holder in holders}
-    for account in live:
-        holder = by_key[_key(account)]
-        if account.pk != holder:
-            yield account, holder
-    for account in holders:
-        yield account, by_key.get(identity_key(account.new_phone)) if account.new_phone else None
+    live = [account for account in accounts if account.deleted_at is None]
+    holders = {key: min(group, key=_rank).pk for key, group in groupby(sorted(live, key=_key), key=_key)}
+    for account in sorted(live, key=lambda account: holders[_key(account)] == account.pk):
+        yield account, _twin_of(account, holders)
     yield from ((account, None) for account in accounts if account.deleted_at is not None)
+
+
+def _twin_of(account: Account, holders: dict[str, int]) -> int | None:
+    holder = holders[_key(account)]
+    if holder != account.pk:
+        return holder
+    return holders.get(identity_key(account.new_phone)) if account.new_phone else None
 
 
 def _key(account: Account) -> str:
