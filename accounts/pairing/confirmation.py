@@ -39,9 +39,9 @@ def ready(session_pk: int, *, phone: str, device_jid: str, platform: str, trigge
         return still_talks(session)
     if whose == Whose.NOBODYS:
         _ask_about(session, phone)
+        phone = ""
     session.mark_scanned()
-    known = "" if whose == Whose.NOBODYS else phone
-    keeper = phone_owner.adopt(session, account=account, rival=rival, phone=known, trigger=trigger)
+    keeper = phone_owner.adopt(session, account=account, rival=rival, phone=phone, trigger=trigger)
     if keeper is None:
         return Outcome.APPLIED
     phone_owner.flag_second_device(session, account=keeper, device_jid=device_jid)
