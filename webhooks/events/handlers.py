@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rest_framework.serializers import Serializer
-
 from accounts.pairing import bridge_events, confirmation
 from accounts.pairing.bridge_events import Outcome
 from webhooks.events import messages, restrictions, serializers
+from webhooks.events.fields import EventData
 
 Data = dict[str, Any]
 
@@ -17,7 +16,7 @@ Data = dict[str, Any]
 class Handler:
     """`apply` takes the session's primary key and the validated data."""
 
-    shape: type[Serializer[Any]]
+    shape: type[EventData]
     apply: Callable[[int, Data], Outcome]
 
 
