@@ -19,7 +19,6 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.bridges import presence
 from accounts.db.transactions import hardly_waiting
 from accounts.models import Bridge, BridgeSecret
 from api.authentication import Caller
@@ -62,7 +61,6 @@ class BridgeSignature(BaseAuthentication):
         if bridge_id is None:
             raise ApiError(401, "INVALID_SIGNATURE", "The signature does not match. Check the secret of this bridge.")
         _hold_to(version, bridge_id)
-        presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
@@ -79,7 +77,6 @@ class BridgeKey(BaseAuthentication):
         bridge_id = _known(request, BridgeSecret.Kind.API_KEY, key, lambda secret: secret)
         if bridge_id is None:
             raise ApiError(401, "INVALID_KEY", "The API key is missing or unknown. Check the key of this bridge.")
-        presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
