@@ -1,5 +1,6 @@
 """Reads what bridges tell of the codes that a phone scans or types, in an event as in an answer. No ORM here."""
 
+LONGEST_TYPED = 16  # characters of a code that is typed on the phone
 SHOWN = 60  # seconds, where a bridge does not say
 LONGEST_SHOWN = 3_600  # seconds for which a code may be shown
 MILLISECONDS_FROM = 10_000  # no code is shown for so many seconds

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts import qr
+from accounts import qr, shown_codes
 from webhooks.events.fields import (
     Base64,
     BridgePhone,
@@ -86,7 +86,7 @@ class ActionRequired(EventData):
 
 
 class PairingCodeGenerated(EventData):
-    pairing_code = WholeText(16)
+    pairing_code = WholeText(shown_codes.LONGEST_TYPED)
     expires_in = Lifetime()
 
 
