@@ -1,6 +1,6 @@
 """Reads what bridges tell of the codes that a phone scans or types, in an event as in an answer. No ORM here."""
 
-LONGEST_TYPED = 16  # characters of a code that is typed on the phone
+SHORTEST_TYPED, LONGEST_TYPED = 4, 16  # characters of a code that is typed on the phone; WhatsApp's have 8
 SHOWN = 60  # seconds, where a bridge does not say
 LONGEST_SHOWN = 3_600  # seconds for which a code may be shown
 MILLISECONDS_FROM = 10_000  # no code is shown for so many seconds
@@ -13,6 +13,14 @@ def whole(told: object, *, longest: int) -> str:
     if len(text) > longest or "\ufffd" in text:
         raise ValueError("It is not whole.")
     return text
+
+
+def typed(told: object) -> str:
+    """A code to type on the phone. Raises ValueError."""
+    code = whole(told, longest=LONGEST_TYPED).strip()
+    if len(code) < SHORTEST_TYPED:
+        raise ValueError("It is too short.")
+    return code
 
 
 def lifetime(told: object) -> int:

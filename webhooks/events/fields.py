@@ -87,6 +87,14 @@ class WholeText(OptionalText):
         return shown_codes.whole(data, longest=self.max_length)
 
 
+class TypedCode(OptionalText):
+    def __init__(self) -> None:
+        super().__init__(shown_codes.LONGEST_TYPED)
+
+    def to_internal_value(self, data: Any) -> str:
+        return shown_codes.typed(data)
+
+
 class BridgePhone(Decoration):
     """A phone as bridges write it (phones.reported). Empty if it cannot be read."""
 

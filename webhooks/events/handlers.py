@@ -60,10 +60,9 @@ def _action_required(session_pk: int, data: Data) -> Outcome:
 
 
 def _pairing_code(session_pk: int, data: Data) -> Outcome:
-    code = data["pairing_code"].strip()
-    if not code:
+    if not data["pairing_code"]:
         return bridge_events.code_unreadable(session_pk)
-    return bridge_events.pairing_code_shown(session_pk, code=code, expires_in=data["expires_in"])
+    return bridge_events.pairing_code_shown(session_pk, code=data["pairing_code"], expires_in=data["expires_in"])
 
 
 def _nothing(session_pk: int, data: Data) -> Outcome:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts import qr, shown_codes
+from accounts import qr
 from webhooks.events.fields import (
     Base64,
     BridgePhone,
@@ -21,6 +21,7 @@ from webhooks.events.fields import (
     Moment,
     OptionalText,
     Text,
+    TypedCode,
     WholeNumber,
     WholeText,
 )
@@ -86,7 +87,7 @@ class ActionRequired(EventData):
 
 
 class PairingCodeGenerated(EventData):
-    pairing_code = WholeText(shown_codes.LONGEST_TYPED)
+    pairing_code = TypedCode()
     expires_in = Lifetime()
 
 
