@@ -24,6 +24,16 @@ __all__ = ["linked"]
 QUERIES = 20  # of a heartbeat, whatever it lists
 
 
+UNREADABLE: dict[str, list[Any]] = {
+    "capacity": [-1, 10**7, "many", 19.5, None, [], True],
+    "capabilities": ["qr", {}, 5, None],
+    "library": [None, [], True, ""],
+    "version": [None, {}, False],
+    "boot": [None, [], {}, "x" * 65, True],
+    "draining": [None, "perhaps", [], 7],
+}
+
+
 class TestRecord:
     def test_what_the_bridge_is(self, bridge: Bridge) -> None:
         assert beat("unknown").json() == {"success": True, "stop": [], "restore": []}
@@ -43,12 +53,7 @@ class TestRecord:
     @pytest.mark.parametrize(
         "change",
         [
-            *({"capacity": capacity} for capacity in (-1, 10**7, "many", 19.5, None, [], True)),
-            *({"capabilities": told} for told in ("qr", {}, 5, None)),
-            *({"library": told} for told in (None, [], True, "")),
-            *({"version": told} for told in (None, {}, False)),
-            *({"boot": told} for told in (None, [], {}, "x" * 65, True)),
-            *({"draining": told} for told in (None, "perhaps", [], 7)),
+            *({name: told} for name, values in UNREADABLE.items() for told in values),
         ],
         ids=str,
     )
@@ -57,7 +62,8 @@ class TestRecord:
     ) -> None:
         beat(linked.session_id, boot="boot-a")
         LinkSession.objects.update(last_seen_at=None)
-        assert beat(linked.session_id, **{"boot": "boot-a"} | change).status_code == 200
+        told: dict[str, Any] = {"boot": "boot-a"} | change
+        assert beat(linked.session_id, **told).status_code == 200
         bridge.refresh_from_db()
         assert (bridge.library, bridge.version, bridge.capacity) == ("whatsmeow", "0.5.2", 250)
         assert (bridge.capabilities, bridge.boot, bridge.says_draining) == (["qr", "logout"], "boot-a", False)
@@ -65,7 +71,11 @@ class TestRecord:
         assert linked.last_seen_at is not None
 
     def test_what_is_too_long_is_cut(self, bridge: Bridge) -> None:
-        told = {"library": "é" * 61, "version": "v" * 41, "capabilities": ["qr", 5, "x" * 41, "", *["logout"] * 40]}
+        told: dict[str, Any] = {
+            "library": "é" * 61,
+            "version": "v" * 41,
+            "capabilities": ["qr", 5, "x" * 41, "", *["logout"] * 40],
+        }
         assert beat(**told).status_code == 200
         bridge.refresh_from_db()
         assert (bridge.library, bridge.version) == ("é" * 60, "v" * 40)

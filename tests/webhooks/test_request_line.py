@@ -1,10 +1,11 @@
 """Version 2 signs the path as it stands on the request line, whatever is encoded in it."""
 
 import time
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
+from asgiref import testing
 from django.core.asgi import get_asgi_application
 from django.test import Client
 from yarl import URL
@@ -13,6 +14,7 @@ from accounts.models import Bridge
 from bridge.outbox.signing import signed_headers as signed_by_our_bridge
 from tests.support.signing import signed_headers_2
 
+Communicator: Any = testing.ApplicationCommunicator  # has no types
 BASE = "/api/whatsapp/accounts/by-session/"
 SPELLINGS = [
     "webjs_1",
@@ -52,7 +54,7 @@ async def get(path: str, headers: dict[str, str]) -> int:
         "headers": [(name.lower().encode(), value.encode()) for name, value in named.items()],
         "client": ("127.0.0.1", 1),
     }
-    server = ApplicationCommunicator(get_asgi_application(), scope)
+    server: Any = Communicator(get_asgi_application(), scope)
     await server.send_input({"type": "http.request", "body": b""})
     return int((await server.receive_output(timeout=10))["status"])
 

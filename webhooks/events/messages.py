@@ -143,11 +143,9 @@ def _note_emptied(session_pk: int, message_id: str, names: str) -> None:
     """Add the fields that could not be read to those that the message's row names already."""
     if not names:
         return
-    row = Message.objects.select_for_update().filter(session_id=session_pk, message_id=message_id).first()
-    if row is not None:
+    for row in Message.objects.filter(session_id=session_pk, message_id=message_id).only("emptied"):
         noted = dict.fromkeys([*filter(None, row.emptied.split(", ")), *names.split(", ")])
-        row.emptied = ", ".join(noted)[:LONGEST_NOTE]
-        row.save(update_fields=["emptied"])
+        Message.objects.filter(pk=row.pk).update(emptied=", ".join(noted)[:LONGEST_NOTE])
 
 
 def _is_left_out(session_pk: int, *chats: str) -> bool:
