@@ -125,11 +125,12 @@ class SignedRequest(models.Model):
     """A signed request that may count only once, for as long as its signature is good (webhooks/replays.py)."""
 
     key = models.CharField(max_length=64, primary_key=True)  # signature.replay_key
-    first_seen_at = models.DateTimeField(default=timezone.now, db_index=True)
+    first_seen_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         verbose_name = _("signed request")
         verbose_name_plural = _("signed requests")
+        indexes = [models.Index(fields=["first_seen_at"])]
 
     def __str__(self) -> str:
         return self.key
