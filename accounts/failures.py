@@ -217,10 +217,22 @@ _OUR_BRIDGE: dict[str, Failure] = {"ENGINE_ERROR": _CRASHED, "qr_not_scanned": _
 
 BRIDGE_REASONS: dict[str, Failure] = _WEBJS | _WHATSMEOW | _OUR_BRIDGE
 
-# Where the text behind a code begins: "401 Unauthorized", "402: for 24 h", "CONFLICT (another)". Words with nothing but
-# blanks between them are a sentence, which is no code.
-_TEXT_BEHIND = re.compile(r"(?<=[0-9])(?![0-9a-z_])|[:;,(\[{]|\s[-–—]\s")
-_BY_SAID = {reason.casefold(): failure for reason, failure in BRIDGE_REASONS.items()}
+# Where the text behind a code begins: "401 Unauthorized", "402: for 24 h", "CONFLICT (another)", "LOGOUT by user".
+# Other words with nothing but blanks between them are a sentence, which is no code.
+_TEXT_BEHIND = re.compile(
+    r"(?<=[0-9])(?![0-9a-z_])|[:;,/()\[\]{}!?]|\.(?!\w)|\s[-–—]\s|\s(?:by|for|from|after|because|due|until|since)\s|\s(?=[0-9])"
+)
+# A number that at most two words lead to: "StreamError: 401", "[401] x". It tells more than they do.
+_NUMBER = re.compile(r"(?:[a-z]+(?: [a-z]+)?\s?[:(\[]|[(\[])\s?([0-9]{3})(?![0-9a-z_])")
+_OUR_WORDS = frozenset(EndReason.values)
+
+
+def _spelt_alike(said: str) -> str:
+    """The same for "LoggedOut", "LOGGED_OUT", "logged-out" and "logged out"."""
+    return re.sub(r"(?<=[a-z])[\s_-](?=[a-z])", "", said.strip().casefold())
+
+
+_BY_SAID = {_spelt_alike(reason): failure for reason, failure in BRIDGE_REASONS.items()}
 # The ends that a bridge's own words may explain better than we can.
 _EXPLAINED_BY_BRIDGE = frozenset({EndReason.GIVEN_UP, EndReason.QR_EXPIRED, EndReason.REFUSED})
 
@@ -230,8 +242,14 @@ def of(said: str) -> Failure:
 
     Bridges write a code with its text ("401: logged out from another device"): the code is what counts.
     """
-    said = said.strip().casefold()
-    return _BY_SAID.get(said) or _BY_SAID.get(_TEXT_BEHIND.split(said, maxsplit=1)[0].strip(), UNKNOWN)
+    said = said.strip()
+    if said in _OUR_WORDS:
+        return UNKNOWN  # as we spell it, it is ours and says nothing
+    lower = said.casefold()
+    number = _NUMBER.match(lower)
+    code = _TEXT_BEHIND.split(lower.lstrip("([{"), maxsplit=1)[0]
+    read = (_BY_SAID.get(_spelt_alike(told)) for told in (lower, number[1] if number else code, code))
+    return next(filter(None, read), UNKNOWN)
 
 
 def of_end(why: EndReason, said: str = "") -> Failure:

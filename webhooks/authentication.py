@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
@@ -19,7 +20,6 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.bridges import presence
 from accounts.db.transactions import hardly_waiting
 from accounts.models import Bridge, BridgeSecret
 from api.authentication import Caller
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 SECRETS_KEPT = 10  # seconds: reading and decrypting them for every event would cost more than the event
 LOOK_EVERY = 1  # seconds between two looks for a secret that was added
+# A stranger's wrong signature must not cost a new bridge its first event, nor may many of them hold up the process: so
+# many waits for the next look in the time for which secrets are kept, and so many requests that share one.
+WAITS, WAITING_AT_MOST = 2, 32
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Secrets:
 UNREAD = Secrets()
 _secrets = UNREAD
 _looked_at = 0.0
-_one_at_a_time = threading.Lock()
+_waited_at: deque[float] = deque(maxlen=WAITS)
+_one_at_a_time, _one_looks = threading.Lock(), threading.Lock()
+_waiting = threading.BoundedSemaphore(WAITING_AT_MOST)
 _signing_by_2: set[int] = set()  # bridges, as this process last read it; for when the database cannot be asked
 
 
@@ -62,7 +67,6 @@ class BridgeSignature(BaseAuthentication):
         if bridge_id is None:
             raise ApiError(401, "INVALID_SIGNATURE", "The signature does not match. Check the secret of this bridge.")
         _hold_to(version, bridge_id)
-        presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
@@ -79,7 +83,6 @@ class BridgeKey(BaseAuthentication):
         bridge_id = _known(request, BridgeSecret.Kind.API_KEY, key, lambda secret: secret)
         if bridge_id is None:
             raise ApiError(401, "INVALID_KEY", "The API key is missing or unknown. Check the key of this bridge.")
-        presence.hear(bridge_id)
         return Caller(), bridge_id
 
     def authenticate_header(self, request: Request) -> str:
@@ -95,6 +98,7 @@ def forget_secrets() -> None:
     """Drop the cached secrets; the next request reads them again."""
     global _secrets, _looked_at
     _secrets, _looked_at = UNREAD, 0.0
+    _waited_at.clear()
     _signing_by_2.clear()
 
 
@@ -132,7 +136,7 @@ def _known(request: Request, kind: BridgeSecret.Kind, given: bytes, expected: Ca
     try:
         secrets = _current()
         found = _match(secrets, kind, given, expected)
-        if found is None and (newer := _look_again()) is not secrets:
+        if found is None and (newer := _look_again(request)) is not secrets:
             found = _match(newer, kind, given, expected)
     except DatabaseError as error:
         raise busy(request) from error
@@ -168,19 +172,44 @@ def _renew() -> None:
         _secrets = replace(_secrets, until=time.monotonic() + SECRETS_KEPT)
 
 
-def _look_again() -> Secrets:
+def _look_again(request: Request) -> Secrets:
     """Return the secrets, read anew if one was added since. At most one look a second, however many callers there are.
 
-    They wait for the one that looks: the first two events of a new bridge may come together.
+    They wait for the one that looks: the first events of a new bridge may come together. Raises ApiError 429 or 503,
+    which a bridge repeats, where too many wait.
     """
+    came_at = time.monotonic()
+    if not _waiting.acquire(blocking=False):
+        raise busy(request)
+    try:
+        with _one_looks:
+            if _looked_at < came_at and _may_look():
+                _look()
+    finally:
+        _waiting.release()
+    return _secrets
+
+
+def _may_look() -> bool:
+    """Whether the last look is a second ago, or so long is waited, which is done now and then only."""
+    now = time.monotonic()
+    too_early_by = _looked_at + LOOK_EVERY - now
+    if too_early_by <= 0:
+        return True
+    if len(_waited_at) == WAITS and now - _waited_at[0] < SECRETS_KEPT:
+        return False
+    _waited_at.append(now)
+    time.sleep(too_early_by)
+    return True
+
+
+def _look() -> None:
     global _secrets, _looked_at
     with _one_at_a_time:
-        if time.monotonic() - _looked_at >= LOOK_EVERY:
-            state = _state_of_table()
-            _looked_at = time.monotonic()
-            if state != _secrets.state:
-                _secrets = _read()
-        return _secrets
+        state = _state_of_table()
+        _looked_at = time.monotonic()
+        if state != _secrets.state:
+            _secrets = _read()
 
 
 def _state_of_table() -> tuple[int, int]:

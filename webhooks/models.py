@@ -121,6 +121,21 @@ class StoredReport(models.Model):
         return f"{self.kind} {self.pk}"
 
 
+class SignedRequest(models.Model):
+    """A signed request that may count only once, for as long as its signature is good (webhooks/replays.py)."""
+
+    key = models.CharField(max_length=64, primary_key=True)  # signature.replay_key
+    first_seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("signed request")
+        verbose_name_plural = _("signed requests")
+        indexes = [models.Index(fields=["first_seen_at"])]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class UnsignedTraffic(models.Model):
     """How many unsigned requests came from an address. Nothing else of them is read or kept."""
 

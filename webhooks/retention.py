@@ -1,10 +1,12 @@
 """The inbox is pruned by age and state. An event that still waits for its turn is never deleted."""
 
 from django.conf import settings
+from django.utils import timezone
 
 from accounts.housekeeping.retention import limit, older_than, prune
 from api.models import RateLimitCount
-from webhooks.models import StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
+from webhooks import replays
+from webhooks.models import SignedRequest, StoredReport, UnmatchedTraffic, UnsignedTraffic, WebhookEvent
 
 State = WebhookEvent.State
 
@@ -15,6 +17,7 @@ def run() -> dict[str, int]:
         "done": _events(State.APPLIED, State.IGNORED, days=settings.LINKDESK_KEEP_EVENTS_DAYS),
         "dead": _events(State.DEAD, days=settings.LINKDESK_KEEP_DEAD_DAYS),
         "unmatched": _unmatched(),
+        "requests": prune(SignedRequest.objects.filter(first_seen_at__lt=timezone.now() - replays.KEPT)),
     }
 
 

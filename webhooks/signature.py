@@ -70,7 +70,7 @@ def signs(request: Request, version: str, timestamp: str) -> Callable[[bytes], b
         return lambda secret: version_1(secret, timestamp, body)
     signed = Signed(
         method=request.method or "",
-        path=request.get_full_path(),
+        path=_request_line(request),
         timestamp=timestamp,
         event_id=short_header(request, EVENT_ID),
         boot=short_header(request, BOOT),
@@ -78,6 +78,23 @@ def signs(request: Request, version: str, timestamp: str) -> Callable[[bytes], b
         body=body,
     )
     return lambda secret: version_2(secret, signed)
+
+
+def _request_line(request: Request) -> str:
+    """The path and the query as they were sent. A server that does not pass them on leaves the path decoded: then it
+    is encoded as Django does, which may be another spelling of it."""
+    path = getattr(request._request, "scope", {}).get("raw_path")  # ASGI
+    if path is None:
+        sent: str = request.META.get("REQUEST_URI") or request.META.get("RAW_URI") or request.get_full_path()  # WSGI
+        return sent
+    query = request.META.get("QUERY_STRING", "")
+    return f"{path.decode('latin-1')}{'?' if query else ''}{query}"
+
+
+def replay_key(request: Request, version: str) -> str:
+    """Return a key that only the very same request has: a retry has a new timestamp and signature."""
+    text = f"{request.headers[TIMESTAMP]}:{request.headers[version]}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def short_header(request: Request, name: str) -> str:

@@ -5,6 +5,7 @@ function raises BridgeError.
 """
 
 import json
+import logging
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpcore
 
-from accounts import phones
+from accounts import phones, shown_codes
 from accounts.bridges import addresses
 from accounts.bridges.connections import UNREACHED, CheckedAddresses, Refused
 from accounts.fields import storable
@@ -23,6 +24,7 @@ from accounts.models import Bridge, BridgeSecret, LinkSession
 # Seconds in all. There is no need to wait for a slow answer: evidence confirms an order as well.
 COMMAND_WITHIN = 10.0
 LIST_WITHIN = 5.0
+LONGEST_ID = 191  # characters of a session's id, as the column has it
 MAX_ANSWER = 4 * 1024 * 1024  # 3,000 sessions listed are about 0.5 MB
 _BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 UNAUTHORIZED = 401
@@ -32,6 +34,7 @@ LATER = frozenset({408, 425, 429})
 NO_ANSWER = frozenset({502, 504})  # from a proxy: the bridge behind it may still be carrying it out
 _SESSIONS = "/api/sessions"
 
+log = logging.getLogger(__name__)
 Headers = dict[bytes | str, bytes | str]
 
 
@@ -130,10 +133,17 @@ def pairing_code(bridge: Bridge, session: LinkSession, *, phone_number: str) -> 
     """The code to type on the phone, and for how many seconds; empty and 0 if it comes by webhook alone."""
     path = f"/api/sessions/{session.session_id}/pairing-code"
     answer = _command(bridge, "POST", path, {"phone_number": phone_number})
-    code, expires_in = answer.get("pairing_code"), answer.get("expires_in")
-    if isinstance(code, str) and 0 < len(code) <= 16 and type(expires_in) is int and 0 < expires_in <= 3600:
-        return code, expires_in
-    return "", 0
+    try:
+        return shown_codes.typed(answer.get("pairing_code")), _lifetime(answer.get("expires_in"))
+    except ValueError:
+        return "", 0
+
+
+def _lifetime(told: object) -> int:
+    try:
+        return shown_codes.lifetime(told)
+    except (ValueError, OverflowError):
+        return shown_codes.SHOWN
 
 
 def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: str) -> str:
@@ -151,8 +161,15 @@ def running_sessions(bridge: Bridge) -> dict[str, Running]:
     rows = _command(bridge, "GET", _SESSIONS, {}, within=LIST_WITHIN).get("sessions")
     if not isinstance(rows, list):
         raise BridgeError("the session list has no sessions")
-    named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("session_id"), str)]
+    named = [row for row in rows if isinstance(row, dict) and _is_an_id(row.get("session_id"))]
+    if len(named) < len(rows):
+        log.warning("bridge %s: %s rows of its list name no session", bridge.pk, len(rows) - len(named))
     return {row["session_id"]: Running.read(row) for row in named}
+
+
+def _is_an_id(told: object) -> bool:
+    """Whether a session may have this id: what fits no column can be none of ours, and must not cost the list."""
+    return isinstance(told, str) and 0 < len(told) <= LONGEST_ID and told.isprintable()
 
 
 def health(bridge: Bridge) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from accounts.jobs.row_by_row import safely
 from accounts.lifecycle import UNSCANNED, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Transition
 from accounts.models.account import AccountQuerySet
-from accounts.numbering_plans import identity_key
 from accounts.pairing.attempts import lapse
 from accounts.pairing.session_end import end
 from accounts.reconcile import run
@@ -56,7 +55,7 @@ def of_bridge(bridge_id: int) -> AccountQuerySet:
 def clean(accounts: AccountQuerySet, *, statuses: Collection[str], phone: str | None = None) -> int:
     """Clean up accounts in one of `statuses` (of CLEANABLE), as asked. Gives how many; safe to repeat."""
     asked = accounts.live().filter(status__in=statuses)
-    return _clean_each(asked.filter(phone_key=identity_key(phone)) if phone else asked)[True]
+    return _clean_each(asked if phone is None else asked.with_phone(phone))[True]
 
 
 def clean_stale(accounts: AccountQuerySet, *, attempts_after: timedelta, links_after: timedelta) -> Cleaned:

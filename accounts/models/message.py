@@ -1,5 +1,7 @@
 """A chat message that a bridge delivered, with the highest ack it reached."""
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +15,7 @@ class Message(models.Model):
         GROUP = "group", _("group")
         STATUS = "status", _("status")
         NEWSLETTER = "newsletter", _("newsletter")
+        BROADCAST = "broadcast", _("broadcast list")
 
     session = models.ForeignKey(
         "accounts.LinkSession", models.CASCADE, related_name="messages", verbose_name=_("session")
@@ -51,11 +54,17 @@ class Message(models.Model):
         return f"message {self.pk}"
 
     @classmethod
-    def chat_of(cls, *ids: str) -> str:
-        """The kind of chat that these ids of chats and messages name, as a message's id holds that of its chat; empty
-        if none does."""
-        kinds = (kind for mark, kind in _MARKS.items() if any(mark in given for given in ids))
-        return next(kinds, "")
+    def chat_of(cls, *ids: str, told: str = "") -> str:
+        """The kind of chat that these ids of chats and messages name, as a message's id holds that of its chat; else
+        the kind that was `told`; empty if none is known. Ids of people name a private chat only where nothing more is
+        told: they write in groups too."""
+        word = told.strip().casefold()
+        return (
+            _marked(_CHATS, ids)
+            or _WORDS.get(word)
+            or _marked(_PEOPLE, ids)
+            or (word if word == cls.Chat.PRIVATE else "")
+        )
 
     @property
     def author(self) -> str:
@@ -66,12 +75,23 @@ class Message(models.Model):
         return " ".join(str(part) for part in told if part) or (last if len(_chat) == 3 else "")
 
 
-# What the ids of chats end in. The first that is found counts: a status and a group also name people.
-_MARKS = {
+def _marked(marks: dict[str, Message.Chat], ids: Iterable[str]) -> str:
+    lower = [given.casefold() for given in ids]
+    return next((kind for mark, kind in marks.items() if any(mark in given for given in lower)), "")
+
+
+# What the ids of chats end in. The first that is found counts.
+_CHATS = {
     "status@broadcast": Message.Chat.STATUS,
     "@newsletter": Message.Chat.NEWSLETTER,
+    "@broadcast": Message.Chat.BROADCAST,
     "@g.us": Message.Chat.GROUP,
-    "@c.us": Message.Chat.PRIVATE,
-    "@s.whatsapp.net": Message.Chat.PRIVATE,
-    "@lid": Message.Chat.PRIVATE,
+}
+_PEOPLE = dict.fromkeys(("@c.us", "@s.whatsapp.net", "@lid"), Message.Chat.PRIVATE)
+# What a bridge calls a chat. That it is private is believed least: a Node bridge calls all but groups so.
+_WORDS = {
+    "group": Message.Chat.GROUP,
+    "status": Message.Chat.STATUS,
+    "newsletter": Message.Chat.NEWSLETTER,
+    "channel": Message.Chat.NEWSLETTER,
 }

@@ -58,6 +58,11 @@ def is_next(bridge_id: int, *, boot: str, sequence: int) -> bool:
     return bool(BridgeProcess.objects.filter(earlier, pk=process.pk).update(heartbeat_sequence=sequence))
 
 
+def has_numbers(bridge_id: int, *, boot: str) -> bool:
+    """Whether this process has numbered a heartbeat."""
+    return BridgeProcess.objects.filter(bridge=bridge_id, boot=boot, heartbeat_sequence__isnull=False).exists()
+
+
 def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.BridgeInstructions:
     """Note what the bridge says, and compare its list with the record at once.
 

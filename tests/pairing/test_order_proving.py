@@ -1,5 +1,6 @@
 """A test message proves that a link works; a pairing code links without a camera. Both go out once."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -177,6 +178,36 @@ class TestPairingCode:
         node.plays(lambda talk, seen: talk.answer(200, answer))
         codes.ask_pairing_code(shown.account_id, phone_number=PHONE)
         run_due_tasks()
+        shown.refresh_from_db()
+        assert shown.pairing_code == ""
+
+    @pytest.mark.parametrize(
+        ("expires_in", "seconds"),
+        [(None, 60), ("160", 160), (160.9, 160), (160_000, 160), (7200, 3600), (0, 60), (-1, 60), ([], 60), (True, 60)],
+        ids=str,
+    )
+    def test_an_answer_is_read_as_an_event_is(
+        self, node: MisbehavingBridge, shown: LinkSession, expires_in: object, seconds: int
+    ) -> None:
+        node.plays(lambda talk, seen: talk.answer(200, {"pairing_code": " ABCD-EFGH ", "expires_in": expires_in}))
+        codes.ask_pairing_code(shown.account_id, phone_number=PHONE)
+        run_due_tasks()
+        shown.refresh_from_db()
+        assert shown.pairing_code == "ABCD-EFGH"
+        assert shown.pairing_code_expires_at is not None
+        left = (shown.pairing_code_expires_at - timezone.now()).total_seconds()
+        assert seconds - 10 < left <= seconds
+
+    @pytest.mark.parametrize("code", [None, "", "   ", [], {}, True, "ABC", "AB\x00D", "AB\ud800D", "x" * 17], ids=repr)
+    def test_what_is_no_code_is_none_in_an_event_as_in_an_answer(
+        self, node: MisbehavingBridge, portal: Portal, shown: LinkSession, code: object
+    ) -> None:
+        node.plays(lambda talk, seen: talk.answer(200, {"pairing_code": code, "expires_in": 60}))
+        codes.ask_pairing_code(shown.account_id, phone_number=PHONE)
+        run_due_tasks()
+        data = {"session_id": shown.session_id, "pairing_code": code, "expires_in": 60}
+        told = portal.send(json.dumps({"event": "pairing_code_generated", "data": data}).encode())
+        assert told.json()["outcome"] == "unreadable"
         shown.refresh_from_db()
         assert shown.pairing_code == ""
 

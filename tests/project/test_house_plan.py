@@ -34,7 +34,7 @@ STOREYS = (
     {"db"},
     {"logs"},
     {"lifecycle"},
-    {"phones", "qr", "fields", "broadcasts"},
+    {"phones", "qr", "shown_codes", "fields", "broadcasts"},
     {"numbering_plans"},
 )
 STOREY = {name: number for number, names in enumerate(STOREYS) for name in names}

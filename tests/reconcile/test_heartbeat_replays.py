@@ -1,13 +1,16 @@
 """A heartbeat that was here before, or was overtaken by a later one, moves nothing; nor does the bridge's clock."""
 
 import time
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
+from accounts.bridges import presence
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeProcess, LinkSession, ReconcileRun
 from tests.support.links import move_back, status_of
@@ -15,7 +18,7 @@ from tests.support.lists import SAID, beat, linked
 from tests.support.portal import make_bridge
 from tests.support.races import at_once
 from tests.support.refusals import assert_refused
-from tests.support.signing import signed_headers_2
+from tests.support.signing import signed_headers, signed_headers_2
 
 __all__ = ["linked"]
 
@@ -107,6 +110,62 @@ class TestReplays:
         raw, headers = signed_headers_2("alpha-hmac", {"boot": "boot-a"}, path=URL, boot="boot-a", sequence=5)
         assert_refused(send((raw, headers)), 400, "INVALID_FIELD")
         assert status(send(heartbeat(number=5))) == 200
+
+
+class TestByVersion1:
+    """Which covers no header."""
+
+    def send(self, number: int | None, *, at: int, session: LinkSession, word: str = "disconnected") -> Any:
+        said = SAID | {"sessions": [{"session_id": session.session_id, "status": word}], "boot": "boot-a"}
+        raw, headers = signed_headers("alpha-hmac", said, at=at)
+        return send((raw, headers | ({} if number is None else {"X-Bridge-Sequence": str(number)})))
+
+    @pytest.mark.parametrize("forged", [None, 5, 6, 0, 99, 10**17])
+    def test_the_very_same_is_a_replay_whatever_its_headers_say(
+        self, linked: LinkSession, account: Account, forged: int | None
+    ) -> None:
+        now = int(time.time())
+        assert status(self.send(5, at=now, session=linked)) == 200
+        settle(linked)
+        assert status(self.send(6, at=now, session=linked, word="connected")) == 200
+        settle(linked)
+        assert_refused(self.send(forged, at=now, session=linked), 409, "STALE_HEARTBEAT")
+        assert status_of(account) == Status.CONNECTED
+
+    def test_a_raised_number_does_not_silence_the_process(self, linked: LinkSession) -> None:
+        now = int(time.time())
+        for number in (5, 10**17, None):
+            self.send(number, at=now, session=linked)
+        assert status(self.send(6, at=now + 1, session=linked)) == 200
+
+    def test_a_process_that_numbers_them_never_sends_one_without(self, linked: LinkSession) -> None:
+        now = int(time.time())
+        assert status(self.send(5, at=now, session=linked)) == 200
+        assert_refused(self.send(None, at=now + 1, session=linked), 409, "STALE_HEARTBEAT")
+        assert status(self.send(6, at=now + 1, session=linked, word="connected")) == 200
+
+    @pytest.mark.parametrize("later", [3, 30, 299])
+    @pytest.mark.parametrize("forged", [None, 1, 10**17])
+    def test_one_without_a_number_is_a_replay_when_it_comes_later(
+        self, linked: LinkSession, later: int, forged: int | None, time_machine: Any
+    ) -> None:
+        now = int(time.time())
+        time_machine.move_to(now)
+        assert [status(self.send(None, at=now, session=linked)) for _ in range(2)] == [200, 200]
+        time_machine.move_to(now + later)
+        assert_refused(self.send(forged, at=now, session=linked), 409, "STALE_HEARTBEAT")
+        assert status(self.send(None, at=now + later, session=linked)) == 200
+
+    def test_what_was_refused_does_not_make_a_dead_bridge_heard(self, linked: LinkSession, bridge: Bridge) -> None:
+        now = int(time.time())
+        self.send(5, at=now, session=linked)
+        died_at = timezone.now() - timedelta(minutes=5)
+        for number in (5, 10**17, None):
+            Bridge.objects.update(last_heard_at=died_at)
+            presence._heard.clear()
+            assert status(self.send(number, at=now, session=linked)) == 409
+            bridge.refresh_from_db()
+            assert bridge.last_heard_at == died_at
 
 
 class TestWhatItMustSay:

@@ -214,6 +214,13 @@ class TestLifetimeOfACode:
             ([], 60, "expires_in"),
             (True, 60, "expires_in"),
             (3600, 3600, ""),
+            (3601, 3600, "expires_in"),
+            (7200, 3600, "expires_in"),
+            (9_999, 3600, "expires_in"),
+            (10_000, 10, "expires_in"),
+            ("20000", 20, "expires_in"),
+            (7_200_000, 3600, "expires_in"),
+            (0.5, 60, "expires_in"),
             (20, 20, ""),
         ],
     )

@@ -69,12 +69,26 @@ class TestEdits:
         assert (message.delivered, message.body, message.ack_level) == (True, "second", 4)
         assert (message.sender, message.from_me) == (PRIVATE["from"], False)
 
-    def test_one_of_the_same_moment_or_again_changes_nothing(self, portal: Portal, session: LinkSession) -> None:
+    def test_of_two_of_one_second_the_last_that_came_counts(self, portal: Portal, session: LinkSession) -> None:
         receive(portal, session, PRIVATE)
-        edit(portal, session, "first")
-        assert edit(portal, session, "first") == "no_change"
-        assert edit(portal, session, "second") == "no_change"
-        assert Message.objects.get().body == "first"
+        for body in ("first", "second", "Second", "second ", "sécond"):
+            assert edit(portal, session, body) == "applied"
+            assert edit(portal, session, body) == "no_change"  # it was sent again
+            assert (Message.objects.get().body, edited_at()) == (body, AT)
+
+    @pytest.mark.parametrize("at", [None, "soon", -1, {}])
+    @pytest.mark.parametrize("waits", [True, False])
+    def test_one_that_follows_one_without_a_time_counts(
+        self, portal: Portal, session: LinkSession, time_machine: Any, at: Any, waits: bool
+    ) -> None:
+        time_machine.move_to(AT + 0.9, tick=False)
+        if not waits:
+            receive(portal, session, PRIVATE)
+        assert edit(portal, session, "without a time", at) == "applied"
+        assert edit(portal, session, "in the same second", AT) == "applied"
+        if waits:
+            receive(portal, session, PRIVATE)
+        assert (Message.objects.get().body, edited_at()) == ("in the same second", AT)
 
     def test_the_message_again_does_not_undo_it(self, portal: Portal, session: LinkSession) -> None:
         receive(portal, session, PRIVATE)
@@ -183,6 +197,16 @@ class TestKinds:
             (GROUP | {"chat_type": "private"}, "message_received", "group"),
             (PRIVATE, "message_received", "private"),
             (PRIVATE | {"chat_type": "broadcast"}, "message_received", "private"),
+            (PRIVATE | {"chat_type": "group"}, "message_received", "group"),
+            (PRIVATE | {"chat_type": "Status"}, "message_received", "status"),
+            (PRIVATE | {"chat_type": "channel"}, "message_received", "newsletter"),
+            (PRIVATE | {"chat_type": " CHANNEL "}, "message_received", "newsletter"),
+            (PRIVATE | {"from": "STATUS@broadcast", "id": "x"}, "message_received", "status"),
+            (PRIVATE | {"from": "Status@Broadcast", "id": "x", "chat_type": "group"}, "message_received", "status"),
+            (PRIVATE | {"from": "1763600000@broadcast", "id": "x"}, "message_received", "broadcast"),
+            (SENT | {"to": "x@broadcast", "id": "x", "chat_type": "private"}, "message_sent", "broadcast"),
+            (PRIVATE | {"from": "12036@NEWSLETTER", "id": "x"}, "message_received", "newsletter"),
+            (PRIVATE | {"from": "6281@C.US", "id": "x", "chat_type": "odd"}, "message_received", "private"),
             (PRIVATE | {"from": "1844@lid", "id": "x", "chat_type": ""}, "message_received", "private"),
             (PRIVATE | {"from": "6281@s.whatsapp.net", "id": "x", "chat_type": ""}, "message_received", "private"),
             (PRIVATE | {"from": "x", "to": "y", "id": "z"}, "message_received", "private"),
@@ -220,7 +244,68 @@ class TestKinds:
         assert portal.post("message_read", session, message_id=STATUS["id"]).json()["outcome"] == "left_out"
         assert (Message.objects.count(), stored_files()) == (0, [])
 
+    @pytest.mark.parametrize("setting", ["keeps_statuses", "keeps_newsletters"])
+    @pytest.mark.parametrize("message_id", ["3EB0AA", "A1_B2", "😀"])
+    def test_an_edit_whose_message_is_not_here_and_may_be_one_leaves_no_text(
+        self, portal: Portal, session: LinkSession, setting: str, message_id: str
+    ) -> None:
+        Workspace.objects.update(**{setting: False})
+        kind = {"keeps_statuses": STATUS, "keeps_newsletters": NEWSLETTER}[setting]
+        assert receive(portal, session, kind | {"id": message_id}).json()["outcome"] == "left_out"
+        assert edit(portal, session, "a secret", message_id=message_id) == "left_out"
+        portal.post("message_read", session, message_id=message_id)
+        revoke(portal, session, message_id=message_id)
+        assert edit(portal, session, "a secret", message_id=message_id) == "left_out"
+        assert not Message.objects.exclude(body="").exists()
+
+    def test_an_edit_of_a_message_that_is_here_counts_in_such_a_workspace(
+        self, portal: Portal, session: LinkSession
+    ) -> None:
+        Workspace.objects.update(keeps_statuses=False, keeps_newsletters=False)
+        receive(portal, session, PRIVATE | {"id": "3EB0AA"})
+        assert edit(portal, session, "edited", message_id="3EB0AA") == "applied"
+        assert edit(portal, session, "waits for its message") == "applied"  # its id names a private chat
+
     def test_another_workspaces_setting_is_its_own(self, portal: Portal, session: LinkSession) -> None:
         Workspace.objects.create(name="Toko Bob", keeps_statuses=False, keeps_newsletters=False)
         for message in (STATUS, NEWSLETTER):
             assert receive(portal, session, message).json()["outcome"] == "applied"
+
+
+class TestWhatCouldNotBeRead:
+    """It is named at the message, whichever of them came first."""
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_of_an_edit_an_ack_and_a_revoke(self, portal: Portal, session: LinkSession, first: bool) -> None:
+        steps = [
+            partial(receive, portal, session, PRIVATE | {"type": None}),
+            partial(edit, portal, session, "text", "soon"),
+            partial(revoke, portal, session, {}),
+            partial(portal.post, "message_status_updated", session, message_id=MESSAGE_ID, ack_level="many"),
+        ]
+        for step in steps if first else reversed(steps[:3]):
+            step()
+        noted = Message.objects.get().emptied
+        assert set(noted.split(", ")) == {"message.type", "timestamp"} | ({"ack_level"} if first else set())
+
+    @pytest.mark.parametrize("level", [None, "many", 2.5, 11, [], True])
+    def test_an_ack_without_a_level_only_leaves_its_note(
+        self, portal: Portal, session: LinkSession, level: Any
+    ) -> None:
+        acked = partial(portal.post, "message_status_updated", session, message_id=MESSAGE_ID, ack_level=level)
+        assert acked().json()["outcome"] == "no_change"
+        assert not Message.objects.exists()
+        receive(portal, session, PRIVATE)
+        assert acked().json()["outcome"] == "no_change"
+        assert (Message.objects.get().ack_level, Message.objects.get().emptied) == (None, "ack_level")
+
+    def test_twice_it_is_named_once(self, portal: Portal, session: LinkSession) -> None:
+        receive(portal, session, PRIVATE)
+        for number in range(3):
+            edit(portal, session, f"text {number}", None)
+        assert Message.objects.get().emptied == "timestamp"
+
+    def test_an_edit_without_a_text_is_noted(self, portal: Portal, session: LinkSession) -> None:
+        receive(portal, session, PRIVATE)
+        assert edit(portal, session, ["x"]) == "no_change"
+        assert (Message.objects.get().body, Message.objects.get().emptied) == ("halo", "body")

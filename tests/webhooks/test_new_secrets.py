@@ -1,5 +1,6 @@
 """A secret that was just added holds at once, and no flood of wrong signatures makes us read them again and again."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from accounts.models import Bridge, BridgeSecret, LinkSession
 from tests.support.portal import Portal, make_bridge
 from tests.support.refusals import assert_refused, body, post
 from tests.support.signing import signed_headers, signed_headers_2
+from webhooks import authentication
 
 __all__ = ["body"]
 
@@ -103,6 +105,46 @@ class TestAnAddedSecretHolds:
         assert Portal("beta-hmac").post("session_reconnected", session).status_code == 200
 
 
+class TestWithinASecondOfSomebodyWhoWasRefused:
+    """A stranger must not cost a new bridge its first event, which a Node bridge sends once."""
+
+    @pytest.mark.parametrize("strangers", [1, 2])
+    def test_the_first_event_of_a_new_bridge_waits_for_the_next_look(
+        self, portal: Portal, session: LinkSession, strangers: int
+    ) -> None:
+        portal.post("session_reconnected", session)
+        for _ in range(strangers):
+            assert Portal("nobody").post("session_reconnected", session).status_code == 401
+        make_bridge("beta")
+        began = time.monotonic()
+        assert Portal("beta-hmac").post("session_reconnected", session).status_code == 200
+        assert time.monotonic() - began < 1.5
+
+    def test_so_does_its_key(self, bridge: Bridge, client: Client) -> None:
+        assert client.get(ACTIVE, headers={"X-API-Key": "nobodys"}).status_code == 401
+        make_bridge("beta")
+        assert client.get(ACTIVE, headers={"X-API-Key": "beta-key"}).status_code == 200
+
+    def test_many_strangers_wait_only_now_and_then(self, portal: Portal, session: LinkSession) -> None:
+        portal.post("session_reconnected", session)
+        began = time.monotonic()
+        for _ in range(100):
+            assert Portal("nobody").post("session_reconnected", session).status_code == 401
+        assert time.monotonic() - began < 6
+
+    def test_where_too_many_wait_it_is_to_be_sent_again(
+        self, portal: Portal, session: LinkSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        portal.post("session_reconnected", session)
+        monkeypatch.setattr(authentication, "_waiting", threading.BoundedSemaphore(1))
+        with authentication._waiting:
+            answer = Portal("nobody").post("session_reconnected", session)
+            assert_refused(answer, 429, "BUSY")
+            assert answer.headers["Retry-After"]
+            assert portal.post("session_reconnected", session).status_code == 200  # who is known does not wait
+        assert Portal("nobody").post("session_reconnected", session).status_code == 401
+
+
 class TestWhatItCosts:
     @pytest.mark.parametrize("warm", [True, False])
     def test_a_thousand_wrong_signatures_read_the_secrets_once(
@@ -188,3 +230,13 @@ class TestTogether:
 
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(one, range(times))), asked
+
+    def test_the_first_events_of_a_new_bridge_right_after_a_stranger(
+        self, portal: Portal, session: LinkSession
+    ) -> None:
+        portal.post("session_reconnected", session)
+        assert Portal("nobody").post("session_reconnected", session).status_code == 401
+        make_bridge("beta")
+        answers, reads = self.send("beta-hmac", times=16)
+        assert 401 not in answers
+        assert sum("count(" in sql for sql in reads) == 1

@@ -27,7 +27,8 @@ def bridge(db: None, time_machine: Any) -> Bridge:
 
 def send(method: str, path: str, body: bytes = b"", **headers: str) -> Any:
     named = {name.replace("_", "-"): value for name, value in headers.items()} | {"X-Timestamp": str(AT)}
-    return Client().generic(method, path, body, "application/json", headers=named)
+    line: Any = {"REQUEST_URI": path}  # as servers pass it on
+    return Client().generic(method, path, body, "application/json", headers=named, **line)
 
 
 def test_version_1_with_all_that_an_unmodified_node_bridge_sends() -> None:
@@ -59,3 +60,11 @@ def test_version_2_of_a_question() -> None:
     path = "/api/whatsapp/accounts/active?workspace_id=1"
     assert send("GET", path, X_HMAC_Signature_V2=signature).json() == {"sessions": []}
     assert send("GET", path + "2", X_HMAC_Signature_V2=signature).status_code == 401
+
+
+def test_version_2_of_a_path_with_encoded_characters() -> None:
+    signature = "a245e10ef8da217423892d3c5b12b1b2b7e737cdcecae7e514f28cf8ee3f66ac"
+    path = "/api/whatsapp/accounts/by-session/a%40b%7Ec?at=%C3%A9+1"
+    assert send("GET", path, X_HMAC_Signature_V2=signature).status_code == 404  # it held; there is no such session
+    for other in (path.replace("%7E", "~"), path.replace("+", "%20"), path.replace("%C3%A9", "%c3%a9")):
+        assert send("GET", other, X_HMAC_Signature_V2=signature).status_code == 401

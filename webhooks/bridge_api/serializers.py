@@ -8,7 +8,7 @@ from accounts.housekeeping.cleanup import CLEANABLE
 from accounts.lifecycle import Status
 from api.http.errors import ApiError
 from api.http.strict_json import MAX_INTEGER
-from webhooks.events.fields import BridgePhone, OptionalText, Text, WantedPhone
+from webhooks.events.fields import BridgePhone, Flag, OptionalText, Text, WantedPhone, WholeNumber, WholeText, Words
 
 MAX_SESSIONS = 5_000  # of one bridge; SQLite takes 32,766 values in one statement
 LINKED = frozenset({Status.AUTHENTICATED, Status.CONNECTED})
@@ -67,12 +67,12 @@ class RunningSession(serializers.Serializer[Any]):
 
 
 class BridgeHeartbeat(serializers.Serializer[Any]):
-    library = Text(60)
-    version = Text(40)
-    capacity = serializers.IntegerField(min_value=0, max_value=100_000, required=False, allow_null=True, default=None)
-    capabilities = serializers.ListField(
-        child=Text(40, allow_blank=False), max_length=32, required=False, allow_null=True, default=None
-    )
-    boot = Text(64, required=False, default="")
-    draining = serializers.BooleanField(required=False, default=False)
+    """Its list decides, and nothing else costs it."""
+
+    library = OptionalText(60)
+    version = OptionalText(40)
+    capacity = WholeNumber(0, 100_000)
+    capabilities = Words(at_most=32, longest=40)
+    boot = WholeText(64)
+    draining = Flag()
     sessions = serializers.ListField(child=RunningSession(), max_length=MAX_SESSIONS)

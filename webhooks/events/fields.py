@@ -11,14 +11,13 @@ from itertools import accumulate
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from accounts import phones
+from accounts import phones, shown_codes
 
 LATEST = 100_000_000_000  # as Unix seconds the year 5138, as milliseconds 1973: what is larger is milliseconds
-LONGEST_SHOWN = 3_600  # seconds for which a code may be shown; what is larger is milliseconds
-SHOWN = 60  # seconds, where a bridge does not say
 
 
 class Text(serializers.CharField):
@@ -46,7 +45,7 @@ class Decoration(serializers.Field):  # type: ignore[type-arg]  # generic in the
     def run_validation(self, data: Any = empty) -> Any:
         try:
             return super().run_validation(data)
-        except (serializers.ValidationError, DjangoValidationError):
+        except (serializers.ValidationError, DjangoValidationError, ValueError, OverflowError):
             return self.emptied()
 
     def emptied(self) -> Any:
@@ -75,20 +74,25 @@ class OptionalText(Decoration):
         self.max_length = max_length
 
     def to_internal_value(self, data: Any) -> str:
-        text = _text(data)
+        text = shown_codes.text_of(data)
         if len(text) > self.max_length:
             self.note()
         return text[: self.max_length]
 
 
 class WholeText(OptionalText):
-    """A code, which means something only whole: cut or mended it would be another one."""
+    """An id or a code, which means something only whole."""
 
     def to_internal_value(self, data: Any) -> str:
-        text = _text(data)
-        if len(text) > self.max_length or "\ufffd" in text:
-            raise serializers.ValidationError("It is not whole.")
-        return text
+        return shown_codes.whole(data, longest=self.max_length)
+
+
+class TypedCode(OptionalText):
+    def __init__(self) -> None:
+        super().__init__(shown_codes.LONGEST_TYPED)
+
+    def to_internal_value(self, data: Any) -> str:
+        return shown_codes.typed(data)
 
 
 class BridgePhone(Decoration):
@@ -105,15 +109,15 @@ class BridgePhone(Decoration):
 
 
 class WantedPhone(serializers.Field):  # type: ignore[type-arg]
-    """The phone that is meant; None if all are. One that cannot be read is refused."""
+    """The phone that is meant; None if all are, which only null or nothing says. Any other value must be a phone."""
 
     def __init__(self) -> None:
         super().__init__(required=False, allow_null=True, default=None)
 
     def to_internal_value(self, data: Any) -> str:
         phone = phones.reported(data)
-        if data and not phone:
-            phones.validate(phone)
+        if not phone:
+            raise serializers.ValidationError("It is no phone number.")
         return phone
 
 
@@ -122,44 +126,53 @@ class Flag(Decoration, serializers.BooleanField):
         super().__init__(default=default)
 
 
-class AckLevel(Decoration, serializers.IntegerField):
-    """WhatsApp's level of an ack; None where no level can be read."""
+class WholeNumber(Decoration, serializers.IntegerField):
+    """None where no number of this range can be read."""
 
-    def __init__(self) -> None:
-        super().__init__(min_value=-1, max_value=10, default=None)
+    def __init__(self, lowest: int, highest: int) -> None:
+        super().__init__(min_value=lowest, max_value=highest, default=None)
 
 
 class Moment(Decoration):
-    """Unix seconds, whole or not; milliseconds are known by their size. None where no time can be read."""
+    """Unix seconds, whole or not, or ISO 8601; milliseconds are known by their size. None where no time can be read,
+    or one before `earliest` (Unix seconds)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, earliest: int = 0) -> None:
         super().__init__(default=None)
+        self.earliest = earliest
 
     def to_internal_value(self, data: Any) -> datetime:
-        seconds = _number(data)
+        seconds = _seconds(shown_codes.text_of(data))
         if seconds > LATEST:
             self.note()
             seconds /= 1000
-        if not 0 <= seconds <= LATEST:
+        if not self.earliest <= seconds <= LATEST:
             raise serializers.ValidationError("It is no time.")
         return datetime.fromtimestamp(seconds, UTC)
+
+
+def _seconds(text: str) -> float:
+    """A text that is no number is read as ISO 8601, in UTC where it names no zone. Raises ValueError."""
+    try:
+        return float(text)
+    except ValueError:
+        moment = parse_datetime(text.strip())
+    if moment is None:
+        raise ValueError("It is no time.")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class Lifetime(Decoration):
     """For how many seconds a code may be shown."""
 
     def __init__(self) -> None:
-        super().__init__(default=SHOWN)
+        super().__init__(default=shown_codes.SHOWN)
 
     def to_internal_value(self, data: Any) -> int:
-        seconds = _number(data)
-        if seconds > LONGEST_SHOWN:
-            seconds /= 1000
-        if not 1 <= seconds <= LONGEST_SHOWN:
-            raise serializers.ValidationError("It is no time for a code.")
-        if int(seconds) != data:
+        seconds = shown_codes.lifetime(data)
+        if seconds != data:
             self.note()
-        return int(seconds)
+        return seconds
 
 
 class FittingList(Decoration):
@@ -179,6 +192,20 @@ class FittingList(Decoration):
         return kept
 
 
+class Words(Decoration):
+    """A list of short texts, without those that are none; None where there is no list."""
+
+    def __init__(self, *, at_most: int, longest: int) -> None:
+        super().__init__(default=None)
+        self.at_most, self.longest = at_most, longest
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list):
+            raise serializers.ValidationError("It is no list.")
+        words = [word for word in data if isinstance(word, str) and 0 < len(word) <= self.longest]
+        return words[: self.at_most]
+
+
 class Base64(serializers.Field):  # type: ignore[type-arg]
     """A file. Its bytes are decoded here, before any lock."""
 
@@ -187,7 +214,7 @@ class Base64(serializers.Field):  # type: ignore[type-arg]
         self.max_length = max_length
 
     def to_internal_value(self, data: Any) -> bytes:
-        text = _text(data)
+        text = shown_codes.text_of(data)
         try:
             content = base64.b64decode(text, validate=True)
         except ValueError as error:  # binascii.Error, or a plain one if the text is not ASCII
@@ -195,16 +222,3 @@ class Base64(serializers.Field):  # type: ignore[type-arg]
         if not content or len(text) > self.max_length:
             raise serializers.ValidationError("It is empty or too long.")
         return content
-
-
-def _text(data: Any) -> str:
-    if isinstance(data, bool) or not isinstance(data, str | int | float):
-        raise serializers.ValidationError("It is no text.")
-    return str(data)
-
-
-def _number(data: Any) -> float:
-    try:
-        return float(_text(data))
-    except ValueError as error:
-        raise serializers.ValidationError("It is no number.") from error

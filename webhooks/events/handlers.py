@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rest_framework.serializers import Serializer
-
 from accounts.pairing import bridge_events, confirmation
 from accounts.pairing.bridge_events import Outcome
 from webhooks.events import messages, restrictions, serializers
+from webhooks.events.fields import EventData
 
 Data = dict[str, Any]
 
@@ -17,7 +16,7 @@ Data = dict[str, Any]
 class Handler:
     """`apply` takes the session's primary key and the validated data."""
 
-    shape: type[Serializer[Any]]
+    shape: type[EventData]
     apply: Callable[[int, Data], Outcome]
 
 
@@ -61,10 +60,9 @@ def _action_required(session_pk: int, data: Data) -> Outcome:
 
 
 def _pairing_code(session_pk: int, data: Data) -> Outcome:
-    code = data["pairing_code"].strip()
-    if not code:
+    if not data["pairing_code"]:
         return bridge_events.code_unreadable(session_pk)
-    return bridge_events.pairing_code_shown(session_pk, code=code, expires_in=data["expires_in"])
+    return bridge_events.pairing_code_shown(session_pk, code=data["pairing_code"], expires_in=data["expires_in"])
 
 
 def _nothing(session_pk: int, data: Data) -> Outcome:

@@ -11,7 +11,6 @@ from rest_framework import serializers
 
 from accounts import qr
 from webhooks.events.fields import (
-    AckLevel,
     Base64,
     BridgePhone,
     Decoration,
@@ -22,6 +21,8 @@ from webhooks.events.fields import (
     Moment,
     OptionalText,
     Text,
+    TypedCode,
+    WholeNumber,
     WholeText,
 )
 
@@ -86,7 +87,7 @@ class ActionRequired(EventData):
 
 
 class PairingCodeGenerated(EventData):
-    pairing_code = WholeText(16)
+    pairing_code = TypedCode()
     expires_in = Lifetime()
 
 
@@ -139,7 +140,7 @@ class MessageSent(EventData):
 
 class MessageStatus(EventData):
     message_id = Text(255, allow_blank=False)
-    ack_level = AckLevel()
+    ack_level = WholeNumber(-1, 10)  # WhatsApp's levels, with room for more
 
 
 class MessageAck(EventData):

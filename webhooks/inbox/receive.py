@@ -4,7 +4,6 @@ Two transactions. T1 (`store`) keeps the event with its first try counted; T2 (`
 lock. One transaction would lose the event when a handler dies, and storing a row before locking its parent deadlocks.
 """
 
-import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -156,8 +155,3 @@ def _take_over(delivery: Delivery, *, fields: dict[str, Any]) -> str:
     for pk in store.twins_of(delivery).filter(state=State.RECEIVED, due_at__lt=untouched).values_list("pk", flat=True):
         process.retry(pk, fields=fields)
     return "duplicate"
-
-
-def replay_key(timestamp: str, signature: str) -> str:
-    """Return a key that only the very same request has: a retry has a new timestamp and signature."""
-    return hashlib.sha256(f"{timestamp}:{signature}".encode("utf-8", "surrogateescape")).hexdigest()

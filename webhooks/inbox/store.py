@@ -1,10 +1,12 @@
 """T1: an event is kept, once, whatever becomes of it later."""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -95,6 +97,11 @@ def _insert(delivery: Delivery, session_pk: int, *, fields: dict[str, Any]) -> i
 
 def _without_secrets(delivery: Delivery, fields: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in delivery.data.items() if key not in SECRETS}
-    if len(str(kept)) > MAX_PAYLOAD:  # no bridge sends so long an event: keep the fields that we understand
-        kept = {key: value for key, value in fields.items() if key not in SECRETS}
-    return kept
+    return kept if len(str(kept)) <= MAX_PAYLOAD else _as_it_was_read(fields)
+
+
+def _as_it_was_read(fields: dict[str, Any]) -> dict[str, Any]:
+    """What we understand of an event that is longer than any bridge sends, as data that can be read once more."""
+    kept = {key: value for key, value in fields.items() if key not in SECRETS | {"emptied"}}
+    data: dict[str, Any] = json.loads(json.dumps(kept, cls=DjangoJSONEncoder))
+    return data

@@ -11,10 +11,11 @@ from api.http.strict_json import parse_told
 from webhooks import rate_limits
 from webhooks.authentication import BridgeSignature, bridge_of
 from webhooks.bridge_api import reports
+from webhooks.bridge_api.views.bridge_view import BridgeView
 from webhooks.models import StoredReport
 
 
-class ChatsSync(APIView):
+class ChatsSync(BridgeView):
     """POST chats/sync: one row, however many chats."""
 
     authentication_classes = [BridgeSignature]

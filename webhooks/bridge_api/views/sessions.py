@@ -11,6 +11,7 @@ from accounts.housekeeping import cleanup
 from accounts.models import Account, LinkSession
 from accounts.pairing import bridge_events
 from api.http.errors import ApiError
+from webhooks import replays
 from webhooks.authentication import bridge_of
 from webhooks.bridge_api.responses import account_row, active_row, status_row
 from webhooks.bridge_api.serializers import HealthNote, StatusWish
@@ -35,6 +36,11 @@ class ActiveAccounts(BridgeView):
 
 class MarkDisconnectedView(BridgeView):
     """POST sessions/{session_id}/mark-disconnected: the session could not be restored when the bridge started."""
+
+    def admit(self, request: Request) -> None:
+        if replays.first_seen(request):
+            raise ApiError(409, "REPLAYED", "This very request was here before. Sign each try anew.")
+        super().admit(request)
 
     def post(self, request: Request, session_id: str) -> Response:
         told = self.fields(request, MarkDisconnected)

@@ -7,7 +7,6 @@ import time
 from django.db import OperationalError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.db.transactions import wait_at_most
 from accounts.logs.format import about
@@ -15,17 +14,18 @@ from api.http.errors import ApiError
 from api.http.strict_json import parse_told
 from api.serializers import checked
 from webhooks.authentication import BridgeSignature, bridge_of, busy
+from webhooks.bridge_api.views.bridge_view import BridgeView
 from webhooks.events.serializers import EXACT, Addressed, Envelope
 from webhooks.inbox import receive
 from webhooks.inbox.store import Delivery
-from webhooks.signature import BOOT, EVENT_ID, TIMESTAMP, VERSION_2, sequence_of, short_header, version_of
+from webhooks.signature import BOOT, EVENT_ID, VERSION_2, replay_key, sequence_of, short_header, version_of
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 8  # seconds for a database in trouble; the bridge waits 10
 
 
-class WebjsWebhook(APIView):
+class WebjsWebhook(BridgeView):
     authentication_classes = [BridgeSignature]
 
     def post(self, request: Request) -> Response:
@@ -49,7 +49,7 @@ def _delivery(request: Request) -> Delivery:
         event=event,
         session_id=checked(Addressed, data)["session_id"],
         data=data,
-        replay_key=receive.replay_key(request.headers[TIMESTAMP], request.headers[version]),
+        replay_key=replay_key(request, version),
         event_id=_event_id(request, version) or None,
         boot=short_header(request, BOOT),
         sequence=sequence_of(request),
