@@ -16,17 +16,20 @@ from accounts.bridges.client import SCANNED, BridgeError, Running
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.delivery import retries
+from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import FIRST_QR_WITHIN
 from accounts.models import Bridge, BridgeOrder, LinkSession
 from accounts.orders import closing, outbox, turns
 from accounts.pairing import codes, link_probe, waiting_line
-from accounts.reconcile import run, session_list
+from accounts.reconcile import session_list
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 # Seconds; longer than one delivery takes: reading the list, then the command (bridges/client.py has both).
 LEASE = 25
+# Seconds after a stop: a Node bridge opens again within 5 s what it lost just before. Looks are so far apart at least.
+LOOK_BACK, LOOKS_APART = 7, 1
 
 log = logging.getLogger(__name__)
 
@@ -185,11 +188,20 @@ def _has_gone_out(order: BridgeOrder) -> bool:
 
 def _look_back(order: BridgeOrder) -> None:
     """Stop a session that ended while its start's POST was open: it runs now, even if it was stopped before. And look
-    whether a link stays stopped: a Node bridge opens again what it lost less than 5 s before its stop."""
+    whether a link stays stopped."""
     if order.is_start and not _is_still_wanted(order):
         outbox.stop_again(order)
     elif order.kind == Kind.STOP and _is_over(order.session):
-        run.poll_soon(order.bridge)
+        _look_soon(order.bridge_id)
+
+
+def _look_soon(bridge_id: int) -> None:
+    """Each stop has its own look; only stops in one second share it, or many at once would fill the queue."""
+    name = f"look back at bridge {bridge_id}"
+    holder = leases.take(name, seconds=LOOKS_APART, due=timezone.now() - timedelta(seconds=LOOKS_APART))
+    if holder is not None:
+        leases.release(name, holder)
+        enqueue("poll_bridge", bridge_id, delay=LOOK_BACK)
 
 
 def _is_over(session: LinkSession) -> bool:
