@@ -15,7 +15,7 @@ import httpcore
 
 from accounts import phones
 from accounts.bridges import addresses
-from accounts.bridges.connections import UNREACHED, CheckedAddresses, Refused
+from accounts.bridges.connections import UNREACHED, CheckedAddresses, NobodyThere
 from accounts.fields import storable
 from accounts.logs.redaction import redact
 from accounts.models import Bridge, BridgeSecret, LinkSession
@@ -56,7 +56,7 @@ class BridgeError(Exception):
     `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
     dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
     `code`: the HTTP status; None: no readable answer. `is_the_bridges`: other orders would fail there as well.
-    `never_arrived`: nobody listens there, so it surely was not carried out.
+    `never_arrived`: nobody listens there or the host is gone, so it surely was not carried out.
     """
 
     def __init__(
@@ -202,9 +202,9 @@ def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -
     except addresses.NotAllowed as error:
         raise BridgeError(str(error), permanent=True) from error
     except addresses.Unresolved as error:
-        raise BridgeError(str(error)) from error
+        raise BridgeError(str(error), never_arrived=isinstance(error, addresses.Unknown)) from error
     except UNREACHED as error:
-        raise BridgeError("it cannot be reached", never_arrived=isinstance(error, Refused)) from error
+        raise BridgeError("it cannot be reached", never_arrived=isinstance(error, NobodyThere)) from error
     except _BROKEN as error:  # it may have been carried out before the connection broke
         raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:
