@@ -16,7 +16,7 @@ NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTDOWN, errno.EHOSTUNREAC
 
 
 class NobodyThere(httpcore.ConnectError):
-    """Nobody listens there, or no way leads there. Not a reset or a time-out: something may be under way after those."""
+    """Nobody listens there, or no way leads there. After a reset or a time-out something may be under way."""
 
 
 class CheckedAddresses(httpcore.NetworkBackend):
