@@ -72,7 +72,7 @@ class TestFlapping:
         lose(portal, linked, 8)
         told = [entry.reason for entry in page(as_alice, linked).context["desk"].timeline]
         assert [text for text in told if text.startswith("6 more losses within ")]
-        assert "5 more losses within" in text_of(as_alice.get("/admin/accounts/transition/"))
+        assert "6 more losses within" in text_of(as_alice.get("/admin/accounts/transition/"))
         row = Transition.objects.get(trigger="flapping")
         assert "Losses" in text_of(as_alice.get(f"/admin/accounts/transition/{row.pk}/change/"))
 
