@@ -56,7 +56,8 @@ class BridgeError(Exception):
     `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
     dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
     `code`: the HTTP status; None: no readable answer. `is_the_bridges`: other orders would fail there as well.
-    `never_arrived`: nobody listens there or the host is gone, so it surely was not carried out.
+    `never_arrived`: nobody listens there or the host is gone, so it surely was not carried out. `words`: its whole
+    answer, for programs alone, as it may hold a number or a secret.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class BridgeError(Exception):
         code: int | None = None,
         is_the_bridges: bool = True,
         never_arrived: bool = False,
+        words: str = "",
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
@@ -75,6 +77,7 @@ class BridgeError(Exception):
         self.code = code
         self.is_the_bridges = is_the_bridges
         self.never_arrived = never_arrived
+        self.words = words
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,11 @@ def pairing_code(bridge: Bridge, session: LinkSession, *, phone_number: str) -> 
 def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: str) -> str:
     """Give the message's id. A 200 without one means that nothing was sent (docs/bridge-contract.md, 2.1)."""
     values = {"session_id": session.session_id, "recipient_phone": phone_number, "message": text, "type": "text"}
-    message_id = _command(bridge, "POST", "/api/messages/send", values).get("message_id")
+    answer = _command(bridge, "POST", "/api/messages/send", values)
+    message_id = answer.get("message_id")
     if not isinstance(message_id, str) or not 0 < len(message_id) <= 255:
         problem = "it answered without a message id, so nothing was sent"
-        raise BridgeError(problem, permanent=True, code=200, is_the_bridges=False)
+        raise BridgeError(problem, permanent=True, code=200, is_the_bridges=False, words=json.dumps(answer))
     return message_id
 
 
@@ -186,6 +190,7 @@ def _command(
         unclear=status in NO_ANSWER,
         code=status,
         is_the_bridges=_is_the_bridges(status, path),
+        words=body.decode(errors="replace"),
     )
 
 
