@@ -60,7 +60,7 @@ def _follow_up(account: Account, refusal: attempts.PairingRefused) -> None:
     """What a refusal leads to; it stands after the transaction that the refusal has taken back."""
     if refusal.code == "ALREADY_CONNECTED":
         attempts.doubt(account.pk)
-    no_bridge.note(account.pk, refusal.__cause__)
+    no_bridge.note(account.pk, refusal)
 
 
 def account_of(asker: Asker, account: UUID) -> Account:

@@ -35,6 +35,10 @@ class Unresolved(Exception):
     """No address of the host was found in time."""
 
 
+class Unknown(Unresolved):
+    """Whoever resolves names has answered that it has none."""
+
+
 def allowed_addresses(host: str, port: int, *, within: float) -> list[str]:
     """The host's addresses that may be connected to, best first. Raises NotAllowed, Unresolved."""
     found = _resolve(host, port, within=within)
@@ -81,6 +85,10 @@ def _resolve(host: str, port: int, *, within: float) -> list[str]:
     thread = threading.Thread(target=look_up, name="look up a bridge", daemon=True)
     thread.start()
     thread.join(within)
-    if not found:
-        raise Unresolved("its host name is not resolved in time" if thread.is_alive() else "its host name is unknown")
-    return found
+    if found:
+        return found
+    raise (
+        Unresolved("its host name is not resolved in time")
+        if thread.is_alive()
+        else Unknown("its host name is unknown")
+    )

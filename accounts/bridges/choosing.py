@@ -65,7 +65,7 @@ def choose(workspace: Workspace) -> Bridge:
     One that does not carry out our orders comes last, for its failures make it look idle. Raises NoBridgeAvailable.
     """
     found = _with_obstacles(workspace)
-    chosen = min((bridge for bridge, barred in found if not barred), key=_preference, default=None)
+    chosen = min((bridge for bridge, barred in found if not barred), key=preference, default=None)
     if chosen is None:
         raise NoBridgeAvailable([barred[0] for _bridge, barred in found])
     return chosen
@@ -151,7 +151,7 @@ def _in_words(obstacle: Obstacle, bridge: Bridge) -> str:
     return str(obstacle.label)
 
 
-def _preference(bridge: Any) -> tuple[bool, bool, bool, float, int]:
+def preference(bridge: Any) -> tuple[bool, bool, bool, float, int]:
     """A sort key for an eligible bridge from `with_load`; the smallest is the best."""
     failing = bridge.failing_since is not None or bridge.gave_no_code
     has_line = bridge.waiting > 0 or bridge.pairing >= bridge.pairings_at_once

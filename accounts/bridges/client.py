@@ -16,7 +16,7 @@ import httpcore
 
 from accounts import phones, shown_codes
 from accounts.bridges import addresses
-from accounts.bridges.connections import UNREACHED, CheckedAddresses, Refused
+from accounts.bridges.connections import UNREACHED, CheckedAddresses, NobodyThere
 from accounts.fields import storable
 from accounts.logs.redaction import redact
 from accounts.models import Bridge, BridgeSecret, LinkSession
@@ -59,7 +59,8 @@ class BridgeError(Exception):
     `permanent`: asking again will not help. `unclear`: the bridge may have done it all the same (a time-out, a
     dropped connection), so it must not be repeated blindly. Neither: it was refused and may be tried again.
     `code`: the HTTP status; None: no readable answer. `is_the_bridges`: other orders would fail there as well.
-    `never_arrived`: nobody listens there, so it surely was not carried out.
+    `never_arrived`: nobody listens there or the host is gone, so it surely was not carried out. `words`: its whole
+    answer, for programs alone, as it may hold a number or a secret.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class BridgeError(Exception):
         code: int | None = None,
         is_the_bridges: bool = True,
         never_arrived: bool = False,
+        words: str = "",
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
@@ -78,6 +80,7 @@ class BridgeError(Exception):
         self.code = code
         self.is_the_bridges = is_the_bridges
         self.never_arrived = never_arrived
+        self.words = words
 
 
 @dataclass(frozen=True)
@@ -149,10 +152,11 @@ def _lifetime(told: object) -> int:
 def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: str) -> str:
     """Give the message's id. A 200 without one means that nothing was sent (docs/bridge-contract.md, 2.1)."""
     values = {"session_id": session.session_id, "recipient_phone": phone_number, "message": text, "type": "text"}
-    message_id = _command(bridge, "POST", "/api/messages/send", values).get("message_id")
+    answer = _command(bridge, "POST", "/api/messages/send", values)
+    message_id = answer.get("message_id")
     if not isinstance(message_id, str) or not 0 < len(message_id) <= 255:
         problem = "it answered without a message id, so nothing was sent"
-        raise BridgeError(problem, permanent=True, code=200, is_the_bridges=False)
+        raise BridgeError(problem, permanent=True, code=200, is_the_bridges=False, words=json.dumps(answer))
     return message_id
 
 
@@ -203,6 +207,7 @@ def _command(
         unclear=status in NO_ANSWER,
         code=status,
         is_the_bridges=_is_the_bridges(status, path),
+        words=body.decode(errors="replace"),
     )
 
 
@@ -219,9 +224,9 @@ def _request(url: str, method: str, values: dict[str, Any], *, give_up: float) -
     except addresses.NotAllowed as error:
         raise BridgeError(str(error), permanent=True) from error
     except addresses.Unresolved as error:
-        raise BridgeError(str(error)) from error
+        raise BridgeError(str(error), never_arrived=isinstance(error, addresses.Unknown)) from error
     except UNREACHED as error:
-        raise BridgeError("it cannot be reached", never_arrived=isinstance(error, Refused)) from error
+        raise BridgeError("it cannot be reached", never_arrived=isinstance(error, NobodyThere)) from error
     except _BROKEN as error:  # it may have been carried out before the connection broke
         raise BridgeError(f"no answer ({type(error).__name__})", unclear=True) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:

@@ -1,5 +1,6 @@
 """Connections to bridges: only to addresses that were checked, and with an end in time, however slow the answer."""
 
+import errno
 import ssl
 import time
 from collections.abc import Iterable
@@ -11,10 +12,11 @@ import httpcore
 from accounts.bridges import addresses
 
 UNREACHED = (httpcore.ConnectError, httpcore.ConnectTimeout)
+NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH})
 
 
-class Refused(httpcore.ConnectError):
-    """Nobody listens there: not a reset, nor a time-out, after which something may be under way."""
+class NobodyThere(httpcore.ConnectError):
+    """Nobody listens there, or no way leads there. After a reset or a time-out something may be under way."""
 
 
 class CheckedAddresses(httpcore.NetworkBackend):
@@ -42,7 +44,8 @@ class CheckedAddresses(httpcore.NetworkBackend):
         try:
             return _Hurried(self._sockets.connect_tcp(address, port, self._left()), self._give_up)
         except httpcore.ConnectError as error:
-            raise (Refused if isinstance(error.__cause__, ConnectionRefusedError) else type(error)) from error
+            number = getattr(error.__cause__, "errno", None)
+            raise (NobodyThere if number in NOBODY_THERE else type(error)) from error
 
     def _left(self) -> float:
         return _left(self._give_up, httpcore.ConnectTimeout)

@@ -66,7 +66,7 @@ def rows(found: QuerySet[M]) -> list[M]:
 @contextmanager
 def one_transaction() -> Iterator[None]:
     """Row locks that are taken inside count as held until the outermost of these blocks ends."""
-    if getattr(_transaction, "held", None) is not None:
+    if in_transaction():
         yield
         return
     _transaction.held = set()
@@ -74,6 +74,11 @@ def one_transaction() -> Iterator[None]:
         yield
     finally:
         _transaction.held = None
+
+
+def in_transaction() -> bool:
+    """Whether the caller is part of a wider one."""
+    return getattr(_transaction, "held", None) is not None
 
 
 def _note(model: type[Model], pk: Any) -> None:

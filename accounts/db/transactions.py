@@ -9,7 +9,7 @@ from math import ceil
 from threading import local
 from typing import ParamSpec, TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 
 from accounts.db import locks
 
@@ -102,10 +102,20 @@ def _waiting_for_locks(seconds: float) -> Iterator[None]:
         cursor.execute(read)
         (before,) = cursor.fetchone()
         cursor.execute(change.format(longest))
-        try:
-            yield
-        finally:
-            cursor.execute(change.format(before))
+    try:
+        yield
+    finally:
+        _wait_again(change.format(before))
+
+
+def _wait_again(change: str) -> None:
+    """A connection that broke is opened anew, with the usual time; why it broke is the error that the caller gets."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(change)
+    except Error:
+        if not connection.in_atomic_block:
+            connection.close()
 
 
 def is_contention(error: OperationalError) -> bool:

@@ -6,6 +6,7 @@ POST is still open, staff ending the session in between. Every step is a compare
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import DatabaseError
@@ -16,25 +17,30 @@ from accounts.bridges.client import SCANNED, BridgeError, Running
 from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.delivery import retries
+from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import FIRST_QR_WITHIN
 from accounts.models import Bridge, BridgeOrder, LinkSession
 from accounts.orders import closing, outbox, turns
 from accounts.pairing import codes, link_probe, waiting_line
-from accounts.reconcile import run, session_list
+from accounts.reconcile import session_list
 
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 # Seconds; longer than one delivery takes: reading the list, then the command (bridges/client.py has both).
 LEASE = 25
+# Seconds after a stop: a Node bridge opens again within 5 s what it lost just before. Looks are so far apart at least.
+LOOK_BACK, LOOKS_APART = 7, 1
 
 log = logging.getLogger(__name__)
 
-_CARRY_OUT: dict[str, Callable[[BridgeOrder], object]] = {
+Note = Callable[[], object]  # keeps what the bridge's good answer says
+
+_CARRY_OUT: dict[str, Callable[[BridgeOrder], Note | None]] = {
     Kind.START: lambda order: _open(order, client.start),
     Kind.RECONNECT: lambda order: _open(order, client.reconnect),
     Kind.STOP: lambda order: in_turn.stop(order.bridge, order.session, logout=order.logout),
-    Kind.CHECK: session_list.look,
+    Kind.CHECK: lambda order: _check(order),
     Kind.PAIRING_CODE: codes.fetch,
     Kind.TEST_MESSAGE: link_probe.send,
 }
@@ -121,21 +127,28 @@ def _carry_out(order: BridgeOrder) -> None:
         retries.wait_for_another_turn(order)
     elif _is_still_mine(order):
         # What is listed and does not run is what is left of a client: a reconnect closes it, a start runs beside it.
-        _CARRY_OUT[order.kind if found is None else Kind.RECONNECT](order)
+        note = _CARRY_OUT[order.kind if found is None else Kind.RECONNECT](order)
         circuit_breaker.answered(order.bridge)
-        _note_done(order)
+        _note_done(order, note)
         _look_back(order)
 
 
-def _note_done(order: BridgeOrder) -> None:
-    """Confirm it. If the database cannot take that now, the list will prove it: the bridge's good answer stays true,
-    so nobody is told of a failure."""
+def _note_done(order: BridgeOrder, note: Note | None) -> None:
+    """Keep the answer and confirm the order. If the database cannot take that now, the list will prove it: the bridge's
+    good answer stays true, so nobody is told of a failure."""
     try:
+        if note is not None:
+            note()
         closing.confirm(order)
     except DatabaseError as error:
         log.warning("order %s (%s) was carried out, but not noted: %s", order.pk, order.kind, type(error).__name__)
         if order.kind != Kind.CHECK:  # a check is made again when its claim has run out
-            closing.leave_in_doubt(order)
+            with suppress(DatabaseError):  # so is the look for evidence
+                closing.leave_in_doubt(order)
+
+
+def _check(order: BridgeOrder) -> None:
+    session_list.look(order)
 
 
 def _open(order: BridgeOrder, command: Callable[[Bridge, LinkSession], None]) -> None:
@@ -185,11 +198,20 @@ def _has_gone_out(order: BridgeOrder) -> bool:
 
 def _look_back(order: BridgeOrder) -> None:
     """Stop a session that ended while its start's POST was open: it runs now, even if it was stopped before. And look
-    whether a link stays stopped: a Node bridge opens again what it lost less than 5 s before its stop."""
+    whether a link stays stopped."""
     if order.is_start and not _is_still_wanted(order):
         outbox.stop_again(order)
     elif order.kind == Kind.STOP and _is_over(order.session):
-        run.poll_soon(order.bridge)
+        _look_soon(order.bridge_id)
+
+
+def _look_soon(bridge_id: int) -> None:
+    """Each stop has its own look; only stops in one second share it, or many at once would fill the queue."""
+    name = f"look back at bridge {bridge_id}"
+    holder = leases.take(name, seconds=LOOKS_APART, due=timezone.now() - timedelta(seconds=LOOKS_APART))
+    if holder is not None:
+        leases.release(name, holder)
+        enqueue("poll_bridge", bridge_id, delay=LOOK_BACK)
 
 
 def _is_over(session: LinkSession) -> bool:

@@ -28,7 +28,7 @@ MAY_HAVE: dict[str, str] = {
     Kind.TEST_MESSAGE: "It may have been sent.",
 }
 ONCE = frozenset(MAY_HAVE)
-DIED = "the worker died with it"
+DIED = "it was broken off before an answer was noted"  # the worker died, or the database was away for too long
 
 
 def not_done(order: BridgeOrder, error: BridgeError) -> None:
@@ -117,7 +117,7 @@ def _wait_again(order: BridgeOrder, delay: float, **values: Any) -> None:
 
 
 def release(order: BridgeOrder) -> None:
-    """Deliver an order again whose worker died; but never repeat a start that may have been posted."""
+    """Deliver an order again of which no answer was noted; but never repeat a start that may have been posted."""
     dead = BridgeOrder.objects.filter(pk=order.pk, state=State.CLAIMED, due_at=order.due_at)
     unsent = dead.filter(posted_at=None) if order.is_start else dead
     if order.kind in ONCE and order.posted_at:  # no list shows what came of it

@@ -227,7 +227,7 @@ class Account(models.Model):
             session.note_move(new, at=self.status_changed_at, said=said, is_lost=is_lost)
         self.note(trigger=trigger, old=old, session=session, actor=actor, reason=reason)
         if session is not None:
-            look_for_flap(session, account_id=self.pk, is_lost=is_lost, is_awaited=new == Status.DISCONNECTED)
+            look_for_flap(session, account_id=self.pk, is_lost=is_lost)
         self.touch("status", "status_changed_at", "first_linked_at")
 
     def note(

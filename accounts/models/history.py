@@ -73,15 +73,14 @@ class Transition(models.Model):
 
 
 def fold(account_id: int, *, session_id: int, since: datetime) -> None:
-    """Make one row of those between the first loss of a link since then and the last but one.
+    """Make one row of those between the first loss of a link since then and the last.
 
-    The newest loss and return stay beside it, so that whoever reads on from a row finds what came next. Rows that are
-    kept divide them: each run between two of these becomes one, so that each row's `old` is still the `new` of the one
-    before. The caller holds the account's lock: nobody else writes here.
+    Rows that are kept divide them: each run between two of these becomes one, so that each row's `old` is still the
+    `new` of the one before. The caller holds the account's lock: nobody else writes here.
     """
     rows = list(Transition.objects.filter(account=account_id, created_at__gte=since).order_by("pk"))
     losses = [number for number, row in enumerate(rows) if row.is_loss and row.session_id == session_id]
-    between = rows[losses[0] + 1 : losses[-2]] if len(losses) > 1 else []
+    between = rows[losses[0] + 1 : losses[-1]] if losses else []
     for is_folded, run in groupby(between, key=lambda row: _may_fold(row, session_id)):
         if is_folded:
             _make_one(list(run))

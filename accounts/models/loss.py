@@ -50,17 +50,16 @@ def note_loss(session: "LinkSession", *, at: datetime, said: str) -> None:
         _keep(session, at, said)
 
 
-def look_for_flap(session: "LinkSession", *, account_id: int, is_lost: bool, is_awaited: bool) -> None:
+def look_for_flap(session: "LinkSession", *, account_id: int, is_lost: bool) -> None:
     """After a move's row in the history was written: tell of a link that flaps, and fold its rows.
 
-    `is_lost`: it was lost just now. `is_awaited`: it is not back yet, so the rows are folded later.
+    `is_lost`: it was lost just now.
     """
     if session.quick_losses < MANY - 1:
         return
     if is_lost:
         _count(session, account_id)
-    if not is_awaited:
-        _fold(session, account_id)
+    _fold(session, account_id)
 
 
 def _count(session: "LinkSession", account_id: int) -> None:

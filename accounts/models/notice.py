@@ -1,11 +1,15 @@
 """What people should know of a linked account beside its status: that its link flaps, or that WhatsApp restricts it."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from accounts.models.account import Account
 
 TOLD_FOR = timedelta(hours=24)  # a restriction without an end counts for so long after it was last told
 
@@ -17,6 +21,14 @@ class AccountNoticeQuerySet(models.QuerySet["AccountNotice"]):
         lasts = Q(until__gt=now) | Q(until__isnull=True, last_at__gt=now - TOLD_FOR)
         linked = Q(kind=AccountNotice.Kind.FLAPPING) | Q(session__ended_at__isnull=True)
         return self.filter(lasts, linked, account__deleted_at__isnull=True)
+
+    def hand_over(self, to: "Account", *, prevail: bool) -> None:
+        """Make them notices of the account that theirs is merged into. Of two of one kind these stay if they `prevail`,
+        else its own."""
+        own = AccountNotice.objects.filter(account=to)
+        losing, winning = (own, self) if prevail else (self, own)
+        losing.filter(kind__in=list(winning.values_list("kind", flat=True))).delete()
+        self.update(account=to)
 
 
 class AccountNotice(models.Model):

@@ -1,5 +1,8 @@
 """Linking without a camera: by a code that is typed on the phone, while the pairing shows a QR code."""
 
+from collections.abc import Callable
+from functools import partial
+
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -41,8 +44,9 @@ def ask_pairing_code(account_id: int, *, phone_number: str, actor: User | None =
     return outbox.order(session, outbox.Kind.PAIRING_CODE, phone_number=phone_number, actor=actor)
 
 
-def fetch(order: BridgeOrder) -> None:
-    """Get the code from the bridge, which may also send it by webhook. Raises BridgeError."""
+def fetch(order: BridgeOrder) -> Callable[[], object] | None:
+    """Get the code from the bridge, which may also send it by webhook; give what shows it. Raises BridgeError."""
     code, expires_in = client.pairing_code(order.bridge, order.session, phone_number=order.phone_number)
-    if code:
-        bridge_events.pairing_code_shown(order.session_id, code=code, expires_in=expires_in)
+    if not code:
+        return None
+    return partial(bridge_events.pairing_code_shown, order.session_id, code=code, expires_in=expires_in)

@@ -63,12 +63,10 @@ def _send(order_id: int, **as_before: Any) -> bool:
 
 
 def _another_bridge(order: BridgeOrder) -> Bridge | None:
-    """The best of those that carry out their orders. Bridges that fail are chosen last, and this one does."""
-    try:
-        best = choosing.choose(order.session.account.workspace)
-    except choosing.NoBridgeAvailable:
-        return None
-    return best if best.pk != order.bridge_id and best.failing_since is None else None
+    """The best of the others that carry out their orders."""
+    able = choosing.eligible(order.session.account.workspace)
+    others = [bridge for bridge in able if bridge.pk != order.bridge_id and bridge.failing_since is None]
+    return min(others, key=choosing.preference, default=None)
 
 
 def _still_waits(account: Account, session: LinkSession, order: BridgeOrder) -> bool:

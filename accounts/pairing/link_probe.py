@@ -1,6 +1,8 @@
 """Proving that a link works: a test message goes out, and its acks come back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from django.core.exceptions import ValidationError
 from django.db.models import TextChoices
@@ -64,14 +66,20 @@ def send_test_message(account_id: int, *, phone_number: str = "", actor: User | 
     return outbox.order(session, outbox.Kind.TEST_MESSAGE, phone_number=to, actor=actor, why=why)
 
 
-def send(order: BridgeOrder) -> None:
-    """Send the message. Raises BridgeError, after a notice where WhatsApp refuses messages to new people."""
+def send(order: BridgeOrder) -> Callable[[], object]:
+    """Send the message; give what keeps its id. Raises BridgeError, after a notice where WhatsApp refuses messages to
+    new people."""
     try:
         message_id = client.send_text(order.bridge, order.session, phone_number=order.phone_number, text=_text())
     except BridgeError as error:
-        if restrictions.is_meant_by(str(error)):
+        if restrictions.is_meant_by(error.words, status=error.code):
             restrictions.restricted(order.session_id, kind=restrictions.Kind.SEND_REFUSED, text="", until=None)
         raise
+    return partial(_keep_id, order, message_id)
+
+
+@atomically
+def _keep_id(order: BridgeOrder, message_id: str) -> None:
     BridgeOrder.objects.filter(pk=order.pk).update(message_id=message_id)
 
 

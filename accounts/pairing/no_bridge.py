@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from django.utils import timezone, translation
 
 from accounts.bridges.choosing import NoBridgeAvailable
+from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.models import Account
 
@@ -18,27 +19,29 @@ AGAIN_AFTER = timedelta(hours=1)  # a page may ask again and again, so a reason 
 
 
 def noted(start: Callable[Concatenate[int, P], T]) -> Callable[Concatenate[int, P], T]:
-    """Note the refusals of `start`. The owner of a wider transaction must do so itself, as it takes this note back."""
+    """Note the refusals of `start`. The owner of a wider transaction, which takes all back, calls `note` itself."""
 
     @wraps(start)
     def run(account_id: int, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return start(account_id, *args, **kwargs)
         except Exception as refusal:
-            note(account_id, refusal.__cause__)
+            if not locks.in_transaction():
+                note(account_id, refusal)
             raise
 
     return run  # type: ignore[return-value]  # the stubs of `wraps` lose that its first argument has a name
 
 
-@atomically
-def note(account_id: int, refused: BaseException | None) -> None:
-    """Note a refusal for want of a bridge, after the transaction that it has taken back; any other is not noted.
+def note(account_id: int, refusal: Exception) -> None:
+    """Note a refusal for want of a bridge; any other is not noted."""
+    if isinstance(refusal.__cause__, NoBridgeAvailable):
+        _note(account_id, refusal.__cause__)
 
-    The watchers are not told of it: whoever asked has got it as the answer.
-    """
-    if not isinstance(refused, NoBridgeAvailable):
-        return
+
+@atomically
+def _note(account_id: int, refused: NoBridgeAvailable) -> None:
+    """The watchers are not told of it: whoever asked has got it as the answer."""
     account = Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
     now = timezone.now()
     since = max(account.status_changed_at, now - AGAIN_AFTER)

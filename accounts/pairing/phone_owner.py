@@ -128,6 +128,7 @@ def merge(
         end(standing, EndReason.SUPERSEDED, account=into, trigger=trigger, actor=actor)
     leaving.sessions.update(account=into)  # messages, events and orders hang off the session
     leaving.invitations.update(account=into)
+    leaving.notices.hand_over(into, prevail=stays)
     if session is not None:
         session.account = into
     if stays:

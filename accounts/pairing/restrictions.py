@@ -14,12 +14,23 @@ from accounts.pairing.bridge_events import Outcome, lock_session, note_seen
 
 Kind = AccountNotice.Kind
 KINDS = frozenset(Kind) - {Kind.FLAPPING}
-SEND_REFUSED = re.compile(r"\b463\b")
+# WhatsApp's error for a message to somebody new while that is not allowed, where it is written as a code. A bare number
+# may be anything: a line of a program, milliseconds, a count.
+SEND_REFUSED = 463
+_ENDS = r"""(?=[\\"')]|\s*(?:\Z|[:,;}\]-]))"""
+_AS_A_CODE = (
+    rf"(?:code|error|nack|status)[\s:=#(]{{0,4}}{SEND_REFUSED}",
+    # A field of the answer that it is, or begins.
+    rf"""(?:code|error|nack|status|details?|message|reason)[\\"']{{0,2}}\s*[:=]\s*[\\"']{{0,3}}{SEND_REFUSED}{_ENDS}""",
+    rf"(?<!\w)\({SEND_REFUSED}(?=\))",
+    rf"\A\W{{0,3}}{SEND_REFUSED}{_ENDS}",
+)
+_MEANT = re.compile(rf"(?i)(?:{'|'.join(_AS_A_CODE)})(?!\w|[.:]\d)")
 
 
-def is_meant_by(error: str) -> bool:
-    """Whether a bridge's error for a message is WhatsApp's 463: the account may not write to this person."""
-    return SEND_REFUSED.search(error) is not None
+def is_meant_by(words: str, *, status: int | None = None) -> bool:
+    """Whether a bridge's answer to a message is WhatsApp's refusal: the account may not write to this person."""
+    return status == SEND_REFUSED or _MEANT.search(words) is not None
 
 
 @atomically
@@ -31,6 +42,8 @@ def restricted(session_pk: int, *, kind: AccountNotice.Kind, text: str, until: d
     if not session.is_open:
         return Outcome.ENDED
     note_seen(session)
+    if not session.ever_linked:  # nothing of it can be restricted yet
+        return Outcome.NO_CHANGE
     known = account.notices.current().filter(kind=kind, session=session).first()
     is_told_again = known is not None and (known.text, known.until) == (text[:300], until)
     _write(account, session, kind, known=known, text=text[:300], until=until)

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, Workspace
+from accounts.pairing import attempts
 from tests.api.conftest import PHONE, Program, assert_refused
 from tests.support.portal import make_bridge
 
@@ -100,6 +103,16 @@ def test_the_same_refusal_again_and_again_is_one_row_an_hour(asks: Program, know
     assert len(reasons(known)) == 3
 
 
+def test_it_is_written_once_and_after_what_was_taken_back(asks: Program, known: Account) -> None:
+    make_bridge("a", last_heard_at=None)
+    with CaptureQueriesContext(connection) as queries:
+        refused(asks, phone_number=PHONE)
+    statements = [query["sql"] for query in queries]
+    written = [number for number, sql in enumerate(statements) if sql.startswith("INSERT") and "_transition" in sql]
+    assert len(written) == 1
+    assert any(sql.startswith("ROLLBACK") for sql in statements[: written[0]])
+
+
 def test_an_account_that_was_made_for_it_is_gone_with_it(asks: Program, workspace: Workspace) -> None:
     make_bridge("a", last_heard_at=None)
     assert refused(asks, phone_number=PHONE)["reason"] == "never_heard"
@@ -113,6 +126,14 @@ def test_a_refusal_for_another_reason_has_none(asks: Program, known: Account) ->
     error = assert_refused(asks.post("pair", phone_number=PHONE), 429, "PAIRING_IN_PROGRESS")
     assert "reason" not in error
     assert reasons(known) == []
+
+
+def test_a_refusal_for_another_reason_on_the_page_opens_no_second_transaction(known: Account) -> None:
+    make_bridge("a")
+    attempts.start(known.pk, trigger="test")
+    with CaptureQueriesContext(connection) as queries, pytest.raises(attempts.PairingRefused):
+        attempts.start(known.pk, trigger="page")
+    assert [query["sql"] for query in queries if query["sql"] in {"COMMIT", "ROLLBACK"}] == ["ROLLBACK"]
 
 
 def test_an_attempt_that_a_refused_one_would_have_replaced_goes_on(asks: Program, known: Account) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import time_machine
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from accounts.lifecycle import Status
-from accounts.models import Account, BridgeOrder, LinkSession
+from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from accounts.pairing import attempts
-from accounts.reconcile import polling
+from accounts.reconcile import polling, run
 from tests.support.links import QR, READY, status_of, stops_of
 from tests.support.misbehaving import MisbehavingBridge, list_sessions
 from tests.support.orders import bridge, linked, node
@@ -46,6 +47,20 @@ def stopped(linked: LinkSession, node: MisbehavingBridge, clock: time_machine.Tr
     assert deletes(node) == 1
     assert node.running == set()
     return linked
+
+
+def connected(workspace: Workspace, portal: Portal, bridge: Bridge) -> LinkSession:
+    account = Account.objects.create(workspace=workspace, label="Bob")
+    session = attempts.start(account.pk, trigger="test", bridge=bridge)
+    run_due_tasks()
+    portal.post("session_ready", session, phone_number=f"62812000100{account.pk % 100:02}")
+    return session
+
+
+def stop(session: LinkSession) -> None:
+    session.refresh_from_db()
+    attempts.force_reset(session.account_id)
+    run_due_tasks()
 
 
 def deletes(node: MisbehavingBridge) -> int:
@@ -98,6 +113,48 @@ class TestRevived:
         assert node.running == set()
         assert deletes(node) == 2
         assert account.transitions.filter(reason__contains="it is stopped there").count() == 1
+
+
+class TestSeveralStopsOfOneBridge:
+    @pytest.mark.parametrize("apart", [0, 0.4, 1.1, 3, 5, 6.9])
+    def test_each_has_its_own_look(
+        self, workspace: Workspace, portal: Portal, linked: LinkSession, node: MisbehavingBridge,
+        clock: time_machine.Traveller, apart: float,
+    ) -> None:  # fmt: skip
+        """The second one is opened again 5 s after its stop, and its events are lost."""
+        first = connected(workspace, portal, linked.bridge)
+        node.says = dict.fromkeys([first.session_id, linked.session_id], "connected")
+        stop(first)
+        clock.shift(apart)
+        stop(linked)
+        assert node.running == set()
+        clock.shift(5)
+        run_due_tasks()
+        node.running.add(linked.session_id)
+        clock.shift(3)
+        run_due_tasks()
+        assert node.running == set()
+
+    def test_whatever_else_has_ordered_a_poll(
+        self, linked: LinkSession, node: MisbehavingBridge, clock: time_machine.Traveller
+    ) -> None:
+        node.says = {linked.session_id: "connected"}
+        run.poll_soon(linked.bridge)
+        clock.shift(5)
+        stop(linked)
+        clock.shift(4)
+        run_due_tasks()
+        node.running.add(linked.session_id)
+        clock.shift(4)
+        run_due_tasks()
+        assert node.running == set()
+
+    def test_ten_in_one_second_cost_one_look(self, workspace: Workspace, portal: Portal, linked: LinkSession) -> None:
+        others = [connected(workspace, portal, linked.bridge) for _ in range(10)]
+        with time_machine.travel(timezone.now(), tick=False):
+            for session in others:
+                stop(session)
+        assert [task.func() for task in OrmQ.objects.all()].count("accounts.tasks.poll_bridge") == 1
 
 
 class TestTheHistory:

@@ -1,16 +1,20 @@
 """An attempt whose start surely did not arrive goes to another bridge at once: a dead bridge costs none."""
 
+import errno
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
 
-from accounts.bridges import client
+from accounts.bridges import choosing, client
 from accounts.delivery import dispatcher
-from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
+from accounts.lifecycle import EndReason, Status
+from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession, Workspace
 from accounts.pairing import attempts
 from tests.support import misbehaving
 from tests.support.links import QR, status_of
@@ -41,6 +45,18 @@ def idle(node: MisbehavingBridge) -> Bridge:
 def begin(workspace: Workspace, bridge: Bridge) -> LinkSession:
     account = Account.objects.create(workspace=workspace, label="Alice")
     return attempts.start(account.pk, trigger="test", bridge=bridge)
+
+
+def fails_to_connect(monkeypatch: pytest.MonkeyPatch, bridge: Bridge, error: OSError) -> None:
+    """What the system says of a host that is gone cannot be had from this one."""
+    real, port = socket.create_connection, urlsplit(bridge.url).port
+
+    def connect(address: tuple[str, int], *args: Any, **more: Any) -> socket.socket:
+        if address[1] == port:
+            raise error
+        return real(address, *args, **more)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
 
 
 def test_it_goes_to_an_idle_one(workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge) -> None:
@@ -108,6 +124,69 @@ def test_by_whatever_name(workspace: Workspace, idle: Bridge, node: MisbehavingB
     assert node.running == {session.session_id}
 
 
+@pytest.mark.parametrize("number", ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN"])
+def test_where_no_way_leads_to_its_host(
+    workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge, number: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    fails_to_connect(monkeypatch, dead, OSError(getattr(errno, number), number))
+    session = begin(workspace, dead)
+    run_due_tasks()
+    assert node.running == {session.session_id}
+
+
+@pytest.mark.parametrize("host", ["bridge-gone.invalid", "gone.invalid", "a..b", "x" * 64, "[::1%nowhere]"])
+def test_where_its_name_is_nobodys(workspace: Workspace, idle: Bridge, node: MisbehavingBridge, host: str) -> None:
+    gone = make_bridge("gone", url=f"http://{host}:3001", last_heard_at=timezone.now())
+    session = begin(workspace, gone)
+    run_due_tasks()
+    session.refresh_from_db()
+    assert session.bridge == idle
+    assert node.running == {session.session_id}
+
+
+class TestTheOther:
+    def test_takes_it_even_if_it_gave_no_code_lately(
+        self, workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge
+    ) -> None:
+        """The dead one would be chosen again, as nothing runs there."""
+        account = Account.objects.create(workspace=workspace, label="Bob")
+        LinkSession.objects.create(
+            session_id="old",
+            account=account,
+            bridge=idle,
+            ended_at=timezone.now() - timedelta(minutes=5),
+            end_reason=EndReason.BRIDGE_UNAVAILABLE,
+        )
+        assert choosing.choose(workspace) == dead
+        session = begin(workspace, dead)
+        run_due_tasks()
+        assert node.running == {session.session_id}
+
+    @pytest.mark.parametrize("what", ["busy", "heavy", "several"])
+    def test_takes_it_even_if_the_dead_one_looks_better(
+        self, workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge, what: str
+    ) -> None:
+        if what == "several":
+            Incident.objects.create(bridge=idle, kind=Incident.Kind.ALTERNATING)
+        Bridge.objects.filter(pk=idle.pk).update(
+            **{"busy": {"pairings_at_once": 0}, "heavy": {"weight": 1}}.get(what, {})
+        )
+        Bridge.objects.filter(pk=dead.pk).update(weight=100)
+        session = begin(workspace, dead)
+        run_due_tasks()
+        session.refresh_from_db()
+        assert session.bridge == idle
+
+    def test_is_the_best_of_those_that_work(
+        self, workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge
+    ) -> None:
+        make_bridge("sick", url=dead.url, last_heard_at=timezone.now(), failing_since=timezone.now(), weight=500)
+        session = begin(workspace, dead)
+        run_due_tasks()
+        assert node.running == {session.session_id}
+
+
 class TestItStays:
     @pytest.fixture
     def sick(self) -> Iterator[MisbehavingBridge]:
@@ -138,6 +217,20 @@ class TestItStays:
         run_due_tasks()
         session.refresh_from_db()
         assert session.bridge == bridge
+        assert node.commands == []
+
+    @pytest.mark.parametrize(
+        "error", [ConnectionResetError(errno.ECONNRESET, ""), TimeoutError(), OSError(errno.EMFILE, "")]
+    )
+    def test_where_the_connection_is_not_made_and_nobody_knows_why(
+        self, workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge, error: OSError,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        fails_to_connect(monkeypatch, dead, error)
+        session = begin(workspace, dead)
+        run_due_tasks()
+        session.refresh_from_db()
+        assert session.bridge == dead
         assert node.commands == []
 
     def test_where_an_earlier_try_may_have_arrived(

@@ -113,7 +113,7 @@ class TestTestMessage:
         BridgeOrder.objects.filter(pk=order.pk).update(state=State.CLAIMED, attempts=1, due_at=ago, posted_at=ago)
         wait(order, 1)
         assert (order.state, node.commands) == (State.FAILED, [])
-        assert link_probe.proof_of(order).text == "the worker died with it. It may have been sent."
+        assert link_probe.proof_of(order).text == "it was broken off before an answer was noted. It may have been sent."
 
     def test_a_bridge_that_is_down_is_tried_for_two_minutes(
         self, node: MisbehavingBridge, bridge: Bridge, linked: Account
@@ -227,7 +227,7 @@ class TestPairingCode:
         BridgeOrder.objects.filter(pk=order.pk).update(state=State.CLAIMED, attempts=1, due_at=ago, posted_at=ago)
         wait(order, 1)
         assert (order.state, node.commands) == (State.FAILED, [])
-        assert order.error == "the worker died with it. The phone may be asking for it."
+        assert order.error == "it was broken off before an answer was noted. The phone may be asking for it."
 
     def test_one_at_a_time(self, shown: LinkSession) -> None:
         codes.ask_pairing_code(shown.account_id, phone_number=PHONE)

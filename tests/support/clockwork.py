@@ -62,8 +62,6 @@ class Clockwork(RuleBasedStateMachine):
         self.told_ready: set[str] = set()
         self.interrupted: set[str] = set()  # by staff, who may
         self.lost: list[Event] = []
-        self.last: dict[int, str] = {}  # the status of each account, as the history has it up to `read_to`
-        self.read_to = 0
         self._hear()
         for which, phone in enumerate(PHONES):
             self._link(which, phone)

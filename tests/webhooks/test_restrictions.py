@@ -14,7 +14,7 @@ from accounts.lifecycle import Status
 from accounts.models import Account, AccountNotice, Bridge, LinkSession, Transition
 from accounts.pairing import attempts, link_probe
 from tests.api.conftest import program
-from tests.support.links import link, linked, status_of
+from tests.support.links import QR, link, linked, status_of
 from tests.support.misbehaving import MisbehavingBridge
 from tests.support.portal import Portal, make_bridge
 from tests.support.queue import run_due_tasks
@@ -201,6 +201,23 @@ def test_the_status_asks_no_more_for_many(portal: Portal, linked: LinkSession) -
     assert queries() == before
 
 
+class TestAnAccountThatIsNotLinked:
+    @pytest.mark.parametrize("data", [{"kind": "time_lock"}, {"kind": "chat_cap", "until": LATER_S}, {"code": 463}, {}])
+    @pytest.mark.parametrize("event", ["", "qr_code_generated", "session_authenticated", "action_required"])
+    def test_gets_none(self, portal: Portal, session: LinkSession, event: str, data: dict[str, Any]) -> None:
+        run_due_tasks()
+        if event:
+            portal.post(event, session, **QR)
+        assert restrict(portal, session, **data) == "no_change"
+        assert not AccountNotice.objects.exists()
+
+    def test_a_link_that_is_lost_gets_it(self, portal: Portal, linked: LinkSession) -> None:
+        """Its bridge may tell it just before the link is back."""
+        portal.post("session_disconnected", linked, reason="NAVIGATION")
+        assert restrict(portal, linked, kind="time_lock") == "applied"
+        assert current(linked)
+
+
 @pytest.mark.race
 @pytest.mark.timeout(300)
 @pytest.mark.django_db(transaction=True)
@@ -224,12 +241,29 @@ class TestTestMessages:
             ("Evaluation failed: server returned error 463", True),
             ("463: WhatsApp lets this account write to nobody new", True),
             ('{"code":463}', True),
+            ('"463"', True),
+            ("463 - not allowed", True),
+            ("Failed to send (463)", True),
+            ("nack: 463", True),
+            ("errorCode=463 for this recipient", True),
+            ('<ack error="463" class="message"/>', True),
+            ({"code": "463", "message": "not allowed"}, True),
+            (f"Evaluation failed: {'a' * 600} server returned error 463", True),
             ("error 4630", False),
             ("Session not connected.", False),
+            ("Evaluation failed: at send (pptr://__puppeteer_evaluation_script__:463:20)", False),
+            ("Error: 463:20 is not a function", False),
+            ("at Client.js:463", False),
+            ("/var/lib/463/session is locked", False),
+            ("it took 463 ms", False),
+            ("463 messages are waiting", False),
+            ("error after 463 tries", False),
+            ("chunk(463) failed", False),
+            ("error 463.5", False),
         ],
     )
     def test_a_463_is_a_notice(
-        self, portal: Portal, linked: LinkSession, node: MisbehavingBridge, error: str, is_one: bool
+        self, portal: Portal, linked: LinkSession, node: MisbehavingBridge, error: Any, is_one: bool
     ) -> None:
         run_due_tasks()
         node.plays(lambda talk, seen: talk.answer(500, {"error": error}))
@@ -238,3 +272,24 @@ class TestTestMessages:
         assert [notice.kind for notice in current(linked)] == (["send_refused"] if is_one else [])
         assert linked.orders.get(kind="test_message").state == "failed"
         assert status_of(linked.account) == Status.CONNECTED
+
+    @pytest.mark.parametrize(
+        ("status", "answer", "is_one"),
+        [
+            (500, {"error": "not sent", "code": 463}, True),
+            (400, {"error": {"code": 463, "message": "x"}}, True),
+            (500, {"success": False, "message": "463: not allowed"}, True),
+            (463, {"error": "not allowed"}, True),
+            (200, {"success": False, "error": "463"}, True),
+            (500, {"error": "not sent", "line": 463}, False),
+            (500, {"error": "not sent", "messages": 463, "ids": [463]}, False),
+        ],
+    )
+    def test_in_whatever_field_of_the_answer(
+        self, portal: Portal, linked: LinkSession, node: MisbehavingBridge, status: int, answer: Any, is_one: bool
+    ) -> None:
+        run_due_tasks()
+        node.plays(lambda talk, seen: talk.answer(status, answer))
+        link_probe.send_test_message(linked.account_id, actor=None)
+        run_due_tasks()
+        assert [notice.kind for notice in current(linked)] == (["send_refused"] if is_one else [])
