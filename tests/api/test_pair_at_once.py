@@ -85,6 +85,25 @@ def test_a_scan_meanwhile_counts_at_once(
     assert {answer.status_code for answer in answers} == {201}
 
 
+def test_a_scan_waits_in_its_turn_for_nearly_as_long_as_its_bridge(
+    workspace: Workspace, bridge: Bridge, portal: Portal, session: LinkSession
+) -> None:
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            locks.row(Workspace, pk=workspace.pk)
+            is_held.set()
+            time.sleep(6.5)
+
+    def scan() -> str:
+        is_held.wait(10)
+        return ready_after(0, portal, session)
+
+    assert at_once([hold, scan]) == [None, "applied"]
+    assert status_of(session.account) == Status.CONNECTED
+
+
 def ready_after(seconds: float, portal: Portal, session: LinkSession) -> str:
     time.sleep(seconds)
     return tell(portal, "session_ready", session, **READY)
