@@ -256,3 +256,11 @@ class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyp
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "string", "nullable": True}
+
+
+class PhoneField(DecorationField):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.events.fields.BridgePhone"
+
+
+class WantedPhoneField(DecorationField):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.events.fields.WantedPhone"

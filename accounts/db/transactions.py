@@ -22,6 +22,8 @@ PATIENCE = 7  # seconds within which another try, if as long as the last, must e
 TURN_WITHIN = 25
 MYSQL_DEADLOCK, MYSQL_LOCK_WAIT = 1213, 1205
 
+_READ = {"sqlite": "PRAGMA busy_timeout", "mysql": "SELECT @@innodb_lock_wait_timeout"}
+
 _patience = local()
 
 
@@ -74,13 +76,12 @@ def in_turn(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def wait_at_most(seconds: float) -> None:
-    """Set how long SQLite waits for another writer on this connection, which ends with its request.
+    """Set how long this connection, which ends with its request, waits for a lock.
 
-    MariaDB always waits 3 s for a lock (config/settings.py).
+    Else MariaDB waits 3 s, and whoever tries again is behind all who came meanwhile (config/settings.py).
     """
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+    with connection.cursor() as cursor:
+        cursor.execute(_patience_of(seconds))
 
 
 @contextmanager
@@ -92,27 +93,29 @@ def hardly_waiting() -> Iterator[None]:
 
 @contextmanager
 def _waiting_for_locks(seconds: float) -> Iterator[None]:
-    """How long this connection waits for a lock; MariaDB counts in whole seconds."""
-    read, change, longest = (
-        ("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", int(seconds * 1000))
-        if connection.vendor == "sqlite"
-        else ("SELECT @@innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", ceil(seconds))
-    )
+    """How long this connection waits for a lock."""
     with connection.cursor() as cursor:
-        cursor.execute(read)
-        (before,) = cursor.fetchone()
-        cursor.execute(change.format(longest))
+        cursor.execute(_READ[connection.vendor])
+        before = cursor.fetchone()[0] / (1000 if connection.vendor == "sqlite" else 1)
+        cursor.execute(_patience_of(seconds))
     try:
         yield
     finally:
-        _wait_again(change.format(before))
+        _wait_again(before)
 
 
-def _wait_again(change: str) -> None:
+def _patience_of(seconds: float) -> str:
+    """MariaDB counts in whole seconds."""
+    if connection.vendor == "sqlite":
+        return f"PRAGMA busy_timeout = {int(seconds * 1000)}"
+    return f"SET SESSION innodb_lock_wait_timeout = {ceil(seconds)}"
+
+
+def _wait_again(seconds: float) -> None:
     """A connection that broke is opened anew, with the usual time; why it broke is the error that the caller gets."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(change)
+            cursor.execute(_patience_of(seconds))
     except Error:
         if not connection.in_atomic_block:
             connection.close()

@@ -9,9 +9,12 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.db import locks
+from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from tests.api.conftest import PHONE, program
-from tests.support.races import at_once
+from tests.support.links import READY, status_of
+from tests.support.portal import Portal
+from tests.support.races import at_once, tell
 
 pytestmark = [pytest.mark.race, pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
 AT_ONCE = 60
@@ -68,3 +71,39 @@ def test_the_patience_of_a_request_ends_with_it(workspace: Workspace, bridge: Br
     Bridge.objects.update(draining=True)
     assert program(workspace).post("pair", phone_number="6281100000009").status_code == 503
     assert patience() == before
+
+
+def test_a_scan_meanwhile_counts_at_once(
+    workspace: Workspace, bridge: Bridge, portal: Portal, session: LinkSession
+) -> None:
+    """It is not left to the sweep of the next minute, though sixty others want the workspace's lock as well."""
+    bodies = [{"phone_number": f"62811000{number:05}"} for number in range(AT_ONCE)]
+    pairs = [partial(program(workspace).post, "pair", **body) for body in bodies]
+    told, *answers = at_once([partial(ready_after, 0.3, portal, session), *pairs])
+    assert told == "applied"
+    assert status_of(session.account) == Status.CONNECTED
+    assert {answer.status_code for answer in answers} == {201}
+
+
+def test_a_scan_waits_in_its_turn_for_nearly_as_long_as_its_bridge(
+    workspace: Workspace, bridge: Bridge, portal: Portal, session: LinkSession
+) -> None:
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            locks.row(Workspace, pk=workspace.pk)
+            is_held.set()
+            time.sleep(6.5)
+
+    def scan() -> str:
+        is_held.wait(10)
+        return ready_after(0, portal, session)
+
+    assert at_once([hold, scan]) == [None, "applied"]
+    assert status_of(session.account) == Status.CONNECTED
+
+
+def ready_after(seconds: float, portal: Portal, session: LinkSession) -> str:
+    time.sleep(seconds)
+    return tell(portal, "session_ready", session, **READY)

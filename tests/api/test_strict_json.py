@@ -74,7 +74,7 @@ def test_twenty_megabytes_cost_little_more_than_plain_json(body: Body, code: str
     "body",
     [
         MOST_KEYS,
-        FILE,
+        FILE + b"QUFB" * (SIZE // 4) + b'"}}}}',
         b'{"a":"' + b"\\u0000" * (SIZE // 6) + b'"}',
         b'{"a":"' + b"\\ud800x" * (SIZE // 7) + b'"}',
         b'{"a":' + b"1" * SIZE + b"}",

@@ -136,14 +136,14 @@ class TestWhoseFault:
 
 class TestNeverForEver:
     @pytest.mark.parametrize("half", [b"\\ud800", b"\xed\xa0\x80"], ids=["escaped", "raw"])
-    def test_half_a_character_is_a_question_mark(
+    def test_half_a_character_is_a_replacement_character(
         self, node: MisbehavingBridge, account: Account, session: LinkSession, half: bytes
     ) -> None:
         node.plays(lambda talk, seen: talk.answer(400, b'{"error":"a ' + half + b' b"}'))
         run_due_tasks()
         session.refresh_from_db()
         assert (start_of(session).state, session.end_reason) == (State.FAILED, EndReason.BRIDGE_UNAVAILABLE)
-        assert start_of(session).error.startswith("it answered 400: a ?")
+        assert start_of(session).error.startswith("it answered 400: a \ufffd")
 
     def test_a_check_that_fails_on_our_side_is_given_up(
         self, session: LinkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

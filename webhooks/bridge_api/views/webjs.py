@@ -66,11 +66,11 @@ def _event_id(request: Request, version: str) -> str:
 
 def _patiently(delivery: Delivery) -> str:
     """Wait out a short outage of the database, because most bridges lose an event that gets a 5xx."""
-    wait_at_most(PATIENCE - 1)
     give_up, charge = time.monotonic() + PATIENCE, True
     while True:
         began = time.monotonic()
         try:
+            wait_at_most(PATIENCE - 1)
             return receive.receive(delivery, charge=charge)
         except OperationalError:
             if 2 * time.monotonic() - began > give_up:  # another try would take as long
