@@ -1,4 +1,4 @@
-"""Reads a bridge's /health, and tells processes apart by it: an uptime never falls, and never grows faster than time."""
+"""Reads a bridge's /health, and tells processes apart by it: an uptime never falls, and never outruns time."""
 
 import itertools
 import math

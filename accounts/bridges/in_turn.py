@@ -109,9 +109,9 @@ def ask(question: Callable[[], T], *, is_enough: Callable[[Sequence[T]], bool], 
 def hear_all(
     bridge: Bridge,
     *,
+    within: float,
     first: Lists = (),
     processes: int = 1,
-    within: float = WITHIN,
     is_enough: Callable[[Lists], bool] = lambda _lists: False,
 ) -> Heard:
     """Ask for the list so often that each process has its turn, and fewer times where more could tell nothing. Raises
@@ -150,7 +150,7 @@ def find(bridge: Bridge, session_id: str) -> Running | None:
         found = lists[-1].get(session_id) if lists else None
         return found is not None and (found.has_begun or not several)
 
-    heard = hear_all(bridge, is_enough=is_there)
+    heard = hear_all(bridge, within=WITHIN, is_enough=is_there)
     if not is_there(heard.lists) and not heard.is_all:
         raise BridgeError("it is too slow to ask all of its processes")
     return heard.listed.get(session_id)

@@ -173,26 +173,28 @@ def _is_restoring(bridge: Bridge, found: Differences, doubt: Doubt) -> bool:
 def _restore(bridge: Bridge, found: Differences, done: RunResult, *, doubt: Doubt) -> None:
     """Start some lost sessions at once, with the same id and login. The others are marked lost, for recovery; or, where
     several processes answer, for the next list of all."""
-    lost, heard_all = dropped.due(found, heard_all=doubt.heard_all), doubt.heard_all
-    turns = (OPENED_AT_ONCE if heard_all else RESTORES_AT_ONCE) - _under_way(bridge) if lost else 0
+    lost = dropped.due(found, heard_all=doubt.heard_all)
+    turns = (OPENED_AT_ONCE if doubt.heard_all else RESTORES_AT_ONCE) - _under_way(bridge) if lost else 0
     elsewhere = _run_elsewhere(lost)  # unwanted.py tells staff
     for row in sorted(lost, key=lambda row: row.pk in elsewhere):
-        left_behind = was_left_behind(row, bridge)
-        told = partial(_told, asked_at=found.asked_at, reason=_why_lost(left_behind=left_behind, heard_all=heard_all))
+        told = partial(_told, asked_at=found.asked_at, reason=_why_lost(row, bridge, doubt))
         if len(done.restored) < turns and row.pk not in elsewhere:
-            certain, why = left_behind or heard_all, BridgeOrder.Why.RECONCILE
-            start = partial(opening.found_missing, why=why, certain=certain, heard_all=heard_all)
-            if _one(done, row, told(start)):
+            if _one(done, row, told(_start(row, bridge, doubt))):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
             _one(done, row, told(session_list.found_lost))
-    done.has_more |= heard_all and len(lost) > len(done.restored) + len(elsewhere)
+    done.has_more |= doubt.heard_all and len(lost) > len(done.restored) + len(elsewhere)
 
 
-def _why_lost(*, left_behind: bool, heard_all: bool) -> str:
-    if heard_all:
+def _start(row: Row, bridge: Bridge, doubt: Doubt) -> Callable[..., Outcome]:
+    why, certain = BridgeOrder.Why.RECONCILE, doubt.heard_all or was_left_behind(row, bridge)
+    return partial(opening.found_missing, why=why, certain=certain, heard_all=doubt.heard_all)
+
+
+def _why_lost(row: Row, bridge: Bridge, doubt: Doubt) -> str:
+    if doubt.heard_all:
         return NOWHERE
-    return NOT_RESTORED if left_behind else ABSENT
+    return NOT_RESTORED if was_left_behind(row, bridge) else ABSENT
 
 
 def _told(move: Callable[..., Outcome], *, asked_at: datetime, reason: str) -> Callable[[int], Outcome]:

@@ -38,7 +38,7 @@ def look(order: BridgeOrder) -> Outcome:
 
 def _listed_by_all(order: BridgeOrder) -> dict[str, Running]:
     """What several processes run: one alone may list what is left of a client that runs in another."""
-    heard = in_turn.hear_all(order.bridge)
+    heard = in_turn.hear_all(order.bridge, within=in_turn.WITHIN)
     running = heard.listed.get(order.session.session_id)
     if not heard.is_all and (running is None or not running.has_begun):
         raise BridgeError("it is too slow to ask all of its processes")
