@@ -8,7 +8,7 @@ from rest_framework.exceptions import ValidationError
 
 from accounts import phones
 from accounts.db import locks
-from accounts.db.transactions import atomically, in_turn
+from accounts.db.transactions import atomically, patiently
 from accounts.lifecycle import PAIRING
 from accounts.models import Account, LinkInvitation, LinkSession, Workspace
 from accounts.pairing import attempts, no_bridge, waiting_line
@@ -84,7 +84,7 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
     return sum(_reset_pairing(asker, pk) for pk in running.values_list("pk", flat=True))
 
 
-@in_turn
+@patiently
 def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, force: bool) -> Paired:
     """This is one transaction, so that a refusal also takes back an account that was made for it."""
     # The lock makes a concurrent request find the account that we make, instead of making a second one.

@@ -6,7 +6,6 @@ what it costs against 50 sessions, in the same run: the milliseconds are of the 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.measuring import count_queries, median, on_a_test_database
@@ -38,6 +37,7 @@ def bridge_with(size: int) -> Iterator[dict[str, Callable[[], Any]]]:
     from accounts.bridges.client import Running
     from accounts.models import Bridge, BridgeSecret
     from accounts.reconcile import polling, run
+    from accounts.reconcile.said import Said
     from tests.support.misbehaving import misbehaving_bridge
     from tests.support.signing import signed_headers
     from webhooks.authentication import forget_secrets
@@ -61,7 +61,7 @@ def bridge_with(size: int) -> Iterator[dict[str, Callable[[], Any]]]:
         yield {
             "heartbeat": beat,
             "poll": lambda: polling.poll(bridge.pk),
-            "comparison": lambda: run.run(bridge, listed, asked_at=datetime.now(UTC)),
+            "comparison": lambda: run.run(bridge, Said(listed=listed)),
         }
 
 

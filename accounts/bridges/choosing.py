@@ -12,10 +12,10 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.bridges import presence
+from accounts.bridges import in_turn, presence
 from accounts.bridges.library_versions import Level, advisory
 from accounts.lifecycle import PAIRING, SCANNABLE_ENDS, EndReason
-from accounts.models import Bridge, BridgeOrder, Incident, LinkSession, Workspace
+from accounts.models import Bridge, BridgeOrder, LinkSession, Workspace
 from accounts.models.bridge import Obstacle
 
 LEAVES_WITHIN = timedelta(minutes=2)  # after this a stop that is not carried out no longer takes a place
@@ -96,7 +96,7 @@ def with_load(bridges: QuerySet[Bridge]) -> QuerySet[Bridge]:
         + count_of(leaving().filter(bridge=OuterRef("pk"))),
         waiting=count_of(mine.filter(admitted_at__isnull=True)),
         gave_no_code=gave_no_code(),
-        is_several=is_several(),
+        is_several=in_turn.are_known(),
     )
 
 
@@ -156,12 +156,6 @@ def preference(bridge: Any) -> tuple[bool, bool, bool, float, int]:
     failing = bridge.failing_since is not None or bridge.gave_no_code
     has_line = bridge.waiting > 0 or bridge.pairing >= bridge.pairings_at_once
     return failing, bridge.is_several, has_line, bridge.running / bridge.weight, bridge.pk
-
-
-def is_several() -> Exists:
-    """An annotation for bridges: whether it is known to run as several processes, of which any may get an order."""
-    told = Incident.objects.filter(kind=Incident.Kind.ALTERNATING, closed_at__isnull=True)
-    return Exists(told.filter(bridge=OuterRef("pk")))
 
 
 def gave_no_code() -> Exists:

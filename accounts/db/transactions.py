@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 TRIES = 4  # one and three retries
 PATIENCE = 7  # seconds within which another try, if as long as the last, must end: a bridge waits 10
-# Seconds for `in_turn`. Whoever waits for a lock keeps its place among the others only until its wait times out.
+# Seconds for `patiently`. Whoever waits for a lock keeps its place among the others only until its wait times out.
 TURN_WITHIN = 25
 MYSQL_DEADLOCK, MYSQL_LOCK_WAIT = 1213, 1205
 
@@ -54,7 +54,7 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def in_turn(function: Callable[P, T]) -> Callable[P, T]:
+def patiently(function: Callable[P, T]) -> Callable[P, T]:
     """Do as `atomically`, for what a person or a program asks for: with more patience than a bridge has.
 
     Where many want one lock, MariaDB serves them in their order, and one whose wait times out would begin at the end.

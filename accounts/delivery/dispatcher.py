@@ -153,7 +153,7 @@ def _check(order: BridgeOrder) -> None:
 
 def _open(order: BridgeOrder, command: Callable[[Bridge, LinkSession], None]) -> None:
     """Open the session; a link of a bridge of several processes only after it was stopped at each of them."""
-    if order.session.authenticated_at is not None and in_turn.are_known(order.bridge_id):
+    if order.session.authenticated_at is not None and in_turn.is_known(order.bridge_id):
         command = in_turn.start_alone
     command(order.bridge, order.session)
 

@@ -18,7 +18,7 @@ from accounts.orders import closing, outbox, turns
 Kind, State = BridgeOrder.Kind, BridgeOrder.State
 
 LOOK_SELDOM = 300  # seconds at the most: a hung bridge must not keep the workers from the others
-LOOK_WITHIN = 10  # seconds, for one look at the list
+LOOK_WITHIN = 14  # seconds, for one look at the list
 
 
 def settle(order_id: int) -> None:

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from accounts.bridges import choosing
 from accounts.db import locks
-from accounts.db.transactions import atomically, in_turn
+from accounts.db.transactions import atomically, patiently
 from accounts.lifecycle import PAIRING, READY_WITHIN, UNSCANNED, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, User, Workspace
 from accounts.models.session import new_session_id
@@ -60,7 +60,7 @@ class Request:
 
 
 @no_bridge.noted
-@in_turn
+@patiently
 def start(
     account_id: int,
     *,
@@ -98,7 +98,7 @@ def start(
     return session
 
 
-@in_turn
+@patiently
 def force_reset(account_id: int, *, actor: User | None = None, reason: str = "", trigger: str = "force_reset") -> None:
     """End the open session for good, and revoke the open invitations (rule "Replaced or reset"). Safe to repeat.
 

@@ -3,51 +3,22 @@
 Who else could be there: heartbeats and polls of one bridge at the same moment, and events, which also count as heard.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.bridges import incidents, presence
-from accounts.bridges.client import Running
 from accounts.db.transactions import atomically
 from accounts.models import Bridge, BridgeProcess, LinkSession, ReconcileRun
 from accounts.orders import turns
 from accounts.reconcile import processes, run
 from accounts.reconcile.processes import Process
+from accounts.reconcile.said import Said
 
 LEAVES_WITHIN = timedelta(minutes=5)  # a bridge that says for longer that it is shutting down counts as staying
 LEAVING = "It says that it is shutting down."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a bridge said; empty or None where it did not. `asked_at`: when it was polled, or its heartbeat came.
-
-    `sign`, `heard_all`: what asking it has shown of several processes (survey.Survey).
-    """
-
-    listed: Mapping[str, Running]
-    asked_at: datetime = field(default_factory=timezone.now)
-    library: str = ""
-    version: str = ""
-    capacity: int | None = None
-    capabilities: list[str] | None = None
-    boot: str = ""
-    booted_at: datetime | None = None
-    draining: bool = False
-    sign: ReconcileRun.Sign | None = None
-    heard_all: bool = False
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The values that it gave, by the names of the bridge's columns."""
-        names = ("library", "version", "boot", "booted_at", "capacity", "capabilities")
-        told = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in told.items() if value not in ("", None)}
 
 
 @atomically
@@ -76,15 +47,9 @@ def hear(bridge_id: int, said: Said, *, heartbeat: bool) -> run.BridgeInstructio
     _note(bridge, said, process=process, heartbeat=heartbeat, was_up=presence.is_up(bridge), spoke_at=spoke_at)
     if _is_leaving(bridge):
         return run.BridgeInstructions()
-    return run.run(
-        bridge,
-        said.listed,
-        asked_at=said.asked_at,
-        heartbeat=heartbeat,
-        sign=ReconcileRun.Sign.SEVERAL if process.several else said.sign,
-        heard_all=said.heard_all,
-        note=process.note,
-    )
+    if process.several:
+        said = replace(said, sign=ReconcileRun.Sign.SEVERAL)
+    return run.run(bridge, said, heartbeat=heartbeat, note=process.note)
 
 
 def _is_leaving(bridge: Bridge) -> bool:

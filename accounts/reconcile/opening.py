@@ -92,7 +92,7 @@ def may_open(session: LinkSession, *, heard_all: bool = False) -> bool:
     """Whether no order opens it already, no move waits for its stop, no rival runs it, and one process answers for its
     bridge, or all were heard: of several, one that does not have it would make a second client. The caller holds the
     session's lock, which a list that names a rival waits for."""
-    if in_turn.are_known(session.bridge_id) and not heard_all:
+    if in_turn.is_known(session.bridge_id) and not heard_all:
         return False
     opening = session.orders.filter(under_way(), kind__in=BridgeOrder.OPENING)
     elsewhere = LinkSession.objects.filter(Q(waits_for_stop()) | runs_elsewhere(), pk=session.pk)

@@ -1,4 +1,4 @@
-"""Asking the bridges that send no heartbeat how they are and what they run."""
+"""Asking the bridges that send no heartbeat, or may be several processes, how they are and what they run."""
 
 import random
 from datetime import timedelta
@@ -11,9 +11,11 @@ from accounts.bridges import presence
 from accounts.bridges.client import BridgeError, Running
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
+from accounts.lifecycle import Status
 from accounts.models import Bridge, LinkSession
 from accounts.reconcile import processes, survey
-from accounts.reconcile.heartbeat import Said, hear
+from accounts.reconcile.heartbeat import hear
+from accounts.reconcile.said import Said
 
 POLLS = (0, 30)  # seconds after the job, which runs each minute
 # Seconds after a bridge was made or changed: whoever did so may still have to start it, or to give it its key.
@@ -26,14 +28,15 @@ MOST = 5_000  # sessions of one bridge, as in a heartbeat; SQLite takes 32,766 v
 def poll_all() -> int:
     """Ask each bridge in a task of its own, so that one that hangs delays no other. Gives how many are asked."""
     lately = timezone.now() - timedelta(seconds=presence.UP_WITHIN)
-    quiet = list(Bridge.objects.exclude(last_heartbeat_at__gte=lately).values_list("pk", flat=True))
-    for bridge_id in quiet:
+    is_quiet = Q(last_heartbeat_at=None) | Q(last_heartbeat_at__lt=lately)
+    asked = list(Bridge.objects.filter(is_quiet | processes.are_in_doubt()).values_list("pk", flat=True))
+    for bridge_id in asked:
         for after in POLLS:
             enqueue("poll_bridge", bridge_id, delay=after + random.uniform(0, SPREAD))
-    return len(quiet)
+    return len(asked)
 
 
-def poll_soon(bridge_id: int) -> None:
+def poll_new(bridge_id: int) -> None:
     """Ask a bridge that was just made or changed, without waiting for the job: it takes nothing before it is heard."""
     for after in FIRST_POLLS:
         enqueue("poll_bridge", bridge_id, delay=after)
@@ -66,9 +69,11 @@ def _poll(bridge_id: int) -> str:
 
 
 def _is_doubtful() -> Case:
-    """An annotation: whether it may be several processes. What its last list lacked as well may soon be restored, so
-    before that each process has its turn."""
-    missed = LinkSession.objects.filter(bridge=OuterRef("pk"), ended_at=None, absent_polls__gt=0)
+    """An annotation: whether it may be several processes. A link that its last list lacked may soon be taken for lost,
+    so before that each process has its turn. One that is lost already is looked for by its order."""
+    missed = LinkSession.objects.filter(
+        bridge=OuterRef("pk"), ended_at=None, absent_polls__gt=0, account__status=Status.CONNECTED
+    )
     return Case(When(processes.are_in_doubt() | Q(Exists(missed)), then=True), default=False)
 
 

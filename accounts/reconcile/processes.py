@@ -12,11 +12,12 @@ from django.db.models import Exists, Max, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.bridges import choosing, incidents
+from accounts.bridges import in_turn, incidents
 from accounts.bridges.incidents import Kind
 from accounts.db.transactions import atomically
 from accounts.models import Bridge, BridgeOrder, BridgeProcess, ReconcileRun
 from accounts.reconcile.diff import Differences
+from accounts.reconcile.said import Said
 
 Sign = ReconcileRun.Sign
 
@@ -27,7 +28,7 @@ SAYS = {
     Sign.SEVERAL: "Different processes answer.",
     Sign.DIFFERS: "Two answers of one moment differ.",
 }
-PROVING = frozenset({Sign.SEVERAL, Sign.CAME_BACK})  # two of these make an incident
+BY_CHANCE = frozenset({Sign.CAME_BACK, Sign.DIFFERS})  # one process gives these, too
 NO_PROOF = "An absence proves nothing at the moment."
 OPENED_LATELY = 120  # seconds in which an order to open explains that a session is back
 HEARD_LATELY = 40  # seconds; an event since the last list but this explains that a session is back: the bridge did it
@@ -133,7 +134,7 @@ def _process_by_boot(bridge: Bridge, boot: str) -> Process:
 def are_in_doubt() -> Q:
     """A filter for bridges that are known as several processes, or have shown a sign of them lately."""
     shown = ReconcileRun.objects.filter(bridge=OuterRef("pk"), at__gt=timezone.now() - SIGN_KEPT).exclude(sign="")
-    return Q(choosing.is_several()) | Q(Exists(shown))
+    return Q(in_turn.are_known()) | Q(Exists(shown))
 
 
 def look(
@@ -141,25 +142,25 @@ def look(
     found: Differences,
     runs: Sequence[ReconcileRun],
     *,
-    sign: Sign | None,
-    heard_all: bool,
+    said: Said,
     is_open: Mapping[str, datetime],
 ) -> Doubt:
     """Find out whether an absence proves anything at the moment. `runs` are those of the last minutes, newest first.
 
     One sign may be chance: the desk's clock was set, or the last words of a killed process came late. It holds
-    recovery back until the next look, and two within some minutes make an incident.
+    recovery back until the next look. Two that one process cannot give make an incident, if within some minutes.
     """
-    if sign != Sign.SEVERAL and _flips(bridge, found):
+    sign, is_one = said.sign, said.heard_all and said.sign is None
+    if sign != Sign.SEVERAL and not is_one and _flips(bridge, found):
         sign = Sign.CAME_BACK
     is_known = _are_known(bridge, sign, runs, is_open=is_open)
-    if is_known and heard_all:
+    if is_known and said.heard_all:
         return Doubt(sign or "", heard_all=True)
     return Doubt(sign or "", _why_no_proof(sign, runs, is_known=is_known))
 
 
 def _why_no_proof(sign: Sign | None, runs: Sequence[ReconcileRun], *, is_known: bool) -> str:
-    if sign == Sign.DIFFERS and not is_known and runs and runs[0].sign == sign:
+    if sign in BY_CHANCE and not is_known and runs and runs[0].sign in BY_CHANCE:
         return ""  # it has held recovery back for one look
     if sign:
         return SAYS[sign]
@@ -171,8 +172,8 @@ def _are_known(
 ) -> bool:
     """Whether the bridge is known as several processes, by this sign and the earlier ones."""
     seen_at = is_open.get(Kind.ALTERNATING)
-    if sign in PROVING and (seen_at or any(run.sign in PROVING for run in runs)):
-        incidents.report(bridge.pk, Kind.ALTERNATING, summary=SAYS[Sign(sign)])
+    if sign == Sign.SEVERAL and (seen_at or any(run.sign == sign for run in runs)):
+        incidents.report(bridge.pk, Kind.ALTERNATING, summary=SAYS[sign])
         return True
     if seen_at is not None and timezone.now() - seen_at > CALM_AFTER:
         incidents.close(bridge.pk, Kind.ALTERNATING)

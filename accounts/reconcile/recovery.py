@@ -6,6 +6,7 @@ Who else could be there: the bridge's own attempts, a second run, reconcile, sta
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
@@ -68,7 +69,7 @@ def next_try(account: Account) -> datetime | None:
     session = account.current_session
     if session is None or account.status != Status.DISCONNECTED:
         return None
-    if in_turn.are_known(session.bridge_id):
+    if in_turn.is_known(session.bridge_id):
         return None  # it is only asked about; a poll that hears all processes opens it (dropped.py)
     return next((lost.due_at for lost in _lost(session.bridge_id, only=session.pk)), None)
 
@@ -115,21 +116,15 @@ def _lost(bridge_id: int, *, only: int | None = None) -> list[Lost]:
     links = ownership.resumable(bridge_id).filter(
         account__status=Status.DISCONNECTED, account__current_session=F("pk"), **({"pk": only} if only else {})
     )
-    rows = links.annotate(
-        lost_at=F("account__status_changed_at"),
-        tried_at=Subquery(tried.order_by("-pk").values("created_at")[:1]),
-    ).values_list("pk", "lost_at", "tried_at", "lost_reason", "authenticated_at")[:LOOKED_AT]
-    return [
-        Lost(
-            pk, _due_at(pk, since=max(lost_at, bridge.heard_since or lost_at), tried_at=tried_at, scanned_at=scanned_at)
-        )
-        for pk, lost_at, tried_at, said, scanned_at in rows
-        if failures.of(said).retry
-    ]
+    links = links.annotate(
+        lost_at=F("account__status_changed_at"), tried_at=Subquery(tried.order_by("-pk").values("created_at")[:1])
+    )
+    return [_lost_one(link, bridge) for link in links[:LOOKED_AT] if failures.of(link.lost_reason).retry]
 
 
-def _since(lost_at: datetime, bridge: Bridge) -> datetime:
-    return max(lost_at, bridge.heard_since or lost_at)
+def _lost_one(link: Any, bridge: Bridge) -> Lost:
+    since = max(link.lost_at, bridge.heard_since or link.lost_at)
+    return Lost(link.pk, _due_at(link.pk, since=since, tried_at=link.tried_at, scanned_at=link.authenticated_at))
 
 
 def _due_at(

@@ -5,7 +5,7 @@ a second process. Accounts whose status changed lately are left for the next lis
 account's lock, after another look.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +15,6 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.bridges import incidents, ownership
-from accounts.bridges.client import Running
 from accounts.db.transactions import atomically
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
@@ -26,14 +25,15 @@ from accounts.pairing.bridge_events import Outcome
 from accounts.reconcile import dropped, lost_logins, opening, processes, session_list, unknown, unwanted
 from accounts.reconcile.diff import Differences, Row, ago, compare, is_fresh, was_left_behind
 from accounts.reconcile.processes import Doubt
+from accounts.reconcile.said import Said
 from accounts.reconcile.unwanted import Stops
 
 WITHIN = 60  # seconds; a run that takes longer is dead
 RESTORES_AT_ONCE = 2  # of one bridge: each may open a browser there
+OPENED_AT_ONCE = 4  # of one that is several processes: each takes its share, and recovery takes none
 MOVES_AT_ONCE = 50  # accounts in a run, which a heartbeat waits for; the rest in a run of their own just after it
 AGAIN = 7  # seconds until then
 RESTORING = 60  # seconds after its start in which a bridge restores by itself; longer while sessions keep coming back
-TRIED_LATELY = 600  # seconds, as recovery's pause: a link that recovery keeps trying is left to it
 SEEN_EVERY = 20  # seconds between two writes of a session's last_seen_at by lists, which come every 30 s
 
 LISTED_AS_DOWN = "The bridge lists it as not connected."
@@ -63,31 +63,18 @@ class RunResult:
     has_more: bool = False
 
 
-def run(
-    bridge: Bridge,
-    listed: Mapping[str, Running],
-    *,
-    asked_at: datetime,
-    heartbeat: bool = False,
-    sign: ReconcileRun.Sign | None = None,
-    heard_all: bool = False,
-    note: str = "",
-) -> BridgeInstructions:
-    """Compare `bridge`, as its row is now, with its complete list, and act on it.
-
-    `asked_at`: when it was asked for the list, or its heartbeat came. `sign`: what its answers show of several
-    processes; `heard_all`: the list is that of all of them. `note` stands in the summary.
-    """
+def run(bridge: Bridge, said: Said, *, heartbeat: bool = False, note: str = "") -> BridgeInstructions:
+    """Compare `bridge`, as its row is now, with the complete list that it said, and act on it. `note` stands in the
+    summary."""
     name = f"reconcile of bridge {bridge.pk}"
     holder = leases.take(name, seconds=WITHIN)
     if holder is None:  # the next list is as good
         if note:
-            ReconcileRun.objects.create(bridge=bridge, running=len(listed), note=note)
+            ReconcileRun.objects.create(bridge=bridge, running=len(said.listed), note=note)
         return BridgeInstructions()
     words = "broken off"
     try:
-        doubtful = partial(processes.look, bridge, sign=sign, heard_all=heard_all)
-        done = _reconcile(bridge, listed, asked_at=asked_at, heartbeat=heartbeat, look=doubtful, note=note)
+        done = _reconcile(bridge, said, heartbeat=heartbeat, note=note)
         words = f"restored {len(done.restored)}, stopped {len(done.stops.ordered)}, moved {done.moved}"
     finally:
         leases.release(name, holder, result=words)
@@ -101,33 +88,23 @@ def is_observing() -> bool:
     return settings.LINKDESK_RECONCILE == "observe"
 
 
-def _reconcile(
-    bridge: Bridge,
-    listed: Mapping[str, Running],
-    *,
-    asked_at: datetime,
-    heartbeat: bool,
-    look: Callable[..., Doubt],
-    note: str,
-) -> RunResult:
-    found = compare(bridge, listed, asked_at=asked_at)
+def _reconcile(bridge: Bridge, said: Said, *, heartbeat: bool, note: str) -> RunResult:
+    found = compare(bridge, said.listed, asked_at=said.asked_at)
     since = timezone.now() - processes.SIGN_KEPT
     runs = list(ReconcileRun.objects.filter(bridge=bridge, at__gt=since).order_by("-at"))
-    done = RunResult(notes=[note] if note else [])
     is_open = incidents.open_of(bridge.pk)
-    doubt = look(found, runs, is_open=is_open)
-    done.sign = doubt.sign
-    done.notes += [doubt.note] if doubt.note else []
-    lost_logins.look(bridge, listed, is_open=is_open)
+    doubt = processes.look(bridge, found, runs, said=said, is_open=is_open)
+    done = RunResult(notes=[told for told in (note, doubt.note) if told], sign=doubt.sign)
+    lost_logins.look(bridge, said.listed, is_open=is_open)
     _remember(bridge, found)
-    unknown.record(bridge.pk, found.unknown, listed=listed, heartbeat=heartbeat)
+    unknown.record(bridge.pk, found.unknown, listed=said.listed, heartbeat=heartbeat)
     _take_back(found, done)
     _move(found, done)
-    done.stops = unwanted.stop(bridge, found, listed=listed, is_open=is_open, observing=is_observing())
+    done.stops = unwanted.stop(bridge, found, listed=said.listed, is_open=is_open, observing=is_observing())
     done.notes += done.stops.notes
-    if not doubt.note and not _is_restoring(bridge, found):
-        _restore(bridge, found, done, heard_all=doubt.heard_all)
-    _sum_up(bridge, found, done, running=len(listed), runs=runs)
+    if not doubt.note and not _is_restoring(bridge, found, doubt):
+        _restore(bridge, found, done, doubt=doubt)
+    _sum_up(bridge, found, done, running=len(said.listed), runs=runs)
     if (done.has_more or done.stops.has_more) and not is_observing():
         poll_soon(bridge)
     return done
@@ -187,37 +164,37 @@ def _one(done: RunResult, row: Row, move: Callable[[int], Outcome]) -> bool:
     return moves
 
 
-def _is_restoring(bridge: Bridge, found: Differences) -> bool:
+def _is_restoring(bridge: Bridge, found: Differences, doubt: Doubt) -> bool:
+    """Of several processes none is told what to restore, so what comes back there is what we have opened."""
     just_started = bridge.booted_at is not None and bridge.booted_at > ago(RESTORING)
-    return is_fresh(bridge) and (just_started or bool(found.back))
+    return is_fresh(bridge) and (just_started or (bool(found.back) and not doubt.heard_all))
 
 
-def _restore(bridge: Bridge, found: Differences, done: RunResult, *, heard_all: bool) -> None:
-    """Start two lost sessions at once, with the same id and login. The others are marked lost, for recovery.
-
-    `heard_all`: it is known as several processes, and this is the list of all: recovery leaves them to this.
-    """
-    lost = dropped.due(found) if heard_all else found.lost
-    turns = RESTORES_AT_ONCE - _under_way(bridge) if lost else 0
+def _restore(bridge: Bridge, found: Differences, done: RunResult, *, doubt: Doubt) -> None:
+    """Start some lost sessions at once, with the same id and login. The others are marked lost, for recovery; or, where
+    several processes answer, for the next list of all."""
+    lost = dropped.due(found, heard_all=doubt.heard_all)
+    turns = (OPENED_AT_ONCE if doubt.heard_all else RESTORES_AT_ONCE) - _under_way(bridge) if lost else 0
     elsewhere = _run_elsewhere(lost)  # unwanted.py tells staff
-    not_now = elsewhere | _tried_lately([] if heard_all else lost)
     for row in sorted(lost, key=lambda row: row.pk in elsewhere):
-        left_behind = was_left_behind(row, bridge)
-        told = partial(_told, asked_at=found.asked_at, reason=_why_lost(left_behind=left_behind, heard_all=heard_all))
-        if len(done.restored) < turns and row.pk not in not_now:
-            why = BridgeOrder.Why.RECONCILE
-            start = partial(opening.found_missing, why=why, certain=left_behind, heard_all=heard_all)
-            if _one(done, row, told(start)):
+        told = partial(_told, asked_at=found.asked_at, reason=_why_lost(row, bridge, doubt))
+        if len(done.restored) < turns and row.pk not in elsewhere:
+            if _one(done, row, told(_start(row, bridge, doubt))):
                 done.restored.append(row.pk)
         elif row.status == Status.CONNECTED:
             _one(done, row, told(session_list.found_lost))
-    done.has_more |= heard_all & (len(lost) > len(done.restored) + len(not_now))
+    done.has_more |= doubt.heard_all and len(lost) > len(done.restored) + len(elsewhere)
 
 
-def _why_lost(*, left_behind: bool, heard_all: bool) -> str:
-    if heard_all:
+def _start(row: Row, bridge: Bridge, doubt: Doubt) -> Callable[..., Outcome]:
+    why, certain = BridgeOrder.Why.RECONCILE, doubt.heard_all or was_left_behind(row, bridge)
+    return partial(opening.found_missing, why=why, certain=certain, heard_all=doubt.heard_all)
+
+
+def _why_lost(row: Row, bridge: Bridge, doubt: Doubt) -> str:
+    if doubt.heard_all:
         return NOWHERE
-    return NOT_RESTORED if left_behind else ABSENT
+    return NOT_RESTORED if was_left_behind(row, bridge) else ABSENT
 
 
 def _told(move: Callable[..., Outcome], *, asked_at: datetime, reason: str) -> Callable[[int], Outcome]:
@@ -228,12 +205,6 @@ def _told(move: Callable[..., Outcome], *, asked_at: datetime, reason: str) -> C
 def _under_way(bridge: Bridge) -> int:
     told = BridgeOrder.objects.filter(opening.under_way(), bridge=bridge, kind__in=BridgeOrder.OPENING)
     return told.exclude(why="").count()
-
-
-def _tried_lately(lost: list[Row]) -> set[int]:
-    down = [row.pk for row in lost if row.status == Status.DISCONNECTED]
-    tried = BridgeOrder.objects.filter(session__in=down, kind__in=BridgeOrder.OPENING, created_at__gt=ago(TRIED_LATELY))
-    return set(tried.values_list("session_id", flat=True)) if down else set()
 
 
 def _run_elsewhere(lost: list[Row]) -> set[int]:

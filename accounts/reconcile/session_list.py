@@ -10,7 +10,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from accounts.bridges import in_turn
-from accounts.bridges.client import DOWN, ListedAs, Running, running_sessions
+from accounts.bridges.client import DOWN, BridgeError, ListedAs, Running, running_sessions
 from accounts.db.transactions import atomically
 from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, BridgeOrder, LinkSession
@@ -27,10 +27,22 @@ MISSING = "The bridge does not run it."
 def look(order: BridgeOrder) -> Outcome:
     """Ask the bridge for its list, and apply it to the session in question. Raises BridgeError."""
     asked_at = timezone.now()
-    listed = running_sessions(order.bridge)
-    if order.session.session_id not in listed and order.why in OPENED and opening.may_open(order.session):
-        listed |= _as_found(order)
+    if in_turn.is_known(order.bridge_id):
+        listed = _listed_by_all(order)
+    else:
+        listed = running_sessions(order.bridge)
+        if order.session.session_id not in listed and order.why in OPENED and opening.may_open(order.session):
+            listed |= _as_found(order)
     return weigh(order, listed, asked_at=asked_at)
+
+
+def _listed_by_all(order: BridgeOrder) -> dict[str, Running]:
+    """What several processes run: one alone may list what is left of a client that runs in another."""
+    heard = in_turn.hear_all(order.bridge, within=in_turn.WITHIN)
+    running = heard.listed.get(order.session.session_id)
+    if not heard.is_all and (running is None or not running.has_begun):
+        raise BridgeError("it is too slow to ask all of its processes")
+    return heard.listed
 
 
 def _as_found(order: BridgeOrder) -> dict[str, Running]:

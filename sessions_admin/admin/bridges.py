@@ -191,7 +191,7 @@ class BridgeAdmin(ModelAdmin):
         """Save only the form's fields, so that the bridge's reports since the row was read are kept."""
         names = [name for name in form.cleaned_data if name != "workspaces"]
         obj.save(update_fields=names) if change else super().save_model(request, obj, form, change)
-        polling.poll_soon(obj.pk)
+        polling.poll_new(obj.pk)
 
 
 @admin.register(BridgeSecret)

@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import failures
-from accounts.bridges import incidents
+from accounts.bridges import in_turn
 from accounts.bridges.library_versions import Level, advisory
 from accounts.failures import FAILURES, Advice, Failure
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, AccountNotice, Incident, LinkSession
+from accounts.models import Account, AccountNotice, LinkSession
 from accounts.pairing import cooldown
 from accounts.reconcile import recovery, run
 from accounts.snapshots import Snapshot
@@ -167,7 +167,7 @@ def _what_comes_next(account: Account, session: LinkSession, snapshot: Snapshot)
 def _why_not_tried(session: LinkSession) -> list[str]:
     if run.is_observing():
         return [_("This desk only observes (LINKDESK_RECONCILE): it does nothing to bring it back.")]
-    if Incident.Kind.ALTERNATING in incidents.open_of(session.bridge_id):
+    if in_turn.is_known(session.bridge_id):
         text = _(
             "Several processes answer for its bridge, %(bridge)s. It is opened again when a poll has heard all of them."
         )

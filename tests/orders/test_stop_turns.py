@@ -12,7 +12,7 @@ from django_q.signing import SignedPackage
 from accounts.bridges.client import Running
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, Workspace
 from accounts.reconcile import heartbeat, run, unwanted
-from accounts.reconcile.heartbeat import Said
+from accounts.reconcile.said import Said
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from django.db import Error, OperationalError, connection, transaction
 
-from accounts.db.transactions import hardly_waiting, in_turn
+from accounts.db.transactions import hardly_waiting, patiently
 from accounts.models import Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +29,7 @@ def breaks() -> None:
 
 
 def in_a_turn(act: Callable[[], None]) -> None:
-    in_turn(act)()
+    patiently(act)()
 
 
 def hardly(act: Callable[[], None]) -> None:

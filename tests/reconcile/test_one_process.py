@@ -54,12 +54,11 @@ class TestOneProcess:
                 node.lists = made.answer
             made.answer(talk, seen)
 
-        for turn in range(160):
-            if turn % 3 == 0:
-                live()
-            if turn % 5 == 0:
+        for turn in range(60):
+            live()
+            if turn % 2 == 0:
                 node.lists = while_it_is_asked
-            if turn % 40 == 39:
+            if turn % 15 == 14:
                 process.crash(made.answer)
                 process.come_up()
                 process.restore([f"s{number}" for number in range(6)])

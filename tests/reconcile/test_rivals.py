@@ -14,8 +14,8 @@ from accounts.lifecycle import EndCause, EndReason, Status
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Workspace
 from accounts.pairing import attempts
 from accounts.reconcile import heartbeat, opening, polling, recovery, relocation, run, session_list, unwanted
-from accounts.reconcile.heartbeat import Said
 from accounts.reconcile.lost_logins import RUNS_ELSEWHERE, SHOWED_CODE
+from accounts.reconcile.said import Said
 from tests.support.links import QR, status_of
 from tests.support.lists import advice, beat, bridge, crowd, linked, missing_twice
 from tests.support.losses import pass_time

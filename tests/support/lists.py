@@ -12,6 +12,7 @@ from accounts.bridges.client import Running
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Incident, LinkSession
 from accounts.reconcile import polling, run
+from accounts.reconcile.said import Said
 from tests.support.links import link, move_back
 from tests.support.misbehaving import Conversation, MisbehavingBridge, Seen
 from tests.support.portal import Portal, make_bridge
@@ -99,4 +100,4 @@ def settle(seconds: float = 3600) -> None:
 
 
 def compare(bridge: Bridge, listed: Mapping[str, Running]) -> None:
-    run.run(bridge, listed, asked_at=timezone.now())
+    run.run(bridge, Said(listed=listed))

@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 bridge.save()
                 for kind, value in ((BridgeSecret.Kind.HMAC, hmac_secret), (BridgeSecret.Kind.API_KEY, api_key)):
                     _add(bridge, kind, value)
-                polling.poll_soon(bridge.pk)
+                polling.poll_new(bridge.pk)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(f"Bridge {bridge.name} has the id {bridge.pk}. Give it these; they are not shown again:")

@@ -7,6 +7,7 @@ from rest_framework.response import Response
 
 from accounts.bridges.client import Running
 from accounts.reconcile import heartbeat
+from accounts.reconcile.said import Said
 from api.http.errors import ApiError
 from webhooks import replays
 from webhooks.authentication import bridge_of
@@ -25,14 +26,14 @@ class HeartbeatView(BridgeView):
     def post(self, request: Request) -> Response:
         told = self.fields(request, BridgeHeartbeat)
         listed = {row["session_id"]: Running.read(row) for row in told.pop("sessions")}
-        said = heartbeat.Said(**told, listed=listed)  # its list is as of now, whatever the bridge's clock says
+        said = Said(**told, listed=listed)  # its list is as of now, whatever the bridge's clock says
         _refuse_replay(request, said)
         advice = heartbeat.hear(bridge_of(request), said, heartbeat=True)
         restore = [restore_row(session) for session in advice.restore]
         return Response({"success": True, "stop": advice.stop, "restore": restore})
 
 
-def _refuse_replay(request: Request, said: heartbeat.Said) -> None:
+def _refuse_replay(request: Request, said: Said) -> None:
     """Each heartbeat of a process that numbers them has a higher number than the last.
 
     Version 1 covers no header: there the number may have been changed or taken off, so that the very same request again

@@ -28,8 +28,7 @@ class ActiveAccounts(BridgeView):
     def get(self, request: Request) -> Response:
         bridge_id = bridge_of(request)
         sessions = ownership.resumable(bridge_id).exclude(ownership.runs_elsewhere())
-        if in_turn.share_an_address(bridge_id):
-            sessions = sessions.none()
+        sessions = sessions.exclude(bridge__in=in_turn.that_share_an_address())
         sessions = sessions.select_related("account").order_by("pk")
         return Response({"sessions": [active_row(session) for session in sessions]})
 
