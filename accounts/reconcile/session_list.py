@@ -27,12 +27,12 @@ MISSING = "The bridge does not run it."
 def look(order: BridgeOrder) -> Outcome:
     """Ask the bridge for its list, and apply it to the session in question. Raises BridgeError."""
     asked_at = timezone.now()
-    if in_turn.is_known(order.bridge_id):
-        listed = _listed_by_all(order)
-    else:
-        listed = running_sessions(order.bridge)
-        if order.session.session_id not in listed and order.why in OPENED and opening.may_open(order.session):
-            listed |= _as_found(order)
+    # Recovery's question opens nothing where several processes are known, so the list of one will do.
+    if order.why != Why.RECOVERY and in_turn.is_known(order.bridge_id):
+        return weigh(order, _listed_by_all(order), asked_at=asked_at)
+    listed = running_sessions(order.bridge)
+    if order.session.session_id not in listed and order.why in OPENED and opening.may_open(order.session):
+        listed |= _as_found(order)
     return weigh(order, listed, asked_at=asked_at)
 
 

@@ -54,11 +54,11 @@ class TestOneProcess:
                 node.lists = made.answer
             made.answer(talk, seen)
 
-        for turn in range(60):
+        for turn in range(40):
             live()
             if turn % 2 == 0:
                 node.lists = while_it_is_asked
-            if turn % 15 == 14:
+            if turn % 10 == 9:
                 process.crash(made.answer)
                 process.come_up()
                 process.restore([f"s{number}" for number in range(6)])
