@@ -30,6 +30,7 @@ CODES = {
     "INVALID_SIGNATURE": (401, "The signature does not match. Check the secret of this bridge."),
     "TWO_SIGNATURES": (401, "Send X-HMAC-Signature or X-HMAC-Signature-V2, not both."),
     "VERSION_1_REFUSED": (401, "This bridge signs by version 2, so version 1 is refused."),
+    "REPLAYED": (409, "This very request was here before. Sign each try anew."),
     "STALE_HEARTBEAT": (409, "A heartbeat with this X-Bridge-Sequence or a higher one was here before."),
     "INVALID_KEY": (401, "The API key is missing or unknown. Check the key of this bridge."),
     "INVALID_TIMESTAMP": (401, "X-Timestamp must be Unix seconds, in decimal digits."),

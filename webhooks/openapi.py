@@ -173,7 +173,12 @@ _EVENT = _described(
 _WORKSPACE = OpenApiParameter("workspace_id", OpenApiTypes.STR, description="If given: of this workspace only.")
 _NUMBER = OpenApiParameter("key", OpenApiTypes.STR, OpenApiParameter.PATH, description="GET: session id; PATCH: id.")
 _FAILED = _described(
-    "A session could not be restored", {200: MessageSerializer}, *JSON_BODY, "NOT_FOUND", request=MarkDisconnected
+    "A session could not be restored",
+    {200: MessageSerializer},
+    *JSON_BODY,
+    "NOT_FOUND",
+    "REPLAYED",
+    request=MarkDisconnected,
 )
 
 DESCRIBED: dict[type[APIView], dict[str, Any]] = {
@@ -256,6 +261,17 @@ class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyp
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "string", "nullable": True}
+
+
+class WholeTextField(DecorationField):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.events.fields.WholeText"
+
+
+class WordsField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "webhooks.events.fields.Words"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "array", "items": {"type": "string"}, "nullable": True}
 
 
 class PhoneField(DecorationField):  # type: ignore[no-untyped-call]
