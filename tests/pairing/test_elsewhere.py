@@ -149,15 +149,9 @@ class TestTheOther:
     def test_takes_it_even_if_it_gave_no_code_lately(
         self, workspace: Workspace, dead: Bridge, idle: Bridge, node: MisbehavingBridge
     ) -> None:
-        """The dead one would be chosen again, as nothing runs there."""
-        account = Account.objects.create(workspace=workspace, label="Bob")
-        LinkSession.objects.create(
-            session_id="old",
-            account=account,
-            bridge=idle,
-            ended_at=timezone.now() - timedelta(minutes=5),
-            end_reason=EndReason.BRIDGE_UNAVAILABLE,
-        )
+        bob = Account.objects.create(workspace=workspace, label="Bob")
+        lately = {"ended_at": timezone.now() - timedelta(minutes=5), "end_reason": EndReason.BRIDGE_UNAVAILABLE}
+        LinkSession.objects.create(session_id="old", account=bob, bridge=idle, **lately)
         assert choosing.choose(workspace) == dead
         session = begin(workspace, dead)
         run_due_tasks()
