@@ -90,16 +90,18 @@ class Heard:
         return quiet
 
 
-def ask(question: Callable[[], T], *, is_enough: Callable[[Sequence[T]], bool], within: float) -> Row[T]:
-    """Ask in a row until it is enough. An answer that fails is left out; a bridge that fails at once raises its
-    BridgeError."""
-    give_up, row = time.monotonic() + within, Row[T]()
+def ask(
+    question: Callable[[], T], *, is_enough: Callable[[Sequence[T]], bool], within: float, first: Sequence[T] = ()
+) -> Row[T]:
+    """Ask in a row until it is enough. An answer that fails is left out, unless most of them do: that raises its
+    BridgeError. `first`: what was answered already."""
+    give_up, row = time.monotonic() + within, Row([*first])
     while len(row) < MOST and (not len(row) or time.monotonic() < give_up):
         try:
             row.answers.append(question())
         except BridgeError:
             row.failed += 1
-            if row.failed > len(row.answers) + 1:
+            if row.failed > len(row.answers):
                 raise
         if is_enough(row.answers):
             break
@@ -125,8 +127,8 @@ def hear_all(
     def are_enough(lists: Lists) -> bool:
         return is_enough(lists) or (len(lists) >= A_FEW and _nothing_speaks_against(lists, due, several=several))
 
-    row = ask(lambda: client.running_sessions(bridge), is_enough=are_enough, within=within)
-    return Heard([*first, *row.answers], row.failed, processes)
+    row = ask(lambda: client.running_sessions(bridge), is_enough=are_enough, within=within, first=first)
+    return Heard(row.answers, row.failed, processes)
 
 
 def merged(lists: Iterable[dict[str, Running]]) -> dict[str, Running]:

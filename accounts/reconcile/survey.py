@@ -42,7 +42,8 @@ def take(bridge: Bridge, *, is_doubtful: bool) -> Survey:
     listed = client.running_sessions(bridge)
     if not is_doubtful and not _is_odd(healths, listed):
         return Survey(healths[-1], listed)
-    healths += in_turn.ask(lambda: health.ask(bridge), is_enough=_are_a_few, within=HEALTH_WITHIN).answers
+    row = in_turn.ask(lambda: health.ask(bridge), is_enough=_are_a_few, within=HEALTH_WITHIN, first=healths)
+    healths = row.answers
     processes = health.told_apart(healths)
     return _judge(healths, in_turn.hear_all(bridge, first=[listed], processes=processes, within=LISTS_WITHIN))
 
