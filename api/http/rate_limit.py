@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, wraps
+from importlib import import_module
 from ipaddress import ip_address, ip_network
 from math import ceil
 from typing import Any, NoReturn, TypeVar
@@ -204,6 +205,7 @@ def _local() -> MovingWindowRateLimiter:
 
 @lru_cache(maxsize=1)
 def _shared(url: str) -> MovingWindowRateLimiter:
+    import_module("redis")  # wholly: `limits` takes one that another thread is importing for version 0
     patience = {"socket_timeout": REDIS_PATIENCE, "socket_connect_timeout": REDIS_PATIENCE}
     return MovingWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **patience))
 

@@ -1,5 +1,8 @@
 """Budgets: exact under threads, fair between kinds of events, and kind to bridges when Redis is away."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from api.http import rate_limit
 from api.http.errors import ApiError
 from api.http.rate_limit import Budget, spend
 from api.models import RateLimitCount
+from tests.support import ROOT
 from tests.support.portal import PHONE, Portal, make_bridge
 from webhooks.models import UnmatchedTraffic
 
@@ -219,3 +223,28 @@ class TestRedisDown:
         answer = client.post("/admin/login/", {"username": "alice", "password": "guess"})
         assert answer.status_code == 503
         assert b"Redis is down" in answer.content
+
+
+FIRST_REQUESTS = """
+import os
+import subprocess
+import sys
+import threading
+import django
+django.setup()
+from api.http import rate_limit
+made, gate = [], threading.Barrier(16)
+def first():
+    gate.wait()
+    made.append(rate_limit._shared("redis://127.0.0.1:1/0"))
+threads = [threading.Thread(target=first) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(made) == 16
+"""
+
+
+def test_the_first_requests_of_a_process_may_come_at_once() -> None:
+    """The client of Redis is imported by the first one, which takes a tenth of a second."""
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    subprocess.run([sys.executable, "-c", FIRST_REQUESTS], check=True, cwd=ROOT, env=environment)
