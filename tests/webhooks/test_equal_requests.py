@@ -69,15 +69,15 @@ class TestVersion2:
         assert "duplicate" not in [send_2(body, event_id=f"e{number}", at=now) for number in (1, 2, 3)]
 
     @pytest.mark.parametrize(
-        "more",
-        [{}, {"boot": "b", "sequence": 9}, {"boot": "z"}, {"at": int(time.time()) + 20}],
+        ("later", "more"),
+        [(0, {}), (0, {"boot": "b", "sequence": 9}), (0, {"boot": "z"}), (20, {})],
         ids=["the same", "another number", "another run", "another time"],
     )
     def test_one_id_is_one_event_whatever_else_was_signed_with_it(
-        self, body: dict[str, Any], session: LinkSession, more: dict[str, Any]
+        self, body: dict[str, Any], session: LinkSession, later: int, more: dict[str, Any]
     ) -> None:
         send_2(body, event_id="e1", boot="b", sequence=1)
-        assert send_2(body, **({"event_id": "e1"} | more)) == "duplicate"
+        assert send_2(body, event_id="e1", at=int(time.time()) + later, **more) == "duplicate"
         other = {"event": "session_ready", "data": {"session_id": session.session_id, **READY}}
         assert send_2(other, event_id="e1", boot="b", sequence=2) == "duplicate"
         assert WebhookEvent.objects.count() == 1
