@@ -31,7 +31,7 @@ def first(portal: Portal, session: LinkSession) -> LinkSession:
 def second(portal: Portal, workspace: Workspace, first: LinkSession) -> LinkSession:
     """The later link of the two, of an account that is marked as the twin of the other."""
     twin = Account.objects.create(workspace=workspace)
-    Account.objects.filter(pk=twin.pk).update(phone_number="5585987650001", phone_key=None, twin_of=first.account)
+    Account.objects.filter(pk=twin.pk).update(phone_number="5585987650001", twin_of=first.account)
     session = attempts.start(twin.pk, trigger="test")
     link(portal, session, phone_number="558587650001")
     session.refresh_from_db()

@@ -37,13 +37,14 @@ class MarkDisconnectedView(BridgeView):
     """POST sessions/{session_id}/mark-disconnected: the session could not be restored when the bridge started."""
 
     def admit(self, request: Request) -> None:
-        if replays.first_seen(request):
-            raise ApiError(409, "REPLAYED", "This very request was here before. Sign each try anew.")
-        super().admit(request)
+        """The bridge counts as heard only once this is known to be no replay."""
 
     def post(self, request: Request, session_id: str) -> Response:
         told = self.fields(request, MarkDisconnected)
         session = _session(request, session_id, workspace=told.get("workspace_id"))
+        if replays.first_seen(request):
+            raise ApiError(409, "REPLAYED", "This very request was here before. Sign each try anew.")
+        super().admit(request)
         outcome = bridge_events.restore_failed(session.pk, reason=told["reason"])
         message = "The session is marked as disconnected." if not outcome else f"Nothing to do: {outcome}."
         return Response({"success": True, "message": message})
