@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.db.models import Count, Sum
 
+from accounts.db.transactions import patiently
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, LinkSession, Message, Workspace
 from accounts.pairing import attempts
@@ -83,7 +84,7 @@ class TestEvents:
         def link_again_and_again(worker: int) -> None:
             portal = Portal("alpha-hmac")
             for turn in range(240 // workers):
-                placeholder = Account.objects.create(workspace=workspace)
+                placeholder = patiently(Account.objects.create)(workspace=workspace)  # as `pair` makes one
                 session = attempts.start(placeholder.pk, trigger="test")
                 ready = READY | {"phone_number": PHONES[(worker + turn) % len(PHONES)]}
                 told.append(tell(portal, "session_authenticated", session))
