@@ -69,7 +69,7 @@ UNLINKING_ENDS = frozenset({EndReason.RESET, EndReason.WRONG_NUMBER, EndReason.S
 REMOVED_ON_THE_PHONE = frozenset({EndReason.LOGGED_OUT, EndReason.DEVICE_REMOVED})
 PAIRING = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED, Status.AUTHENTICATED})
 UNSCANNED = frozenset({Status.QR_SCANNING, Status.ACTION_REQUIRED})
-# What a connected account becomes when its link is lost, for now or for good. Not what staff end.
+# A connected account becomes one of these when its link is lost, for now or for good. A reset by staff is no loss.
 LOST = frozenset({Status.DISCONNECTED, Status.LOGGED_OUT, Status.FAILED})
 
 _LINKING = {

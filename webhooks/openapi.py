@@ -256,27 +256,27 @@ def describe() -> None:
 
 
 # --- fields ---------------------------------------------------------------------------------------
-class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+class DecorationField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # its metaclass is untyped
     target_class = "webhooks.events.serializers.OptionalText"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "string", "nullable": True}
 
 
-class WholeTextField(DecorationField):  # type: ignore[no-untyped-call]
+class WholeTextField(DecorationField):  # type: ignore[no-untyped-call]  # as above
     target_class = "webhooks.events.fields.WholeText"
 
 
-class WordsField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+class WordsField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # as above
     target_class = "webhooks.events.fields.Words"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "array", "items": {"type": "string"}, "nullable": True}
 
 
-class PhoneField(DecorationField):  # type: ignore[no-untyped-call]
+class PhoneField(DecorationField):  # type: ignore[no-untyped-call]  # as above
     target_class = "webhooks.events.fields.BridgePhone"
 
 
-class WantedPhoneField(DecorationField):  # type: ignore[no-untyped-call]
+class WantedPhoneField(DecorationField):  # type: ignore[no-untyped-call]  # as above
     target_class = "webhooks.events.fields.WantedPhone"

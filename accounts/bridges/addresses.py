@@ -36,7 +36,7 @@ class Unresolved(Exception):
 
 
 class Unknown(Unresolved):
-    """Whoever resolves names has answered that it has none."""
+    """The resolver has answered that the name has no address: it is not slow or down."""
 
 
 def allowed_addresses(host: str, port: int, *, within: float) -> list[str]:

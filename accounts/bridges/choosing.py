@@ -42,7 +42,7 @@ class NoBridgeAvailable(Exception):
         return str(OF_ALL[self.reason]) % {"each": each}
 
 
-# What is said when all bridges have the same obstacle, and when they have several.
+# The text of a refusal if all bridges have the same obstacle; SEVERAL is for different ones.
 OF_ALL: dict[Obstacle, str | Promise] = {
     Obstacle.NO_BRIDGE: gettext_lazy("No bridge serves this workspace. Our support must register one."),
     Obstacle.NEVER_HEARD: gettext_lazy("No bridge has been heard of yet. Our support must start one."),

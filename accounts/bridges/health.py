@@ -21,8 +21,8 @@ JITTER, WHOLE_SECONDS = 0.05, 1.0
 
 @dataclass(frozen=True)
 class Health:
-    """What /health said; nothing, where a bridge has none. `sent`, `came`: when it was asked and had answered, by a
-    clock that nobody sets; `at`: when it had, by the other one."""
+    """An answer of /health. `said` is its JSON, and empty if the bridge has no /health. `sent` and `came` are when it
+    was asked and had answered, in seconds of the monotonic clock; `at` is when it had answered, by the wall clock."""
 
     said: Mapping[str, Any] = field(default_factory=dict)
     sent: float = 0

@@ -126,7 +126,7 @@ def _carry_out(order: BridgeOrder) -> None:
     elif not turns.stay(order):
         retries.wait_for_another_turn(order)
     elif _is_still_mine(order):
-        # What is listed and does not run is what is left of a client: a reconnect closes it, a start runs beside it.
+        # A session that is listed and does not run is a remainder: a reconnect closes it, a start would run beside it.
         note = _CARRY_OUT[order.kind if found is None else Kind.RECONNECT](order)
         circuit_breaker.answered(order.bridge)
         _note_done(order, note)

@@ -108,7 +108,7 @@ class Watchdog:
                 connection.close()
 
     def _look(self) -> str:
-        """What is wrong with the cluster; empty: nothing, or the database cannot tell."""
+        """Says what is wrong with the cluster. It is empty when nothing is, or when the database cannot tell."""
         try:
             self._listen()
             return self._unanswered() or self._overdue()

@@ -1,4 +1,4 @@
-"""What a broadcast list sends was stored as a private chat, as the bridge calls it; on the way back it is again."""
+"""Messages of broadcast lists were stored as private chats, as bridges call them. The way back stores them so again."""
 
 from django.db import migrations, models
 from django.db.models import Q

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.lifecycle import Status
 
 FLAPPING = "flapping"  # the trigger of a row that stands for many
-# What bridges and the desk itself write while a link is lost and comes back. Staff's rows, and all others, are kept.
+# Rows with these triggers may be folded: bridges and the desk write them while a link is lost and comes back.
 FOLDED = frozenset(
     {
         FLAPPING,

@@ -68,8 +68,8 @@ class Message(models.Model):
 
     @property
     def author(self) -> str:
-        """Who wrote it in a group, or the status: the name and the number that the bridge gave, or the last part of the
-        message's id."""
+        """The author in a group, or of a status: the name and number that the bridge gave, or else the last part of
+        the message's id."""
         told = [self.group.get("sender_name"), self.group.get("sender_phone")]
         *_chat, last = str(self.message_id).split("_")
         return " ".join(str(part) for part in told if part) or (last if len(_chat) == 3 else "")
@@ -80,7 +80,7 @@ def _marked(marks: dict[str, Message.Chat], ids: Iterable[str]) -> str:
     return next((kind for mark, kind in marks.items() if any(mark in given for given in lower)), "")
 
 
-# What the ids of chats end in. The first that is found counts.
+# The id of a chat contains one of these. If it contains several, the first one here counts.
 _CHATS = {
     "status@broadcast": Message.Chat.STATUS,
     "@newsletter": Message.Chat.NEWSLETTER,

@@ -32,7 +32,7 @@ def marked(session: LinkSession, version: int, *, of: str = "sessions", at: int 
     if version == 1:
         return (path, *signed_headers("alpha-hmac", body, at=at))
     named = {"event_id": "m1", "boot": "boot-a", "sequence": 3}
-    return (path, *signed_headers_2("alpha-hmac", body, path=path, at=at, **named))  # type: ignore[arg-type]
+    return (path, *signed_headers_2("alpha-hmac", body, path=path, at=at, **named))  # type: ignore[arg-type]  # of mixed types
 
 
 def send(request: Request, **changed: str) -> Any:

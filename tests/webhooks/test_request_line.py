@@ -72,7 +72,7 @@ async def test_over_asgi(bridge: Bridge, name: str) -> None:
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_over_wsgi(bridge: Bridge, name: str, variable: str) -> None:
     path = BASE + name
-    answer = Client().get(path, headers=signed(path), **{variable: path})  # type: ignore[arg-type]
+    answer = Client().get(path, headers=signed(path), **{variable: path})  # type: ignore[arg-type]  # a variable of WSGI
     assert answer.status_code == 404
 
 

@@ -171,7 +171,7 @@ def test_a_loss_and_a_return_leave_it(portal: Portal, linked: LinkSession) -> No
 
 
 def test_a_session_of_somebody_else_is_not_found(linked: LinkSession, portal: Portal) -> None:
-    assert restrict(portal, "webjs_9_1763600000_nobody00", kind="time_lock") == "unknown_session"  # type: ignore[arg-type]
+    assert restrict(portal, "webjs_9_1763600000_nobody00", kind="time_lock") == "unknown_session"  # type: ignore[arg-type]  # no session
     assert not AccountNotice.objects.exists()
 
 

@@ -108,7 +108,7 @@ class BridgePhone(Decoration):
         return phone
 
 
-class WantedPhone(serializers.Field):  # type: ignore[type-arg]
+class WantedPhone(serializers.Field):  # type: ignore[type-arg]  # as above
     """The phone that is meant; None if all are, which only null or nothing says. Any other value must be a phone."""
 
     def __init__(self) -> None:
@@ -206,7 +206,7 @@ class Words(Decoration):
         return words[: self.at_most]
 
 
-class Base64(serializers.Field):  # type: ignore[type-arg]
+class Base64(serializers.Field):  # type: ignore[type-arg]  # as above
     """A file. Its bytes are decoded here, before any lock."""
 
     def __init__(self, max_length: int) -> None:
