@@ -8,7 +8,7 @@ from django.db.models import Case, Exists, OuterRef, Q, When
 from django.utils import timezone
 
 from accounts.bridges import presence
-from accounts.bridges.client import BridgeError, Running
+from accounts.bridges.client import BridgeError
 from accounts.jobs import leases
 from accounts.jobs.queue import enqueue
 from accounts.lifecycle import Status
@@ -81,10 +81,12 @@ def _ask(bridge: Bridge, *, is_doubtful: bool = False) -> Said:
     """Ask for its health and its list. Raises BridgeError."""
     asked_at = timezone.now()
     answer = survey.take(bridge, is_doubtful=is_doubtful)
+    if len(answer.listed) > MOST:  # refused, not cut: what is cut would seem absent
+        raise BridgeError(f"it lists more than {MOST} sessions")
     health = answer.health.said
     capabilities = health.get("capabilities")
     return Said(
-        listed=_storable(answer.listed),
+        listed=answer.listed,
         sign=answer.sign,
         heard_all=answer.heard_all,
         asked_at=asked_at,
@@ -96,14 +98,6 @@ def _ask(bridge: Bridge, *, is_doubtful: bool = False) -> Said:
         booted_at=answer.health.began,
         draining=health.get("draining") is True,
     )
-
-
-def _storable(listed: dict[str, Running]) -> dict[str, Running]:
-    """The list without ids that fit no column. A list that is too long is refused, not cut: what is cut would seem
-    absent."""
-    if len(listed) > MOST:
-        raise BridgeError(f"it lists more than {MOST} sessions")
-    return {name: running for name, running in listed.items() if _text(name, 191) == name and name}
 
 
 def _text(value: Any, longest: int) -> str:
