@@ -138,8 +138,9 @@ class Account(models.Model):
             self.set_phone_key()
             derived = {"phone_key", "new_phone", "new_phone_key", "twin_of"}
             update_fields = None if update_fields is None else {*update_fields, *derived}
+        is_new = self._state.adding
         super().save(*args, update_fields=update_fields, **kwargs)
-        if changes_hands:
+        if changes_hands and not is_new:
             self._free_twins()
 
     def validate_constraints(self, exclude: Any = None) -> None:
@@ -163,8 +164,8 @@ class Account(models.Model):
     def _free_twins(self) -> None:
         """The first of the twins that have this account's number no more holds theirs; the others are its twins."""
         left = self.twins.live()
-        if self.deleted_at is None:
-            left = left.exclude(Q(phone_key=self.phone_key) | Q(new_phone_key=self.phone_key or "-"))
+        if self.deleted_at is None and self.phone_key is not None:
+            left = left.exclude(Q(phone_key=self.phone_key) | Q(new_phone_key=self.phone_key))
         heir = left.order_by("pk").first()
         if heir is not None:
             left.exclude(pk=heir.pk).update(twin_of=heir)
