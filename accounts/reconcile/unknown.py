@@ -27,6 +27,7 @@ FACTS = ("status", "phone_number", "workspace_said")
 ORDERABLE = re.compile(r"[-\w]+", re.ASCII)
 # Per bridge, and more than one can run: beyond it the ids are made up. The rest are kept once these are settled.
 MOST_OPEN = 1_000
+OWNER_ASKED_FOR = timedelta(minutes=10)  # since it was first seen; a bridge may never say whose it is
 STOP_LEASE = 15  # seconds; above what a command may take (bridges/client.py)
 STOPS_WITHIN = timedelta(minutes=10)  # told with each list until then; if it still runs, staff see it again
 
@@ -73,9 +74,10 @@ def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str
     _settle(compared.gone, listed=listed)
     new = compared.new
     _keep(bridge_id, new)
-    # Only a polled list may name the owner. A list causes no further poll: a bridge that makes up new names each time
-    # would be polled without end.
-    if heartbeat and not all(each.names_its_owner for each in new):
+    # Only a polled list may name the owner, and it is not compared when it comes during another comparison: each
+    # heartbeat asks again. A list causes no further poll: a bridge that makes up new names each time would be polled
+    # without end.
+    if heartbeat and not (all(each.names_its_owner for each in new) and all(map(_has_said_enough, seen))):
         enqueue("poll_bridge", bridge_id)
     for row in seen:
         if row.outcome == Outcome.STOPPED:
@@ -90,6 +92,11 @@ def _compare(bridge_id: int, unknown: Iterable[Running]) -> Compared:
     adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
     known = set(LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True))
     return Compared(rows, {name: each for name, each in running.items() if name not in known})
+
+
+def _has_said_enough(row: StraySession) -> bool:
+    """Whether its bridge has named its owner, or has had time enough to."""
+    return bool(row.phone_number and row.workspace_said) or row.first_seen_at < timezone.now() - OWNER_ASKED_FOR
 
 
 def _keep(bridge_id: int, new: list[Running]) -> None:

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts.bridges import circuit_breaker
+from accounts.jobs import leases
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, BridgeOrder, Lease, LinkSession, StraySession, User, Workspace
 from accounts.reconcile import adoption, polling, unknown
@@ -79,12 +80,37 @@ class TestList:
     def test_a_heartbeat_lists_it_too_and_then_the_bridge_is_asked_whose_it_is(
         self, bridge: Bridge, node: MisbehavingBridge
     ) -> None:
-        shows(node, row("newer", phone_number=PHONE))
+        shows(node, row("newer", phone_number=PHONE, workspace_id=7))
         beat("newer")
         run_due_tasks()
         assert bridge.strays.get().phone_number == PHONE
         beat("newer")
         assert bridge.strays.get().phone_number == PHONE
+        assert not OrmQ.objects.exists()
+
+    def test_the_next_heartbeat_asks_again_when_the_answer_came_during_another_comparison(
+        self, bridge: Bridge, node: MisbehavingBridge
+    ) -> None:
+        shows(node, row("newer", phone_number=PHONE, workspace_id=7))
+        beat("newer")
+        name = f"reconcile of bridge {bridge.pk}"
+        holder = leases.take(name, seconds=60)
+        assert holder is not None
+        run_due_tasks()
+        leases.release(name, holder)
+        assert bridge.strays.get().workspace_said == ""
+        beat("newer")
+        run_due_tasks()
+        assert bridge.strays.get().workspace_said == "7"
+
+    def test_a_bridge_that_never_says_whose_it_is_is_not_asked_for_ever(
+        self, bridge: Bridge, node: MisbehavingBridge
+    ) -> None:
+        shows(node, row("newer"))
+        beat("newer")
+        run_due_tasks()
+        bridge.strays.update(first_seen_at=timezone.now() - unknown.OWNER_ASKED_FOR)
+        beat("newer")
         assert not OrmQ.objects.exists()
 
     def test_and_it_is_asked_for_the_workspace_where_a_heartbeat_names_the_phone_alone(
