@@ -92,8 +92,7 @@ def _of_token(token: WorkspaceToken, workspace_id: int | None) -> Asker:
 def _of_staff(user: User, workspace_id: int | None) -> Asker:
     if workspace_id is None:
         raise ApiError(400, "INVALID_FIELD", "workspace_id: Say which workspace you mean.")
-    mine = Workspace.objects.all() if user.is_superuser else user.workspaces.all()
-    workspace = mine.filter(pk=workspace_id).first()
+    workspace = user.workspaces_seen().filter(pk=workspace_id).first()
     if workspace is None:
         raise nothing_here()
     scopes = frozenset(scope for scope, permission in PERMISSIONS.items() if user.has_perm(permission))

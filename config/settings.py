@@ -81,7 +81,7 @@ INSTALLED_APPS = [
     "sessions_admin",
 ]
 MIDDLEWARE = [
-    "api.http.access_log.RequestIdMiddleware",
+    "api.http.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.headers.ContentSecurityPolicyMiddleware",

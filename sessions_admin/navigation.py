@@ -16,6 +16,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from accounts.models import (
     Account,
     AccountNotice,
+    AuditEntry,
     Bridge,
     BridgeOrder,
     BridgeProcess,
@@ -70,7 +71,16 @@ GROUPS: list[tuple[Any, list[tuple[type[Model], str]]]] = [
             (RateLimitCount, "block"),
         ],
     ),
-    (_("People"), [(User, "person"), (Group, "group"), (Workspace, "storefront"), (WorkspaceToken, "vpn_key")]),
+    (
+        _("People"),
+        [
+            (User, "person"),
+            (Group, "group"),
+            (Workspace, "storefront"),
+            (WorkspaceToken, "vpn_key"),
+            (AuditEntry, "policy"),
+        ],
+    ),
     (
         _("Queue"),
         [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.utils import translation
@@ -83,7 +83,9 @@ def django_db_setup(
         if connections["default"].vendor == "sqlite" and not django_db_keepdb:
             database.keep(connections["default"])
         turn_to_migrate.close()
-        made = [(model, list(model.objects.all())) for model in (ContentType, Permission, Schedule)]
+        granted = Group.permissions.through
+        models: list[Any] = [ContentType, Permission, Group, granted, Schedule]
+        made = [(model, list(model.objects.all())) for model in models]
 
     def put_back(*_: Any, **__: Any) -> None:
         for model, rows in made:

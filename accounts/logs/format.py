@@ -1,6 +1,6 @@
 """Formats log lines, and adds to each the request, event and session that it belongs to.
 
-The request id is set by `api.access_log`, event and session by the inbox. Both formatters redact the finished text,
+The request id is set by `api.http.request_id`, event and session by the inbox. Both formatters redact the whole text,
 tracebacks included; a filter would see neither those nor what other handlers make of the record.
 """
 

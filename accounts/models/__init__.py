@@ -1,6 +1,7 @@
 """The schema. Import models from here (`from accounts.models import Account`), not from the file that holds them."""
 
 from accounts.models.account import Account
+from accounts.models.audit import AuditEntry
 from accounts.models.bridge import Bridge, BridgeSecret
 from accounts.models.fleet import BridgeProcess, Incident, ReconcileRun, StraySession
 from accounts.models.history import Transition
@@ -12,12 +13,13 @@ from accounts.models.message import Message
 from accounts.models.notice import AccountNotice
 from accounts.models.order import BridgeOrder
 from accounts.models.session import LinkSession
-from accounts.models.user import User
+from accounts.models.user import RolePolicy, User
 from accounts.models.workspace import Workspace
 
 __all__ = [
     "Account",
     "AccountNotice",
+    "AuditEntry",
     "Bridge",
     "BridgeOrder",
     "BridgeProcess",
@@ -31,6 +33,7 @@ __all__ = [
     "Message",
     "Pulse",
     "ReconcileRun",
+    "RolePolicy",
     "StraySession",
     "Transition",
     "User",

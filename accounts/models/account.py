@@ -126,7 +126,11 @@ class Account(models.Model):
             models.Index(fields=["phone_key"]),
             models.Index(fields=["new_phone_key"]),
         ]
-        permissions = [("reset_account", "Can force a reset"), ("renew_qr", "Can order a new QR code")]
+        permissions = [
+            ("reset_account", "Can force a reset"),
+            ("renew_qr", "Can order a new QR code"),
+            ("see_codes", "Can see QR codes and pairing codes"),
+        ]
 
     def __str__(self) -> str:
         return self.label or f"account {self.pk}"  # never the phone number: this lands in logs

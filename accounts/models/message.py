@@ -47,6 +47,7 @@ class Message(models.Model):
         db_table = "whatsapp_messages"
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+        permissions = [("read_bodies", "Can read the text of messages")]
         constraints = [models.UniqueConstraint(fields=["session", "message_id"], name="one_message_per_session_and_id")]
         indexes = [models.Index(fields=["session", "-sent_at"])]
 

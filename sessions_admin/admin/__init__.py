@@ -2,6 +2,7 @@
 
 from sessions_admin.admin import (
     accounts,
+    audit,
     bridges,
     fleet,
     inbox,
@@ -16,6 +17,7 @@ from sessions_admin.admin import (
 
 __all__ = [
     "accounts",
+    "audit",
     "bridges",
     "fleet",
     "inbox",

@@ -37,6 +37,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from accounts.access import scope
 from accounts.models import User
 from sessions_admin import display
 from sessions_admin.admin.phone_search import rows_with
@@ -70,7 +71,7 @@ DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
 class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """The base of all our admins. Scoping by workspace belongs into `get_queryset`, here and nowhere else."""
+    """The base of all our admins. What a person sees is decided in `get_queryset`, here and nowhere else."""
 
     list_per_page = 50
     # The field with this model's phone number, for searches such as "+62 811-1680-1641".
@@ -78,7 +79,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows that this user may see. Pages, searches, actions and the dashboard all start from here."""
-        return cast(QuerySet[Any], super().get_queryset(request))
+        return scope.seen_by(actor_of(request), super().get_queryset(request))
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """Return the object, if this user may see it. Raises Http404."""

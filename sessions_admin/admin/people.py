@@ -42,7 +42,7 @@ from sessions_admin.visibility import page_of_row
 
 admin.site.unregister(Group)
 # A user who could set these could make themselves a superuser.
-POWERS = ["is_staff", "is_superuser", "groups", "user_permissions"]
+POWERS = ["is_staff", "is_superuser", "groups", "user_permissions", "all_workspaces"]
 SCOPES = {
     Scope.READ: gettext_lazy("read: see accounts and pairings"),
     Scope.LINK: gettext_lazy("link: begin pairings"),

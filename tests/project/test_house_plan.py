@@ -29,6 +29,7 @@ STOREYS = (
     {"orders"},
     {"bridges"},
     {"jobs"},
+    {"access"},
     {"models"},
     {"failures"},
     {"db"},

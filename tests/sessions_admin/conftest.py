@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
+from accounts.access import audit
 from accounts.models import (
     Account,
     AccountNotice,
@@ -42,7 +43,8 @@ def alice(db: None) -> User:
 
 @pytest.fixture
 def bob(db: None) -> User:
-    return User.objects.create(username="bob", is_staff=True)
+    """Of the staff, for all workspaces, without any permission."""
+    return User.objects.create(username="bob", is_staff=True, all_workspaces=True)
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def fill_every_table(alice: User, session: LinkSession, linked: Account) -> None
     StoredReport.objects.create(bridge=bridge, kind="chats", payload={"a": "<b>"}, digest="d1")
     UnsignedTraffic.objects.create(source="203.0.113.7")
     UnmatchedTraffic.objects.create(bridge=bridge, session_id="gone", event="qr_code", reason="unknown_session")
-    Group.objects.create(name="Support")
+    audit.record("login", actor=alice)
     Incident.objects.create(bridge=bridge, kind="down", open_key="down-1")
     ReconcileRun.objects.create(bridge=bridge, expected=2, running=1, absent=1)
     BridgeProcess.objects.create(bridge=bridge, boot="b1", replaced_at=timezone.now())

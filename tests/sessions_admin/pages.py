@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest
 from django.urls import reverse
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -15,5 +14,4 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 
 
 def first(model: type[Model]) -> Any:
-    page = admin.site.get_model_admin(model)
-    return page.get_queryset(HttpRequest()).order_by("pk").first()
+    return model._default_manager.order_by("pk").first()

@@ -1,0 +1,36 @@
+"""Each request has an id, and its actions an origin."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts.access import audit
+from accounts.access.audit import Origin
+from accounts.logs.format import about
+from accounts.logs.redaction import redact
+from api.http.rate_limit import address_of
+
+_SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+class RequestIdMiddleware:
+    """Use the X-Request-Id that a proxy has set, else make one; it is in each line of the log, in the answer, and in
+    the audit of what the request does."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = _given(request) or uuid.uuid4().hex
+        with about(request_id=request_id), audit.comes_from(Origin(address_of(request), request_id)):
+            response = self.get_response(request)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+
+def _given(request: HttpRequest) -> str | None:
+    """Return the id of the request if it is well-formed: anybody may send one, and it goes into the log."""
+    value = request.headers.get("X-Request-Id", "")
+    return value if _SANE.fullmatch(value) and redact(value) == value else None
