@@ -74,11 +74,8 @@ def record(bridge_id: int, unknown: Iterable[Running], *, listed: Collection[str
     _settle(compared.gone, listed=listed)
     new = compared.new
     _keep(bridge_id, new)
-    # Only a polled list may name the owner, and it is not compared when it comes during another comparison: each
-    # heartbeat asks again. A list causes no further poll: a bridge that makes up new names each time would be polled
-    # without end.
-    if heartbeat and not (all(each.names_its_owner for each in new) and all(map(_has_said_enough, seen))):
-        enqueue("poll_bridge", bridge_id)
+    if heartbeat:
+        _ask_whose(bridge_id, new, seen)
     for row in seen:
         if row.outcome == Outcome.STOPPED:
             enqueue("stop_stray", row.pk)
@@ -92,6 +89,14 @@ def _compare(bridge_id: int, unknown: Iterable[Running]) -> Compared:
     adopted = [row.session_id for row in rows if row.outcome == Outcome.ADOPTED]
     known = set(LinkSession.objects.filter(session_id__in=adopted).values_list("session_id", flat=True))
     return Compared(rows, {name: each for name, each in running.items() if name not in known})
+
+
+def _ask_whose(bridge_id: int, new: Iterable[Running], seen: Iterable[StraySession]) -> None:
+    """Poll the bridge: only a polled list may name the owner. It is not compared when it comes during another
+    comparison, so each heartbeat asks again. A list causes no further poll: a bridge that makes up new names each time
+    would be polled without end."""
+    if not (all(each.names_its_owner for each in new) and all(map(_has_said_enough, seen))):
+        enqueue("poll_bridge", bridge_id)
 
 
 def _has_said_enough(row: StraySession) -> bool:
