@@ -1,31 +1,46 @@
 """Wakes the sockets of this process when their account changed.
 
 All of them share one poll (2,000 sockets that ask one by one keep the database busy for half of the time). Messages of
-other processes only make it sooner (linking/pubsub.py). One snapshot per account and version is read, and sent to all.
+other processes only make it sooner (linking/pubsub.py). One snapshot per account and version is read and written as
+text, and sent to all whose link is still good.
 """
 
 import asyncio
+import json
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from channels.db import database_sync_to_async
 from django.conf import settings
 
 from accounts import snapshots
 from accounts.models import Account
-from accounts.snapshots import Snapshot
+from linking.heartbeat import Heartbeat
+from linking.page_state import state_of
 from linking.pubsub import Hints
+from linking.watchers import AT_ONCE, Watcher, links_of, tell_all, usable_now
 
 log = logging.getLogger(__name__)
 
 POLL_EVERY = 15 if settings.REDIS_URL else 2  # seconds; with Redis every process publishes its changes
-AT_ONCE = 500  # ids in one query
+MOST_PER_LINK = 50  # sockets in this process; a link is sent to one person, who may leave tabs open
 
 
-class Watcher(Protocol):
-    async def show(self, snapshot: Snapshot) -> None: ...
+class TooManySockets(Exception):
+    """This link is open too often in this process."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A snapshot, ready to send. `account_id` is the account that the one asked for lives on as. `good` are those of
+    the links asked for that were good after the snapshot was read."""
+
+    account_id: int
+    version: int
+    text: str
+    good: frozenset[int]
 
 
 @dataclass
@@ -43,45 +58,68 @@ class Poller:
     def __init__(self, poll_every: float = POLL_EVERY) -> None:
         self._poll_every = poll_every
         self._watched: dict[int, Watched] = {}
+        self._watches: dict[Watcher, int] = {}  # the account of each
+        self._open: Counter[int] = Counter()  # sockets of each link
+        self._heartbeat = Heartbeat()
         self._hints = Hints(self._heard, after_gap=self._look)
         self._task: asyncio.Task[None] | None = None
 
     async def watch(self, account_id: int, watcher: Watcher) -> None:
-        """Show the account as it is now, and each newer version until `unwatch`. Raises Account.DoesNotExist."""
-        watched = self._watched.setdefault(account_id, Watched())
-        watched.watchers.add(watcher)
+        """Show the account as it is now, and each newer version until `unwatch`.
+
+        Raises Account.DoesNotExist, TooManySockets.
+        """
+        watched = self._enter(account_id, watcher)
         self._run()
         await self._hints.join(account_id)  # before reading: a change between the two is heard
         async with watched.lock:
-            lives_on_as, snapshot = await _read(account_id)
+            shown = await _read(account_id, [watcher.invitation_id])
             if len(watched.watchers) == 1:  # others may not have been shown this version yet
-                watched.version = snapshot["version"]
-            await watcher.show(snapshot)
-        if lives_on_as != account_id:
-            await self._follow(account_id, lives_on_as, version=snapshot["version"])
+                watched.version = shown.version
+            await tell_all([watcher], shown.text, good=shown.good)
+        if shown.account_id != account_id:
+            await self._follow(account_id, shown.account_id, version=shown.version)
+
+    def _enter(self, account_id: int, watcher: Watcher) -> Watched:
+        if self._open[watcher.invitation_id] >= MOST_PER_LINK:
+            raise TooManySockets
+        self._open[watcher.invitation_id] += 1
+        self._watches[watcher] = account_id
+        self._heartbeat.add(watcher)
+        watched = self._watched.setdefault(account_id, Watched())
+        watched.watchers.add(watcher)
+        return watched
 
     async def unwatch(self, watcher: Watcher) -> None:
-        for account_id, watched in list(self._watched.items()):
-            watched.watchers.discard(watcher)
-            if not watched.watchers:
-                del self._watched[account_id]
-                await self._hints.leave(account_id)
+        """Takes the same time however many others watch: a thousand may close at once."""
+        account_id = self._watches.pop(watcher, None)
+        if account_id is None:
+            return
+        self._heartbeat.remove(watcher)
+        self._open -= Counter([watcher.invitation_id])
+        watched = self._watched[account_id]
+        watched.watchers.discard(watcher)
+        if watched.watchers:
+            return
+        del self._watched[account_id]
         if not self._watched and self._task is not None:
             self._task.cancel()
             self._task = None
+        await self._hints.leave(account_id)
 
     def _run(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look_for_ever())
 
     async def _look_for_ever(self) -> None:
-        listening = asyncio.create_task(self._hints.listen())
+        beside = [asyncio.create_task(self._hints.listen()), asyncio.create_task(self._heartbeat.run())]
         try:
             while True:
                 await asyncio.sleep(self._poll_every)
                 await self._look()
         finally:
-            listening.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _look(self) -> None:
         ids = list(self._watched)
@@ -106,12 +144,12 @@ class Poller:
         async with watched.lock:
             if version <= watched.version:
                 return
-            lives_on_as, snapshot = await _read(account_id)
-            watched.version = max(version, snapshot["version"])
-            shown = [watcher.show(snapshot) for watcher in watched.watchers]
-            await asyncio.gather(*shown, return_exceptions=True)  # one that is going away must not stop the others
-        if lives_on_as != account_id:
-            await self._follow(account_id, lives_on_as, version=snapshot["version"])
+            watchers = list(watched.watchers)  # whoever comes now waits for the lock, and is shown the account then
+            shown = await _read(account_id, links_of(watchers))
+            watched.version = max(version, shown.version)
+            await tell_all(watchers, shown.text, good=shown.good)
+        if shown.account_id != account_id:
+            await self._follow(account_id, shown.account_id, version=shown.version)
 
     async def _follow(self, merged: int, into: int, *, version: int) -> None:
         """Let the watchers of a merged account watch the account that it was merged into."""
@@ -121,19 +159,21 @@ class Poller:
         watched = self._watched.setdefault(into, Watched(version))
         watched.version = min(watched.version, version)  # a watcher may see one version twice, but misses none
         watched.watchers |= leaving.watchers
+        self._watches |= dict.fromkeys(leaving.watchers, into)
         await self._hints.leave(merged)
         await self._hints.join(into)
 
 
-def _read_now(account_id: int) -> tuple[int, Snapshot]:
+def _read_now(account_id: int, invitation_ids: Iterable[int]) -> Shown:
+    """The links are read after the snapshot: a reset revokes them and changes the account in one transaction."""
     live = Account.objects.select_related("merged_into").get(pk=account_id).resolve()
-    return live.pk, snapshots.take(live.pk)
+    snapshot = snapshots.take(live.pk)
+    return Shown(live.pk, snapshot["version"], json.dumps(state_of(snapshot)), usable_now(invitation_ids))
 
 
-async def _read(account_id: int) -> tuple[int, Snapshot]:
-    """Return the account that this one was merged into, or itself, and its snapshot."""
-    account: tuple[int, Snapshot] = await database_sync_to_async(_read_now)(account_id)
-    return account
+async def _read(account_id: int, invitation_ids: Iterable[int]) -> Shown:
+    shown: Shown = await database_sync_to_async(_read_now)(account_id, invitation_ids)
+    return shown
 
 
 def _versions_now(ids: Sequence[int]) -> list[tuple[int, int]]:

@@ -38,6 +38,8 @@ class Hints:
     async def leave(self, account_id: int) -> None:
         self._joined.discard(account_id)
         await self._tell_layer("group_discard", account_id)
+        if account_id in self._joined:  # somebody joined it meanwhile, and may have been sooner
+            await self._tell_layer("group_add", account_id)
 
     async def listen(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,8 +17,8 @@ from accounts import snapshots
 from accounts.broadcasts import group_of
 from accounts.models import Account, Bridge, LinkInvitation, Workspace
 from config.asgi import application
+from linking import heartbeat, sockets
 from linking import poller as poller_module
-from linking import sockets
 from linking.poller import Poller
 from tests.linking.conftest import Phone, address_of
 
@@ -126,7 +126,7 @@ async def test_a_link_that_is_revoked_meanwhile_shows_nothing_more(link: str, ph
 
 
 async def test_the_heartbeat_asks_again(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT", 0.05)
     async with opened(link) as socket:
         while "heartbeat" not in await socket.receive_json_from(timeout=5):
             pass  # snapshots: the first one, and perhaps the poller's
@@ -199,3 +199,70 @@ async def test_the_poller_rests_when_nobody_watches(link: str, bridge: Bridge, p
     assert poller._task is None
     assert task.cancelled()
     assert not poller._watched
+
+
+async def test_a_link_that_is_open_too_often_is_closed_and_its_page_asks_instead(
+    link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller_module, "MOST_PER_LINK", 1)
+    async with opened(link) as first:
+        await first.receive_json_from(timeout=5)
+        async with opened(link) as second:
+            assert await close_code(second) == 4429
+    async with opened(link) as again:
+        assert (await again.receive_json_from(timeout=5))["view"] == "idle"
+
+
+async def test_the_links_of_all_watchers_are_checked_by_one_query(
+    link: str, phone: Phone, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = [link, *[await in_thread(address_of)(account) for _ in range(4)]]
+    async with AsyncExitStack() as stack:
+        open_pages = [await stack.enter_async_context(opened(each)) for each in links]
+        for socket in open_pages:
+            await socket.receive_json_from(timeout=5)
+        asked: list[int] = []
+        usable = LinkInvitation.objects.usable
+
+        def noted() -> Any:
+            asked.append(1)
+            return usable()
+
+        monkeypatch.setattr(LinkInvitation.objects, "usable", noted)
+        await in_thread(phone.begins)()
+        for socket in open_pages:
+            await views_until(socket, "preparing")
+        assert len(asked) <= 2  # the start may be seen in two steps
+
+
+async def test_pages_of_a_merged_account_that_close_at_once_leave_nothing(
+    link: str, phone: Phone, account: Account, workspace: Workspace, poller: Poller
+) -> None:
+    create: Callable[..., Any] = in_thread(Account.objects.create)
+    known = await create(workspace=workspace, phone_number="6281167328422")
+    async with AsyncExitStack() as stack:
+        for each in (link, link, await in_thread(address_of)(account)):
+            socket = await stack.enter_async_context(opened(each))
+            await socket.receive_json_from(timeout=5)
+        await in_thread(phone.begins)()
+        await in_thread(phone.links)()
+        await views_until(socket, "linked")
+        async with asyncio.timeout(5):
+            while set(poller._watched) != {known.pk}:  # they are told first, and follow then
+                await asyncio.sleep(0.01)
+        pages = list(poller._watches)
+        await asyncio.gather(*map(poller.unwatch, pages), *map(poller.unwatch, pages))
+        assert (poller._watched, poller._watches, poller._open) == ({}, {}, {})
+
+
+def test_heartbeats_are_spread_evenly_and_a_new_page_has_its_first_one_late() -> None:
+    beat = heartbeat.Heartbeat()
+    pages = [sockets.PageSocket(number, None) for number in range(3 * heartbeat.TURNS)]  # type: ignore[arg-type]
+    beat.add(pages[0])
+    assert pages[0] in beat._turns[-1]
+    for page in pages[1:]:
+        beat.add(page)
+    assert {len(turn) for turn in beat._turns} == {3}
+    for page in pages:
+        beat.remove(page)
+    assert not any(beat._turns)
