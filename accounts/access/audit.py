@@ -44,8 +44,9 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     reason: str = "",
+    refused: str = "",
 ) -> AuditEntry:
-    """Note that `actor` (or the program or command `who`) did `action` to the row `of`."""
+    """Note that `actor` (or the program or command `who`) did `action` to the row `of`, or was `refused` it."""
     origin = _origin.get()
     return AuditEntry.objects.create(
         action=action,
@@ -58,6 +59,7 @@ def record(
         before=_as_text(before),
         after=_as_text(after),
         reason=reason[:300],
+        refused=refused[:300],
         address=origin.address,
         request_id=origin.request_id,
     )

@@ -1,13 +1,14 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from accounts.access.command import AuditedCommand
 from accounts.models import Workspace
 from accounts.pairing.invitations import invite
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Make or find an account and print the URL of a linking page for it, alone on the last line."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,11 +1,10 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from accounts.access.command import AuditedCommand
 from accounts.pairing import phone_keys
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Run it after a change of accounts/numbering_plans.py; safe to repeat, and beside a portal that works."""
 
     help = "Compute the identity key of every phone number anew, and say whose has changed."

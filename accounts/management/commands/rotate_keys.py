@@ -1,14 +1,15 @@
 from typing import Any
 
 from cryptography.fernet import InvalidToken
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import IntegrityError, transaction
 
+from accounts.access.command import AuditedCommand
 from accounts.db import locks
 from accounts.models import BridgeSecret
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Write every bridge secret anew, with the first of FIELD_ENCRYPTION_KEYS and SECRET_KEY. Safe to run again."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,12 +1,13 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from accounts.access.command import AuditedCommand
 from accounts.models import Workspace
 from api.models import Scope, WorkspaceToken
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Create a token for the operator API; it stands alone on the last line and is shown only now."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -3,11 +3,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from accounts.access.command import AuditedCommand
 from webhooks.events.handlers import DROPPED, LIFECYCLE, MESSAGES
 from webhooks.inbox import process
 from webhooks.models import UnmatchedTraffic, WebhookEvent
@@ -17,7 +18,7 @@ AGES = {"m": "minutes", "h": "hours", "d": "days"}
 EVERY = 50  # events between two lines of progress
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = (
         "Try failed and dead events of the inbox again, oldest first. An event that was applied is never applied "
         "again; one that was overtaken is ignored. May be stopped and started again at any time."
