@@ -90,11 +90,8 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     """This is one transaction, so that a refusal also takes back an account that was made for it."""
     # The lock makes a concurrent request find the account that we make, instead of making a second one.
     workspace = locks.row(Workspace, pk=asker.workspace.pk)
-    if account is not None:
-        known = chosen = account_of(asker, account)
-    else:
-        known = _known(asker, account=None, phone=phone)
-        chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
+    known = _known(asker, account=account, phone=phone)
+    chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
     before = changes.state_of(chosen) if known else None
     restored = None if force else attempts.being_restored(chosen)
     session = restored or attempts.start(

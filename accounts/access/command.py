@@ -3,7 +3,7 @@
 import getpass
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Model
 
 from accounts.access import audit, changes
@@ -22,22 +22,30 @@ class AuditedMixin:
     def name(self) -> str:
         return type(self).__module__.rpartition(".")[2]
 
-    def note(self, action: str, row: Model, before: State | None, *, after: dict[str, str] | None = None) -> None:
-        """Note what became of the row since `before`; None: it is new. The caller does it in the change's transaction."""
-        change = changes.between(type(row), before, changes.state_of(row))
-        self.note_change(action, row, Change(change.before, change.after | (after or {})))
+    def note(self, action: str, row: Model, before: State | None) -> None:
+        """Note what became of the row since `before`; None: it is new. The caller's transaction is the change's."""
+        self.note_change(action, row, changes.between(type(row), before, changes.state_of(row)))
 
-    def note_change(self, action: str, row: Model | None, change: Change) -> None:
-        audit.record(action, who=who_runs(self.name), of=row, before=change.before, after=change.after)
+    def note_change(self, action: str, row: Model | None, change: Change, *, refused: str = "") -> None:
+        who = who_runs(self.name)
+        audit.record(action, who=who, of=row, before=change.before, after=change.after, refused=refused)
         self._noted = True
 
     def execute(self, *args: Any, **options: Any) -> Any:
         self._noted = False
-        result = super().execute(*args, **options)  # type: ignore[misc]  # of the command that this is mixed into
-        if not self._noted:
-            said = {name: value for name, value in options.items() if name not in _OF_EVERY_COMMAND}
-            self.note_change(f"command.{self.name}", None, Change(after=changes.of_form(_plain(said))))
+        try:
+            result = super().execute(*args, **options)  # type: ignore[misc]  # of the command that this is mixed into
+        except CommandError as refusal:
+            self._note_the_run(options, refused=str(refusal))
+            raise
+        self._note_the_run(options)
         return result
+
+    def _note_the_run(self, options: dict[str, Any], *, refused: str = "") -> None:
+        if self._noted and not refused:
+            return
+        said = {name: value for name, value in options.items() if name not in _OF_EVERY_COMMAND}
+        self.note_change(f"command.{self.name}", None, Change(after=changes.of_form(_plain(said))), refused=refused)
 
 
 class AuditedCommand(AuditedMixin, BaseCommand):

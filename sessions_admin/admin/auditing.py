@@ -4,11 +4,11 @@ A form's entry is written in the transaction of its change, and so is that of a 
 What is several transactions (`own_transactions`) is noted after them: a crash between leaves a change without entry.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
@@ -22,7 +22,7 @@ from accounts.db.transactions import before_commit
 from accounts.models import User
 
 _KEY = "linkdesk.noting"
-NO_STATE: State = {}
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass
@@ -73,7 +73,7 @@ class AuditedAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no t
             note(request, "change", obj, change)
         return super().log_change(request, obj, message)
 
-    def log_deletions(self, request: HttpRequest, queryset: Iterable[Any]) -> Any:
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Django calls it before it deletes them, for one as for many."""
         for row in queryset:
             note(request, "delete", row, changes.between(type(row), changes.state_of(row), None))
@@ -92,7 +92,7 @@ class AuditedAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no t
             note(request, "change", row, changes.between(formset.model, known.get(row.pk), changes.state_of(row)))
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """An action of the list has an entry for each row that it was done to; for `delete_selected` by `log_deletions`.
+        """An action of the list has an entry for each row that it was done to; when it deletes, by `log_deletions`.
 
         A page that asks first changes nothing. One that answers with a page of results changes what it changes.
         """
@@ -142,6 +142,12 @@ def noted(
         return response
 
     return press
+
+
+def of_several_transactions(method: F) -> F:
+    """Mark an action of a list whose rows are changed each in a transaction of its own."""
+    method.own_transactions = True  # type: ignore[attr-defined]  # as Django marks its actions
+    return method
 
 
 def _key(row: Model) -> tuple[str, Any]:

@@ -118,7 +118,7 @@ class ModelAdmin(AuditedAdmin):
                 self.opts.pk.clean(key, None)
         except ValidationError as error:
             raise BadRequest("What is chosen is no row.") from error
-        return cast(HttpResponse | None, super().response_action(request, queryset))
+        return super().response_action(request, queryset)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

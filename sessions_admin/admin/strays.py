@@ -16,7 +16,7 @@ from accounts.access.changes import Change
 from accounts.models import StraySession
 from accounts.reconcile import adoption, unknown
 from sessions_admin import display
-from sessions_admin.admin.auditing import note
+from sessions_admin.admin.auditing import note, of_several_transactions
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, actor_of, age_of, dialog_action, done
 from sessions_admin.admin.filters import SettledFilter
 from sessions_admin.admin.stray_forms import AdoptForm, AdoptManyForm
@@ -108,6 +108,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
             unknown.stop(stray.pk)
         return done(request, page_of_row(stray))
 
+    @of_several_transactions
     @admin.action(description=gettext_lazy("Adopt selected"), permissions=["settle"])
     def adopt_selected(self, request: HttpRequest, queryset: QuerySet[StraySession]) -> HttpResponse:
         """The list posts here: the first page asks where each session belongs, the second one shows the results."""
@@ -130,8 +131,6 @@ class StraySessionAdmin(ReadOnlyAdmin):
             "checkbox": ACTION_CHECKBOX_NAME,
         }
         return render(request, "sessions_admin/adopt_selected.html", context)
-
-    adopt_selected.own_transactions = True  # each session is adopted or refused by itself
 
     def _note_refusals(self, request: HttpRequest, left: list[StraySession], why: dict[int, str]) -> None:
         for stray in left:
