@@ -67,12 +67,16 @@ def between(model: type[Model], before: State | None, after: State | None) -> Ch
     """What differs, as text. None: the row was not there then."""
     old, new = before or {}, after or {}
     names = [name for name in {**old, **new} if _differs(old.get(name), new.get(name))]
-    shown = [name for name in names if not is_hidden(model, name)]
-    hidden = {name: CHANGED for name in names if is_hidden(model, name) and after is not None}
-    return Change(
-        {name: _text(model, name, old[name]) for name in shown if name in old},
-        {name: _text(model, name, new[name]) for name in shown if name in new} | hidden,
-    )
+    return Change(_shown(model, old, names), _shown(model, new, names) | _hidden(model, new, names))
+
+
+def _shown(model: type[Model], state: State, names: list[str]) -> dict[str, str]:
+    return {name: _text(model, name, state[name]) for name in names if name in state and not is_hidden(model, name)}
+
+
+def _hidden(model: type[Model], state: State, names: list[str]) -> dict[str, str]:
+    """Of a row that is gone nothing has changed any more."""
+    return {name: CHANGED for name in names if name in state and is_hidden(model, name)}
 
 
 def is_hidden(model: type[Model], name: str) -> bool:

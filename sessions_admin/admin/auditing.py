@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from accounts.access import audit, changes
 from accounts.access.changes import Change, State
@@ -22,6 +22,8 @@ from accounts.db.transactions import before_commit
 from accounts.models import User
 
 _KEY = "linkdesk.noting"
+# Each page mixes it with unfold's, which ships no types.
+_Base: Any = admin.ModelAdmin
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -52,7 +54,7 @@ def note(request: HttpRequest, action: str, row: Model, change: Change, *, reaso
     )
 
 
-class AuditedAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class AuditedAdmin(_Base):  # type: ignore[misc]  # untyped, as what is mixed in
     """Notes what the forms, the delete pages and the actions of a list change."""
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

@@ -20,6 +20,7 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -70,7 +71,7 @@ __all__ = [
 DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
-class ModelAdmin(AuditedAdmin):
+class ModelAdmin(AuditedAdmin, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The base of all our admins. What a person sees is decided in `get_queryset`, here and nowhere else."""
 
     list_per_page = 50
