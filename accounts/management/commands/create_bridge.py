@@ -29,9 +29,9 @@ class Command(AuditedCommand):
                 bridge = Bridge(name=name, url=url, capabilities=capabilities)
                 bridge.full_clean()
                 bridge.save()
+                self.note("bridge.add", bridge, None)
                 for kind, value in ((BridgeSecret.Kind.HMAC, hmac_secret), (BridgeSecret.Kind.API_KEY, api_key)):
                     self.note("bridgesecret.add", _add(bridge, kind, value), None)
-                self.note("bridge.add", bridge, None)
                 polling.poll_new(bridge.pk)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
