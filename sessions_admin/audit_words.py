@@ -15,6 +15,7 @@ VERBS: dict[str, Promise] = {
     "add": gettext_lazy("added"),
     "change": gettext_lazy("changed"),
     "delete": gettext_lazy("deleted"),
+    "read_body": gettext_lazy("text read"),
 }
 # What no button of the admin does; the buttons have their own words.
 ACTIONS: dict[str, Promise] = {
@@ -24,8 +25,18 @@ ACTIONS: dict[str, Promise] = {
     "auditentry.export": gettext_lazy("Audit: exported"),
     "bridgesecret.rotate_keys": gettext_lazy("Secret: encrypted anew"),
     "login": gettext_lazy("Login"),
+    "login.refused": gettext_lazy("Login: refused"),
+    "login.second_step": gettext_lazy("Login: second step"),
+    "login.wrong_code": gettext_lazy("Login: wrong code"),
     "logout": gettext_lazy("Logout"),
+    "password.changed": gettext_lazy("Password: own one changed"),
+    "password.set": gettext_lazy("Password: set for somebody"),
     "schedule.synchronise": gettext_lazy("Scheduled task: brought in line"),
+    "second_factor.recovery_codes": gettext_lazy("Second factor: new recovery codes"),
+    "second_factor.removed": gettext_lazy("Second factor: removed"),
+    "second_factor.replaced": gettext_lazy("Second factor: replaced"),
+    "second_factor.reset": gettext_lazy("Second factor: reset for somebody"),
+    "second_factor.set_up": gettext_lazy("Second factor: set up"),
 }
 
 

@@ -1,9 +1,11 @@
 """Commands that change something. Each run of one leaves an entry in the audit."""
 
 import getpass
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.db.models import Model
 
 from accounts.access import audit, changes
@@ -16,8 +18,6 @@ _OF_EVERY_COMMAND = {"verbosity", "settings", "pythonpath", "traceback", "no_col
 class AuditedMixin:
     """Notes who ran a command, and with what options, where the command has noted nothing itself."""
 
-    _noted = False
-
     @property
     def name(self) -> str:
         return type(self).__module__.rpartition(".")[2]
@@ -29,21 +29,20 @@ class AuditedMixin:
     def note_change(self, action: str, row: Model | None, change: Change, *, refused: str = "") -> None:
         who = who_runs(self.name)
         audit.record(action, who=who, of=row, before=change.before, after=change.after, refused=refused)
-        self._noted = True
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        self._noted = False
+        before = audit.written()
         try:
             result = super().execute(*args, **options)  # type: ignore[misc]  # of the command that this is mixed into
         except CommandError as refusal:
-            self._note_the_run(options, refused=str(refusal))
+            with suppress(DatabaseError):  # its absence may be the very reason
+                self._note_the_run(options, refused=str(refusal))
             raise
-        self._note_the_run(options)
+        if audit.written() == before:
+            self._note_the_run(options)
         return result
 
     def _note_the_run(self, options: dict[str, Any], *, refused: str = "") -> None:
-        if self._noted and not refused:
-            return
         said = {name: value for name, value in options.items() if name not in _OF_EVERY_COMMAND}
         self.note_change(f"command.{self.name}", None, Change(after=changes.of_form(_plain(said))), refused=refused)
 
