@@ -15,7 +15,7 @@ CHANGED = "changed"  # all that is said of a field whose value is not kept
 # Fields whose value is not kept: secrets and hashes of them, codes, texts of messages, raw data, pickled values.
 HIDDEN_TYPES: tuple[type, ...] = (EncryptedTextField, models.BinaryField, models.FileField)
 HIDDEN = re.compile(
-    r"password|secret|token|hash|fingerprint|digest|^qr_(svg|png)$|pairing_code|^code$|^body|_body$|payload|^raw|key$"
+    r"password|secret|token|hash|fingerprint|digest|^qr_(svg|png)$|pairing_code|^code$|^body|_body$|^text$|^message$|payload|^raw|key$"
     r"|^args$|^kwargs$|^result$"
 )
 # Fields that nobody's action sets: what follows from another field, and what bridges and programs write meanwhile.

@@ -36,7 +36,7 @@ class AppendOnly(models.QuerySet["AuditEntry"]):
 class AuditEntry(models.Model):
     """One action. It names what it is about by value, and stays when that is deleted: no key of it is enforced."""
 
-    at = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
+    at = models.DateTimeField(_("when"), default=timezone.now)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.DO_NOTHING,
@@ -74,6 +74,7 @@ class AuditEntry(models.Model):
         base_manager_name = "objects"  # else Django's own ways past `objects` would change and delete
         # The table is kept for ever: what is filtered by is found by an index, the latest first.
         indexes = [
+            models.Index(fields=["at"]),
             models.Index(fields=["model", "object_id"]),
             models.Index(fields=["workspace", "-id"]),
             models.Index(fields=["actor", "-id"]),

@@ -89,8 +89,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ["who", "object_name", "=object_id", "=request_id", "=address"]
     search_help_text = gettext_lazy("Person, object, request or address")
     ordering = ["-pk"]
-    fields = ["at", "who", "action", "workspace", "model", "object_id", "object_name", "before", "after"]
-    fields += ["reason", "refused", "address", "request_id"]
+    raw = ["at", "who", "action", "workspace", "model", "object_id", "object_name", "before", "after"]
+    raw += ["reason", "refused", "address", "request_id"]
+    fieldsets = [(gettext_lazy("Raw data"), {"classes": ["collapse"], "fields": raw})]
     list_before_template = "sessions_admin/audit_list.html"
     change_form_outer_before_template = "sessions_admin/audit_entry.html"
 
@@ -128,5 +129,5 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             entries = self.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(list_of(AuditEntry))
-        audit.record("auditentry.export", actor=actor_of(request), after={"filter": request.GET.urlencode()})
-        return audit_export.response(request, entries)
+        own = audit.record("auditentry.export", actor=actor_of(request), after={"filter": request.GET.urlencode()})
+        return audit_export.response(request, entries.filter(pk__lt=own.pk))  # what the reader has seen
