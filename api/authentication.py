@@ -21,6 +21,8 @@ PERMISSIONS = {
     Scope.LINK: "accounts.renew_qr",
     Scope.MANAGE: "accounts.reset_account",
 }
+SEE_CODES = "accounts.see_codes"
+INVITE = "accounts.add_linkinvitation"
 
 
 class Caller:
@@ -35,6 +37,11 @@ class Asker:
     scopes: frozenset[Scope]
     actor: User | None  # None: a program
     name: str  # for the history
+
+    @property
+    def may_invite(self) -> bool:
+        """Whether the caller may have the address of a linking page, which shows the code."""
+        return self.actor is None or self.actor.has_perm(INVITE)
 
 
 class WorkspaceTokens(BaseAuthentication):
@@ -77,9 +84,24 @@ def admit(request: Request, scope: Scope, workspace_id: int | None = None) -> As
     shown: WorkspaceToken | User = request.auth  # type: ignore[assignment]  # the stubs know DRF's own tokens only
     asker = _of_token(shown, workspace_id) if isinstance(shown, WorkspaceToken) else _of_staff(shown, workspace_id)
     if scope not in asker.scopes:
-        text = f"This needs the scope '{scope}'; of staff, the permission {PERMISSIONS[scope]}."
-        raise ApiError(403, "PERMISSION_DENIED", text)
+        raise _needs(scope, PERMISSIONS[scope])
     return asker
+
+
+def admit_to_codes(request: Request, workspace_id: int | None = None) -> Asker:
+    """Let the caller into the workspace to see codes: by them a phone is linked. Raises ApiError as `admit`."""
+    shown: WorkspaceToken | User = request.auth  # type: ignore[assignment]  # as above
+    if isinstance(shown, WorkspaceToken):
+        return admit(request, Scope.LINK, workspace_id)
+    asker = admit(request, Scope.READ, workspace_id)
+    if not shown.has_perm(SEE_CODES):
+        raise _needs(Scope.LINK, SEE_CODES)
+    return asker
+
+
+def _needs(scope: Scope, permission: str) -> ApiError:
+    text = f"This needs the scope '{scope}'; of staff, the permission {permission}."
+    return ApiError(403, "PERMISSION_DENIED", text)
 
 
 def _of_token(token: WorkspaceToken, workspace_id: int | None) -> Asker:

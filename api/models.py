@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.db.transactions import atomically
 from accounts.fields import ExactCharField
 
 TOKEN_PREFIX = "ld_"  # noqa: S105  # the prefix of each token, no secret; accounts/logs/redaction.py knows it too
@@ -59,6 +60,7 @@ class WorkspaceToken(models.Model):
         return self.name or self.prefix
 
     @classmethod
+    @atomically
     def issue(
         cls, workspace_id: int, *, name: str = "", scopes: str = ALL_SCOPES, expires_in_days: int | None = None
     ) -> str:
@@ -82,10 +84,11 @@ class WorkspaceToken(models.Model):
             unnoted = Q(last_used_at__isnull=True) | Q(last_used_at__lt=before)
             WorkspaceToken.objects.filter(unnoted, pk=self.pk).update(last_used_at=now)
 
+    @atomically
     def revoke(self) -> None:
-        if self.revoked_at is None:
-            self.revoked_at = timezone.now()
-            self.save(update_fields=["revoked_at"])
+        """Safe to repeat: the first time stays."""
+        WorkspaceToken.objects.filter(pk=self.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+        self.refresh_from_db(fields=["revoked_at"])
 
 
 class RateLimitCount(models.Model):

@@ -144,7 +144,8 @@ PAIR = extend_schema(
     operation_id="pair",
     summary="Start a pairing",
     description="For the account of this phone number, for this account, or else for a new one. "
-    "`force` replaces an attempt that waits for its scan; one that was scanned only with the scope `manage`.",
+    "`force` replaces an attempt that waits for its scan; one that was scanned only with the scope `manage`. "
+    "`link_url` opens a page that shows the code: it is empty for staff without `accounts.add_linkinvitation`.",
     tags=["operators"],
     request=shapes.PairRequest,
     responses=operator_answers(PAIR_ANSWERS, *BODY, *PAIR_REFUSALS),
@@ -152,6 +153,8 @@ PAIR = extend_schema(
 PAIRING = extend_schema(
     operation_id="pairing",
     summary="The pairing now",
+    description="With its code, by which a phone is linked: a program needs the scope `link`, staff the permission "
+    "`accounts.see_codes` besides `accounts.view_account`. Who has got a code is noted in the audit.",
     tags=["operators"],
     parameters=[shapes.WhichPairing],
     responses=operator_answers({200: shapes.Pairing}, "NOT_PAIRING"),

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework.exceptions import ValidationError
 
 from accounts import phones
+from accounts.access import audit, changes
 from accounts.db import locks
 from accounts.db.transactions import atomically, patiently
 from accounts.lifecycle import PAIRING
@@ -30,7 +31,7 @@ class Paired(TypedDict):
     status: str
     expires_in: int  # seconds until the attempt lapses
     place: int  # in the line before its bridge; 0: not in line
-    link_url: str
+    link_url: str  # empty for staff who may not invite
 
 
 def pair(
@@ -78,7 +79,7 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
     Raises ApiError 404 for an account that is not theirs.
     """
     if account is not None:
-        attempts.force_reset(account_of(asker, account).pk, actor=asker.actor, reason=f"API: {asker.name}")
+        _reset(asker, account_of(asker, account))
         return 1
     running = asker.workspace.accounts.live().filter(status__in=PAIRING).order_by("pk")
     return sum(_reset_pairing(asker, pk) for pk in running.values_list("pk", flat=True))
@@ -89,11 +90,9 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     """This is one transaction, so that a refusal also takes back an account that was made for it."""
     # The lock makes a concurrent request find the account that we make, instead of making a second one.
     workspace = locks.row(Workspace, pk=asker.workspace.pk)
-    if account is not None:
-        chosen = account_of(asker, account)
-    else:
-        known = _known(asker, account=None, phone=phone)
-        chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
+    known = _known(asker, account=account, phone=phone)
+    chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
+    before = changes.state_of(chosen) if known else None
     restored = None if force else attempts.being_restored(chosen)
     session = restored or attempts.start(
         chosen.pk,
@@ -102,7 +101,10 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
         reason=asker.name,
         may=_may(asker, force=force),
     )
-    return _answer(session, asker)
+    answer = _answer(session, asker)
+    if answer["link_url"] or not restored:
+        _record("pair", asker, session.account, before)
+    return answer
 
 
 def _read(written: str, asker: Asker) -> str:
@@ -134,7 +136,7 @@ def _answer(session: LinkSession, asker: Asker) -> Paired:
         status=account.status,
         expires_in=attempts.seconds_left(account, session),
         place=waiting_line.place_of(session),
-        link_url=LinkInvitation.issue(account, created_by=asker.actor),
+        link_url=LinkInvitation.issue(account, created_by=asker.actor) if asker.may_invite else "",
     )
 
 
@@ -144,5 +146,26 @@ def _reset_pairing(asker: Asker, pk: int) -> bool:
     account = Account.objects.lock(pk)
     if account.status not in PAIRING:  # it has linked since we looked: a reset would throw it out
         return False
-    attempts.force_reset(pk, actor=asker.actor, reason=f"API: {asker.name}")
+    _reset(asker, account)
     return True
+
+
+@patiently
+def _reset(asker: Asker, account: Account) -> None:
+    before = changes.state_of(account)
+    attempts.force_reset(account.pk, actor=asker.actor, reason=f"API: {asker.name}")
+    _record("force_reset", asker, account, before)
+
+
+def _record(action: str, asker: Asker, account: Account, before: changes.State | None) -> None:
+    """Note it in the audit, in the transaction of the change."""
+    change = changes.between(Account, before, changes.state_of(account))
+    audit.record(
+        f"account.{action}",
+        actor=asker.actor,
+        who=asker.name,
+        of=account,
+        before=change.before,
+        after=change.after,
+        reason="API",
+    )

@@ -95,7 +95,9 @@ class PairedData(Shape):
     status = serializers.ChoiceField([*PAIRING_STATES, Status.DISCONNECTED])
     expires_in = serializers.IntegerField(min_value=1, help_text="Seconds until the attempt lapses.")
     place = serializers.IntegerField(min_value=0, help_text=PLACE)
-    link_url = serializers.CharField(help_text="The page to open on the screen that the phone scans.")
+    link_url = serializers.CharField(
+        help_text="The page to open on the screen that the phone scans; empty for staff who may not invite."
+    )
 
 
 class PairedSerializer(Shape):

@@ -8,10 +8,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import snapshots
+from accounts.access import looks
 from accounts.lifecycle import PAIRING, Status
 from accounts.models import LinkSession
 from api import health, openapi, serializers, status
-from api.authentication import OPERATORS, admit
+from api.authentication import OPERATORS, admit, admit_to_codes
 from api.http.errors import ApiError, envelope
 from api.models import Scope
 from api.pair import Paired, account_of, pair, reset
@@ -35,11 +36,15 @@ class PairView(APIView):
     @openapi.PAIRING
     def get(self, request: Request) -> Response:
         wanted = read(serializers.WhichPairing, request)
-        asker = admit(request, Scope.READ, wanted.get("workspace_id"))
-        seen = snapshots.take(account_of(asker, wanted["account"]).pk)
+        asker = admit_to_codes(request, wanted.get("workspace_id"))
+        account = account_of(asker, wanted["account"])
+        seen = snapshots.take(account.pk)
         if seen["status"] not in PAIRING:
             raise ApiError(404, "NOT_PAIRING", "No pairing is in progress for this account.")
-        return Response({"success": True, "data": _pairing(seen)})
+        shown = _pairing(seen)
+        if shown["qr_svg"] or shown["qr_png_url"] or shown["pairing_code"]:
+            looks.saw_code(account, session_id=seen["session_id"], actor=asker.actor, who=asker.name)
+        return Response({"success": True, "data": shown})
 
 
 class FreshCodeView(APIView):

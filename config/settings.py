@@ -64,6 +64,7 @@ SILENCED_SYSTEM_CHECKS = [
 INSTALLED_APPS = [
     "unfold",
     "django.contrib.admin",
+    "accounts",  # before Django's own: its `createsuperuser` and `changepassword` are noted in the audit
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -74,7 +75,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "channels",
     "django_q",
-    "accounts",
     "api",
     "webhooks",
     "linking",

@@ -15,7 +15,7 @@ def seen(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
     return page.get_queryset(request) if page.has_view_permission(request) else model._default_manager.none()
 
 
-def list_of(model: type[Model], **query: object) -> str:
+def list_of(model: type[Model], /, **query: object) -> str:
     """The address of a model's list, filtered."""
     options = model._meta
     address = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")

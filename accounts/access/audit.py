@@ -21,6 +21,7 @@ class Origin:
 
 
 NOWHERE = Origin()
+_written: ContextVar[int] = ContextVar("audit_written", default=0)
 _origin: ContextVar[Origin] = ContextVar("audit_origin", default=NOWHERE)
 
 
@@ -44,9 +45,11 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     reason: str = "",
+    refused: str = "",
 ) -> AuditEntry:
-    """Note that `actor` (or the program or command `who`) did `action` to the row `of`."""
+    """Note that `actor` (or the program or command `who`) did `action` to the row `of`, or was `refused` it."""
     origin = _origin.get()
+    _written.set(_written.get() + 1)
     return AuditEntry.objects.create(
         action=action,
         actor=actor,
@@ -58,9 +61,15 @@ def record(
         before=_as_text(before),
         after=_as_text(after),
         reason=reason[:300],
+        refused=refused[:300],
         address=origin.address,
         request_id=origin.request_id,
     )
+
+
+def written() -> int:
+    """How many entries this thread has written so far, also those that were taken back."""
+    return _written.get()
 
 
 def _as_text(values: Mapping[str, Any] | None) -> dict[str, str]:

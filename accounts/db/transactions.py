@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from math import ceil
 from threading import local
@@ -25,6 +26,7 @@ MYSQL_DEADLOCK, MYSQL_LOCK_WAIT = 1213, 1205
 _READ = {"sqlite": "PRAGMA busy_timeout", "mysql": "SELECT @@innodb_lock_wait_timeout"}
 
 _patience = local()
+_last_words: ContextVar[Callable[[], object] | None] = ContextVar("last_words", default=None)
 
 
 def atomically(function: Callable[P, T]) -> Callable[P, T]:
@@ -44,7 +46,10 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
             began = time.monotonic()
             try:
                 with transaction.atomic(), locks.one_transaction():
-                    return function(*args, **kwargs)
+                    result = function(*args, **kwargs)
+                    if last_words := _last_words.get():
+                        last_words()
+                    return result
             except OperationalError as error:
                 if not tries_left or not is_contention(error) or 2 * time.monotonic() - began > give_up:
                     raise
@@ -52,6 +57,19 @@ def atomically(function: Callable[P, T]) -> Callable[P, T]:
         raise AssertionError("unreachable")
 
     return run
+
+
+@contextmanager
+def before_commit(last_words: Callable[[], object] | None) -> Iterator[None]:
+    """Let `last_words` run at the end of each transaction that `atomically` makes in this block, and be part of it.
+
+    A try that is repeated says them again: its first words were taken back with it. None: nothing is said.
+    """
+    token = _last_words.set(last_words)
+    try:
+        yield
+    finally:
+        _last_words.reset(token)
 
 
 def patiently(function: Callable[P, T]) -> Callable[P, T]:

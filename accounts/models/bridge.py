@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from accounts.db.transactions import atomically
 from accounts.fields import EncryptedTextField
 
 
@@ -126,6 +127,7 @@ class Bridge(models.Model):
         served = set(self.workspaces.values_list("pk", flat=True))
         return not served or workspace_id in served
 
+    @atomically
     def allow_version_1(self) -> bool:
         """Take version 1 of the signature again, until the next request with version 2. False: it was taken already."""
         refused = Bridge.objects.filter(pk=self.pk, version_2_since__isnull=False)
@@ -185,10 +187,11 @@ class BridgeSecret(models.Model):
         """Check the fingerprint's constraint in a ModelForm as well, which skips it as a field that nobody edits."""
         super().validate_constraints(exclude=set(exclude or ()) - {"fingerprint"})
 
+    @atomically
     def retire(self) -> None:
-        if self.retired_at is None:
-            self.retired_at = timezone.now()
-            self.save(update_fields=["retired_at"])
+        """Safe to repeat: the first time stays."""
+        BridgeSecret.objects.filter(pk=self.pk, retired_at__isnull=True).update(retired_at=timezone.now())
+        self.refresh_from_db(fields=["retired_at"])
 
     @staticmethod
     def fingerprint_of(value: str) -> str:

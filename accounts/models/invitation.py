@@ -10,6 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.db.transactions import atomically
+
 if TYPE_CHECKING:
     from accounts.models.account import Account
     from accounts.models.user import User
@@ -51,6 +53,7 @@ class LinkInvitation(models.Model):
         return f"invitation {self.pk}"
 
     @classmethod
+    @atomically
     def issue(cls, account: "Account", *, created_by: "User | None" = None) -> str:
         """Make an invitation and give its URL, which cannot be shown again: only a hash of its token is stored."""
         token = secrets.token_urlsafe(32)
@@ -66,7 +69,8 @@ class LinkInvitation(models.Model):
     def is_usable(self) -> bool:
         return self.revoked_at is None and self.expires_at > timezone.now()
 
+    @atomically
     def revoke(self) -> None:
-        if self.revoked_at is None:
-            self.revoked_at = timezone.now()
-            self.save(update_fields=["revoked_at"])
+        """Safe to repeat: the first time stays."""
+        LinkInvitation.objects.filter(pk=self.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+        self.refresh_from_db(fields=["revoked_at"])

@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 
 from accounts.bridges.choosing import NoBridgeAvailable
 from accounts.db import locks
-from accounts.db.transactions import atomically
+from accounts.db.transactions import atomically, before_commit
 from accounts.models import Account
 
 P = ParamSpec("P")
@@ -36,7 +36,8 @@ def noted(start: Callable[Concatenate[int, P], T]) -> Callable[Concatenate[int, 
 def note(account_id: int, refusal: Exception) -> None:
     """Note a refusal for want of a bridge; any other is not noted."""
     if isinstance(refusal.__cause__, NoBridgeAvailable):
-        _note(account_id, refusal.__cause__)
+        with before_commit(None):  # this transaction is not the one that was asked for
+            _note(account_id, refusal.__cause__)
 
 
 @atomically

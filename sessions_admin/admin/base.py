@@ -40,6 +40,7 @@ from unfold.widgets import (
 from accounts.access import scope
 from accounts.models import User
 from sessions_admin import display
+from sessions_admin.admin.auditing import AuditedAdmin, noted, noting
 from sessions_admin.admin.phone_search import rows_with
 
 __all__ = [
@@ -70,7 +71,7 @@ __all__ = [
 DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
-class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class ModelAdmin(AuditedAdmin, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The base of all our admins. What a person sees is decided in `get_queryset`, here and nowhere else."""
 
     list_per_page = 50
@@ -101,10 +102,15 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
         try:
             yield
         except refusals as refusal:
-            self.message_user(request, str(refusal), messages.ERROR)
+            self.refuse(request, str(refusal))
         else:
             if said:
                 self.message_user(request, said, messages.SUCCESS)
+
+    def refuse(self, request: HttpRequest, why: str) -> None:
+        """Say why the domain does not do what was asked; the audit says it too."""
+        noting(request).refused = why
+        self.message_user(request, why, messages.ERROR)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Answer a malformed key with a 400. Django looks the chosen rows up by any text, which would give a 500."""
@@ -113,7 +119,7 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
                 self.opts.pk.clean(key, None)
         except ValidationError as error:
             raise BadRequest("What is chosen is no row.") from error
-        return cast(HttpResponse | None, super().response_action(request, queryset))
+        return super().response_action(request, queryset)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -181,10 +187,12 @@ def dialog_action(
     form: type[DialogForm] = DialogForm,
     icon: str | None = None,
     variant: ActionVariant = ActionVariant.DEFAULT,
+    own_transactions: bool = False,
 ) -> Callable[[Callable[[Any, HttpRequest, DialogForm, str], HttpResponse]], DialogView]:
     """A button on the detail page that opens a form; `has_<permission>_permission` decides who may press it.
 
-    The method gets the request, the valid form and the object's id.
+    The method gets the request, the valid form and the object's id. What it changes is noted in the audit, in its
+    transaction; `own_transactions` says that it needs several, and is noted after them.
     """
     dialog = {
         "title": description,
@@ -194,8 +202,9 @@ def dialog_action(
     }
 
     def decorate(method: Callable[[Any, HttpRequest, DialogForm, str], HttpResponse]) -> DialogView:
+        audited = noted(method, own_transactions=own_transactions)
         opened = action(description=description, permissions=[permission], dialog=dialog, icon=icon, variant=variant)(
-            method
+            audited
         )
 
         @wraps(opened)

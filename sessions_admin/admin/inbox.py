@@ -74,16 +74,17 @@ class WebhookEventAdmin(ReadOnlyAdmin):
         consequence=gettext_lazy(
             "Tries a failed or dead event again. What the account has been through since then is not taken back."
         ),
+        own_transactions=True,  # the try is committed before the work
     )
     def replay(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         event = self.find(request, object_id)
-        if process.retry(event.pk, anew=True):
-            event.refresh_from_db()
+        tried = process.retry(event.pk, anew=True)
+        event.refresh_from_db()
+        if tried:
             level, words = BECAME.get(event.state, (messages.WARNING, WHY_NOT[State.RECEIVED]))
+            self.message_user(request, str(words), level)
         else:
-            event.refresh_from_db()
-            level, words = messages.ERROR, WHY_NOT.get(event.state, WHY_NOT[State.RECEIVED])
-        self.message_user(request, str(words), level)
+            self.refuse(request, str(WHY_NOT.get(event.state, WHY_NOT[State.RECEIVED])))
         return done(request, page_of_row(event))
 
 

@@ -20,6 +20,7 @@ from accounts.models import Bridge, User, Workspace
 from api.authentication import PERMISSIONS
 from api.models import Scope, WorkspaceToken
 from sessions_admin import display, time_zones
+from sessions_admin.admin.auditing import noting
 from sessions_admin.admin.base import (
     ActionVariant,
     AdminPasswordChangeForm,
@@ -171,6 +172,7 @@ class WorkspaceAdmin(ModelAdmin):
         workspace, asked = self.find(request, object_id), form.cleaned_data
         scopes = " ".join(asked["scopes"])
         token = WorkspaceToken.issue(workspace.pk, name=asked["name"], scopes=scopes, expires_in_days=asked["days"])
+        noting(request).more["prefix"] = token[:10]  # by which the audit names the program from now on
         note = _("Copy it into the program that will use it. It cannot be shown again.")
         return show_once(request, title=_("New token"), note=note, secret=token, url=page_of_row(workspace))
 

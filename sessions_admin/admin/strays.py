@@ -12,9 +12,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from accounts.access.changes import Change
 from accounts.models import StraySession
 from accounts.reconcile import adoption, unknown
 from sessions_admin import display
+from sessions_admin.admin.auditing import note, of_several_transactions
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, actor_of, age_of, dialog_action, done
 from sessions_admin.admin.filters import SettledFilter
 from sessions_admin.admin.stray_forms import AdoptForm, AdoptManyForm
@@ -106,6 +108,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
             unknown.stop(stray.pk)
         return done(request, page_of_row(stray))
 
+    @of_several_transactions
     @admin.action(description=gettext_lazy("Adopt selected"), permissions=["settle"])
     def adopt_selected(self, request: HttpRequest, queryset: QuerySet[StraySession]) -> HttpResponse:
         """The list posts here: the first page asks where each session belongs, the second one shows the results."""
@@ -118,6 +121,7 @@ class StraySessionAdmin(ReadOnlyAdmin):
         if form.is_valid():
             for workspace_id, ids in form.by_workspace().items():
                 became |= adoption.adopt_many(ids, workspace_id=workspace_id, actor=actor_of(request))
+        self._note_refusals(request, [stray for stray in chosen if became.get(stray.pk)], became)
         context = self.admin_site.each_context(request) | {
             "title": _("Adopt selected"),
             "opts": self.opts,
@@ -127,6 +131,10 @@ class StraySessionAdmin(ReadOnlyAdmin):
             "checkbox": ACTION_CHECKBOX_NAME,
         }
         return render(request, "sessions_admin/adopt_selected.html", context)
+
+    def _note_refusals(self, request: HttpRequest, left: list[StraySession], why: dict[int, str]) -> None:
+        for stray in left:
+            note(request, "adopt_selected", stray, Change(), refused=why[stray.pk])
 
     def _others(self, request: HttpRequest, chosen: list[StraySession]) -> str:
         """Say how many other sessions wait: only one page is adopted at a time, and the rest must not be forgotten."""

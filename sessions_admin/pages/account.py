@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from accounts import snapshots
 from accounts.lifecycle import Status
-from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, Message, Transition
+from accounts.models import Account, AuditEntry, BridgeOrder, LinkInvitation, LinkSession, Message, Transition
 from accounts.pairing import link_probe
 from sessions_admin import bridge_display, display, labels
 from sessions_admin.pages.diagnosis import Diagnosis, diagnose
@@ -84,7 +86,7 @@ class AccountPage:
     orders: list[OrderLine]
 
 
-def page_of(account: Account) -> AccountPage:
+def page_of(account: Account, request: HttpRequest) -> AccountPage:
     snapshot = snapshots.take(account.pk) if account.merged_into_id is None else None
     status = snapshot["status"] if snapshot else Status(account.status)
     unreachable = bridge_display.unreachable(account)
@@ -99,7 +101,7 @@ def page_of(account: Account) -> AccountPage:
         test=_test_line(account),
         devices_left=snapshot["devices_left"] if snapshot else 0,
         facts=_facts(account),
-        links=_links(account),
+        links=_links(account, request),
         timeline=list(map(_entry, account.transitions.select_related("actor")[:NEWEST])),
         sessions=list(map(_session_line, _sessions(account))),
         orders=list(map(_order_line, _orders(account))),
@@ -141,7 +143,7 @@ def _facts(account: Account) -> list[tuple[str, str]]:
     return facts
 
 
-def _links(account: Account) -> list[Link]:
+def _links(account: Account, request: HttpRequest) -> list[Link]:
     session = account.current_session
     of_account = {"account__id__exact": account.pk}
     invitations = account.invitations.usable().count()
@@ -151,6 +153,8 @@ def _links(account: Account) -> list[Link]:
         Link(_("All link sessions"), list_of(LinkSession, **of_account)),
         Link(_("Open invitations: %(count)d") % {"count": invitations}, list_of(LinkInvitation, **of_account)),
     ]
+    if admin.site.get_model_admin(AuditEntry).has_view_permission(request):
+        links.append(Link(_("What staff did"), list_of(AuditEntry, model="accounts.account", object_id=account.pk)))
     if session is not None:
         of_session = {"session__id__exact": session.pk}
         links += [

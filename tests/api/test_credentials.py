@@ -42,7 +42,7 @@ class TestTokens:
 
     @pytest.mark.parametrize(
         ("scopes", "allowed"),
-        [("read", {"status", "health", "get pair"}), ("link", {"pair", "generate-qr"}), ("manage", {"reset"})],
+        [("read", {"status", "health"}), ("link", {"pair", "get pair", "generate-qr"}), ("manage", {"reset"})],
     )
     def test_a_scope_opens_its_own_doors(
         self, workspace: Workspace, account: Account, session: LinkSession, scopes: str, allowed: set[str]

@@ -1,7 +1,9 @@
 """The pages of the admin: of which models, at which addresses, with which first row."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
@@ -15,3 +17,23 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 
 def first(model: type[Model]) -> Any:
     return model._default_manager.order_by("pk").first()
+
+
+def actions() -> Iterator[tuple[type[Model], str, bool]]:
+    """All of unfold's actions of all models: model, method, whether it is of one object."""
+    for model in MODELS:
+        page: Any = admin.site._registry[model]
+        for kind in ("list", "row", "detail", "submit_line"):
+            for name in page._extract_action_names(getattr(page, f"actions_{kind}")):
+                yield model, name, kind != "list"
+
+
+def every_row() -> dict[str, list[Any]]:
+    """All that is stored, but for who has logged in when."""
+    models = [
+        model
+        for app in ("accounts", "api", "webhooks", "auth", "django_q")
+        for model in apps.get_app_config(app).models.values()
+        if not model._meta.swapped
+    ]
+    return {model._meta.label: list(model._default_manager.order_by("pk").values()) for model in models}

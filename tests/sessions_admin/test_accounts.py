@@ -212,7 +212,7 @@ def test_whoever_may_only_view_gets_a_page_without_a_form(as_bob: Callable[..., 
 def test_every_link_of_the_page_leads_somewhere(as_alice: Client, session: LinkSession) -> None:
     links = as_alice.get(page(session.account)).context["desk"].links
 
-    assert len(links) == 7
+    assert len(links) == 8
     for link in links:
         assert as_alice.get(link.url).status_code == 200
 

@@ -1,6 +1,6 @@
 """What holds for every page of the admin, whichever model it is of."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from accounts.models import Account, RolePolicy, User, Workspace
 from accounts.pairing import attempts
 from sessions_admin.admin.base import ModelAdmin
 from tests.sessions_admin.conftest import fill_every_table, phone_of, superuser
-from tests.sessions_admin.pages import MODELS, first, url
+from tests.sessions_admin.pages import MODELS, actions, every_row, first, url
 from tests.support.portal import make_bridge
 from webhooks.models import SignedRequest
 
@@ -56,25 +56,6 @@ def everything(alice: User) -> None:
     make_bridge("alpha")
     account = Account.objects.create(workspace=workspace, label="Alice")
     fill_every_table(alice, attempts.start(account.pk, trigger="test"), phone_of(workspace))
-
-
-def actions() -> Iterator[tuple[type[Model], str, bool]]:
-    """All of unfold's actions of all models: model, method, whether it is of one object."""
-    for model in MODELS:
-        page: Any = admin.site._registry[model]
-        for kind in ("list", "row", "detail", "submit_line"):
-            for name in page._extract_action_names(getattr(page, f"actions_{kind}")):
-                yield model, name, kind != "list"
-
-
-def every_row() -> dict[str, list[Any]]:
-    """All that is stored, but for who has logged in when."""
-    models = [
-        model
-        for app in ("accounts", "api", "webhooks", "django_q")
-        for model in apps.get_app_config(app).models.values()
-    ]
-    return {model._meta.label: list(model._default_manager.order_by("pk").values()) for model in models}
 
 
 # Digests of requests, kept for ten minutes; what stands on the page of its group.

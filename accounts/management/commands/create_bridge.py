@@ -2,14 +2,15 @@ import secrets
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
+from accounts.access.command import AuditedCommand
 from accounts.models import Bridge, BridgeSecret
 from accounts.reconcile import polling
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Create a bridge and print its credentials, which are shown only now."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,8 +29,9 @@ class Command(BaseCommand):
                 bridge = Bridge(name=name, url=url, capabilities=capabilities)
                 bridge.full_clean()
                 bridge.save()
+                self.note("bridge.add", bridge, None)
                 for kind, value in ((BridgeSecret.Kind.HMAC, hmac_secret), (BridgeSecret.Kind.API_KEY, api_key)):
-                    _add(bridge, kind, value)
+                    self.note("bridgesecret.add", _add(bridge, kind, value), None)
                 polling.poll_new(bridge.pk)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
@@ -37,7 +39,8 @@ class Command(BaseCommand):
         self.stdout.write(f"HMAC_SECRET={hmac_secret}\nAPI_KEY={api_key}")
 
 
-def _add(bridge: Bridge, kind: BridgeSecret.Kind, value: str) -> None:
+def _add(bridge: Bridge, kind: BridgeSecret.Kind, value: str) -> BridgeSecret:
     secret = BridgeSecret(bridge=bridge, kind=kind, value=value)
     secret.full_clean()
     secret.save()
+    return secret

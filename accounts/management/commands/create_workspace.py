@@ -1,13 +1,15 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
+from accounts.access.command import AuditedCommand
 from accounts.models import Workspace
 from accounts.models.workspace import default_country
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Create a workspace; its id stands alone on the last line."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,5 +24,7 @@ class Command(BaseCommand):
             workspace.full_clean()
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        workspace.save()
+        with transaction.atomic():
+            workspace.save()
+            self.note("workspace.add", workspace, None)
         self.stdout.write(str(workspace.pk))

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from accounts.access.command import AuditedCommand
 from accounts.models import Bridge, BridgeSecret, User, Workspace
 from accounts.pairing.invitations import invite
 
 USER_NAME = "admin"
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Makes the data that `make run` shows. Safe to run again: it finds its own rows, and makes a new invitation."""
 
     help = "Make the demo's workspace, bridge and admin user, and print what a newcomer needs."

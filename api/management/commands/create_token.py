@@ -1,12 +1,14 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from accounts.access.command import AuditedCommand
+from accounts.db.transactions import patiently
 from accounts.models import Workspace
 from api.models import Scope, WorkspaceToken
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Create a token for the operator API; it stands alone on the last line and is shown only now."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,6 +28,10 @@ class Command(BaseCommand):
         if expires_days is not None and not 1 <= expires_days <= 3650:
             raise CommandError("--expires-days must be between 1 and 3650.")
         scopes = [scope for scope in Scope.values if scope in (options["scope"] or Scope.values)]
-        self.stdout.write(
-            WorkspaceToken.issue(workspace, name=name, scopes=" ".join(scopes), expires_in_days=expires_days)
-        )
+        self.stdout.write(self._issue(workspace, name=name, scopes=" ".join(scopes), expires_in_days=expires_days))
+
+    @patiently
+    def _issue(self, workspace: int, **wanted: Any) -> str:
+        token = WorkspaceToken.issue(workspace, **wanted)
+        self.note("workspacetoken.add", WorkspaceToken.objects.get(prefix=token[:10], workspace=workspace), None)
+        return token

@@ -3,11 +3,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from accounts.access.changes import state_of
+from accounts.access.command import AuditedCommand
 from webhooks.events.handlers import DROPPED, LIFECYCLE, MESSAGES
 from webhooks.inbox import process
 from webhooks.models import UnmatchedTraffic, WebhookEvent
@@ -17,7 +19,7 @@ AGES = {"m": "minutes", "h": "hours", "d": "days"}
 EVERY = 50  # events between two lines of progress
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = (
         "Try failed and dead events of the inbox again, oldest first. An event that was applied is never applied "
         "again; one that was overtaken is ignored. May be stopped and started again at any time."
@@ -44,21 +46,36 @@ class Command(BaseCommand):
             self._replay_all(list(chosen.order_by("pk").values_list("pk", flat=True)))
 
     def _replay_one(self, event: WebhookEvent) -> None:
+        before = state_of(event)
         if not process.retry(event.pk, anew=True):
             event.refresh_from_db()
             raise CommandError(f"Event {event.pk} ({event.event}) is not replayed: {_why_not(event)}")
         event.refresh_from_db()
+        self.note("webhookevent.replay", event, before)  # a try is several transactions; this comes after them
         self.stdout.write(f"Event {event.pk} ({event.event}) is {_state(event)}.")
 
     def _replay_all(self, pks: list[int]) -> None:
         became: Counter[str] = Counter()
         for number, pk in enumerate(pks, 1):
-            became[_replay(pk)] += 1
+            became[self._replay(pk)] += 1
             if number % EVERY == 0 and number < len(pks):
                 self.stdout.write(f"{number} of {len(pks)}: {_sum(became)}")
         self.stdout.write(f"Done, {len(pks)} of {len(pks)}: {_sum(became)}" if pks else "There is nothing to replay.")
         if became[State.FAILED]:
             self.stdout.write("What failed is tried again by itself; the inbox in the admin shows the problem.")
+
+    def _replay(self, pk: int) -> str:
+        """Replay an event and return its result. Since it was listed it may have been deleted, or applied."""
+        event = WebhookEvent.objects.select_related("session__account").filter(pk=pk).first()
+        before = state_of(event) if event else None
+        try:
+            tried = process.retry(pk, anew=True)
+        except WebhookEvent.DoesNotExist:
+            return "left alone"
+        if event is None or not tried:
+            return "left alone"
+        self.note("webhookevent.replay", event, before)
+        return WebhookEvent.objects.values_list("state", flat=True).get(pk=pk)
 
 
 def _one(text: str) -> WebhookEvent | None:
@@ -93,15 +110,6 @@ def _moment(text: str) -> datetime:
     if moment is None:
         raise CommandError(f"{text} is no time. Say 2026-11-20, 2026-11-20T13:00 (UTC), or an age: 30m, 2h, 7d.")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _replay(pk: int) -> str:
-    """Replay an event and return its result. It may have been deleted, or applied by the sweep, since it was listed."""
-    try:
-        tried = process.retry(pk, anew=True)
-    except WebhookEvent.DoesNotExist:
-        return "left alone"
-    return WebhookEvent.objects.values_list("state", flat=True).get(pk=pk) if tried else "left alone"
 
 
 def _sum(became: Counter[str]) -> str:
