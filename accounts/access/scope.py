@@ -38,6 +38,12 @@ def seen_by(user: User, rows: QuerySet[M]) -> QuerySet[M]:
     return rows.filter(**{f"{way}__in": user.workspaces_seen().order_by().values("pk")}) if way else rows.none()
 
 
+def may_see_any(user: User, model: type[Model]) -> bool:
+    """Whether this person may see rows of a model at all: those that belong to no workspace are for who sees all."""
+    label = model._meta.label_lower
+    return user.sees_all or label in WAYS or label in _SHARED
+
+
 def workspace_of(row: Model | None) -> int | None:
     """The primary key of the workspace that a row belongs to; None: it belongs to none."""
     way = WAYS.get(row._meta.label_lower) if row is not None else None
