@@ -36,10 +36,10 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from accounts.models import User
 from sessions_admin import display
 from sessions_admin.admin.phone_search import rows_with
 from sessions_admin.admin.scoping import Scoped
+from sessions_admin.visibility import actor_of
 
 __all__ = [
     "ActionVariant",
@@ -211,8 +211,3 @@ def show_once(request: HttpRequest, *, title: str, note: str, secret: str, url: 
     for name, value in (whole_dialog | {"Cache-Control": "no-store"}).items():
         response.headers[name] = value
     return response
-
-
-def actor_of(request: HttpRequest) -> User:
-    """Return the user of the request. Only staff reach a page of the admin."""
-    return cast(User, request.user)

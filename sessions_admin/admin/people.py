@@ -32,6 +32,7 @@ from sessions_admin.admin.base import (
     UnfoldAdminTextInputWidget,
     UserChangeForm,
     UserCreationForm,
+    actor_of,
     age_of,
     dialog_action,
     done,
@@ -149,6 +150,13 @@ class WorkspaceAdmin(ModelAdmin):
     @admin.display(description=gettext_lazy("accounts"), ordering="live")
     def accounts_here(self, workspace: Any) -> SafeString:
         return display.number(workspace.live)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Who makes a workspace without seeing all of them becomes its member: it would be out of their sight."""
+        super().save_related(request, form, formsets, change)
+        actor = actor_of(request)
+        if not change and not actor.sees_all:
+            form.instance.members.add(actor)
 
     def has_new_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         may_add = self.has_view_permission(request) and request.user.has_perm("api.add_workspacetoken")

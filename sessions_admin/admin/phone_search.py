@@ -1,6 +1,6 @@
 """Finds rows by a phone number, in whatever form it is written and kept."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from django.db.models import Q, QuerySet
 
@@ -14,13 +14,13 @@ def of_account(path: str = "") -> tuple[str, ...]:
     return tuple(f"{path}{column}" for column in ("phone_number", "phone_key", "new_phone_key"))
 
 
-def rows_with(written: str, *, columns: Iterable[str], workspaces: QuerySet[Workspace]) -> Q | None:
+def rows_with(written: str, *, columns: Sequence[str], workspaces: QuerySet[Workspace]) -> Q | None:
     """Rows whose number has these digits, or is this number as it is written abroad or in one of these workspaces.
 
-    None: it is no part of a number.
+    None: it is no part of a number, or there are no numbers. An empty condition would find every row.
     """
     digits = phones.searched(written)
-    if not digits:
+    if not digits or not columns:
         return None
     keys, found = _keys_of(written, workspaces), Q()
     for column in columns:

@@ -16,7 +16,7 @@ from django.db.models import DateField, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.access import scope
-from accounts.models import User
+from sessions_admin.visibility import actor_of
 
 # What a list's address may say besides its filters: page, order, search.
 OF_EVERY_LIST = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
@@ -25,16 +25,11 @@ OF_EVERY_LIST = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
 ASKED_BY_FILTERS = {"", "__exact", "__isnull", "__isempty"}
 
 
-def reader(request: HttpRequest) -> User:
-    """The user of the request. Only staff reach a page of the admin."""
-    return cast(User, request.user)
-
-
 def choices_for(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
     """The rows of a model that this user may choose or filter by. Roles and permissions belong to no workspace, and
     who may give which is another rule (accounts/access/rank.py)."""
     rows: QuerySet[Any] = model._default_manager.all()
-    return rows if model._meta.app_label == "auth" else scope.seen_by(reader(request), rows)
+    return rows if model._meta.app_label == "auth" else scope.seen_by(actor_of(request), rows)
 
 
 Base: Any = admin.ModelAdmin  # the stubs know nothing of unfold's admin, which the classes of ours have too
@@ -48,7 +43,7 @@ class Scoped(Base):  # type: ignore[misc]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows that this user may see. Pages, searches, actions and the dashboard all start from here."""
-        return scope.seen_by(reader(request), super().get_queryset(request))
+        return scope.seen_by(actor_of(request), super().get_queryset(request))
 
     # --- pages ------------------------------------------------------------------------------------
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -65,7 +60,7 @@ class Scoped(Base):  # type: ignore[misc]
 
     def _is_open(self, request: HttpRequest) -> bool:
         """Rows that belong to no workspace have no page for a person who sees only some of them."""
-        return scope.may_see_any(reader(request), self.model)
+        return scope.may_see_any(actor_of(request), self.model)
 
     def _get_obj_does_not_exist_redirect(self, *_: Any) -> HttpResponse:
         raise Http404  # Django leads to the overview, and repeats the id there
@@ -73,7 +68,7 @@ class Scoped(Base):  # type: ignore[misc]
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Django names all that would be deleted with a row: of a person, everything that they ever edited."""
         to_delete, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        if reader(request).sees_all:
+        if actor_of(request).sees_all:
             return to_delete, counts, lacking, protected
         own = self.opts.verbose_name_plural
         return [str(row) for row in objs], {own: len(objs)}, lacking, protected
@@ -108,8 +103,8 @@ class Scoped(Base):  # type: ignore[misc]
         """Raise Http404 if a row is chosen for an action that this user does not see; a malformed key is a 400."""
         chosen = set(_keys(self.model, request.POST.getlist(ACTION_CHECKBOX_NAME)))
         # By primary keys alone: some lists annotate their rows with counts.
-        rows = scope.seen_by(reader(request), self.model._default_manager.filter(pk__in=chosen)) if chosen else ()
-        if len(set(row.pk for row in rows)) < len(chosen):
+        rows = scope.seen_by(actor_of(request), self.model._default_manager.filter(pk__in=chosen))
+        if chosen and rows.count() < len(chosen):
             raise Http404
 
     # --- forms ------------------------------------------------------------------------------------
