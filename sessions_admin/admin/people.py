@@ -134,6 +134,7 @@ class NewTokenForm(DialogForm):
 class WorkspaceAdmin(ModelAdmin):
     form = WorkspaceForm
     list_display = ["name", "accounts_here", "created_at"]
+    ordering = ["name"]
     search_fields = ["name", "=id"]
     search_help_text = gettext_lazy("Name or id")
     autocomplete_fields = ["members"]

@@ -1,7 +1,7 @@
 """Two workspaces with rows in every table. In the one work Rina, Sari, Lukas and Agus, one of each role; in the other
 works Zoe, and none of the four sees anything of hers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,13 @@ from accounts.pairing import attempts
 from api.models import WorkspaceToken
 from tests.sessions_admin.conftest import fill_every_table, superuser
 from tests.sessions_admin.pages import first
+from tests.sessions_admin.test_every_page import every_row
 from tests.support.portal import make_bridge
 from webhooks.models import WebhookEvent
 
 PEOPLE = {roles.VIEWER: "rina", roles.SUPPORT: "sari", roles.LEAD: "lukas", roles.ADMINISTRATOR: "agus"}
 ROLES = list(PEOPLE)
+OUT_OF_SIGHT = {403, 404}
 
 
 @dataclass
@@ -103,7 +105,18 @@ def make_two_workspaces() -> TwoWorkspaces:
     audit.record("account.renewed", actor=zoe, of=theirs)
     fill_every_table(superuser(), sessions[1], theirs)
     _fill(own, bridges[0], mine, sessions[0])
-    return TwoWorkspaces(own, other, *bridges, mine, theirs, *sessions, zoe, clients)
+    return TwoWorkspaces(
+        own=own,
+        other=other,
+        own_bridge=bridges[0],
+        other_bridge=bridges[1],
+        own_account=mine,
+        other_account=theirs,
+        own_session=sessions[0],
+        other_session=sessions[1],
+        zoe=zoe,
+        clients=clients,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +144,15 @@ def _fill(workspace: Workspace, bridge: Bridge, account: Account, session: LinkS
     AccountNotice.objects.create(**keys, kind="time_lock", text="melati notice")
     LinkLoss.objects.create(session=session, at=timezone.now(), said="NAVIGATION")
     audit.record("account.renewed", who="rina", of=account)
+
+
+def rows_but_audit() -> dict[str, list[Any]]:
+    """Refusals stand in the audit."""
+    return {label: rows for label, rows in every_row().items() if label != "accounts.AuditEntry"}
+
+
+@pytest.fixture
+def nothing_changes(desk: TwoWorkspaces) -> Iterator[None]:
+    before = rows_but_audit()
+    yield
+    assert rows_but_audit() == before
