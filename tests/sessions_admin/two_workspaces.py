@@ -99,6 +99,7 @@ def make_two_workspaces() -> TwoWorkspaces:
     mine = Account.objects.create(workspace=own, label="Kasir Melati", phone_number="6281277770001")
     theirs = Account.objects.create(workspace=other, label="Kasir Zeta", phone_number="6281116801649")
     sessions = [attempts.start(account.pk, trigger="test") for account in (mine, theirs)]
+    mine.refresh_from_db()
     zoe = User.objects.create(username="zoe", is_staff=True, first_name="Zeta")
     other.members.add(zoe)
     clients = {role: _employ(own, role) for role in ROLES}
