@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.access import roles
-from accounts.models import Bridge, Incident, LinkSession, ReconcileRun, StraySession, User
+from accounts.models import Account, Bridge, Incident, LinkSession, ReconcileRun, StraySession, User
 from tests.sessions_admin.pages import url
 from tests.sessions_admin.two_workspaces import ROLES, TwoWorkspaces, desk
 from tests.support.portal import make_bridge
@@ -28,11 +28,11 @@ def shared(desk: TwoWorkspaces) -> Bridge:
         "common", "http://10.9.8.7:3001", library="whatsapp-web.js", version="1.34", capacity=93,
         failing_since=timezone.now(), last_error="browser died", draining=True,
     )  # fmt: skip
-    Incident.objects.create(bridge=bridge, kind="rival", summary="drained by hand", open_key="rival-9")
+    Incident.objects.create(bridge=bridge, kind="down", summary="drained by hand", open_key="down-9")
     ReconcileRun.objects.create(bridge=bridge, expected=7, running=1, absent=6, note="browser died")
     StraySession.objects.create(bridge=bridge, session_id="webjs_9_9_stray")
-    for account in (desk.own_account, desk.other_account):
-        LinkSession.objects.create(session_id=f"common {account.pk}", account=account, bridge=bridge)
+    LinkSession.objects.filter(pk=desk.own_session.pk).update(bridge=bridge)
+    LinkSession.objects.create(session_id="common", account=desk.other_account, bridge=bridge)
     return bridge
 
 
@@ -82,10 +82,7 @@ class TestForARole:
     def test_the_page_of_their_account_names_it_and_no_more(
         self, desk: TwoWorkspaces, shared: Bridge, role: str
     ) -> None:
-        session = LinkSession.objects.get(session_id=f"common {desk.own_account.pk}")
-        type(desk.own_account).objects.filter(pk=desk.own_account.pk).update(current_session=session)
-
-        text = desk.as_(role).get(url(type(desk.own_account), "change", desk.own_account.pk)).content.decode()
+        text = desk.as_(role).get(url(Account, "change", desk.own_account.pk)).content.decode()
 
         assert "common" in text
         assert told(text) == []
@@ -93,11 +90,13 @@ class TestForARole:
 
 def test_a_move_offers_the_bridges_that_serve_theirs_without_their_load(desk: TwoWorkspaces, shared: Bridge) -> None:
     Bridge.objects.filter(pk=shared.pk).update(capacity=1)
-    text = desk.as_(roles.LEAD).get(url(type(desk.own_account), "move", desk.own_account.pk)).content.decode()
+    LinkSession.objects.filter(pk=desk.own_session.pk).update(bridge=desk.own_bridge)
+
+    text = desk.as_(roles.LEAD).get(url(Account, "move", desk.own_account.pk)).content.decode()
 
     assert ">common<" in "".join(text.split())
     assert "omega" not in text
-    assert "full" not in text
+    assert "full:" not in text
 
 
 def test_who_sees_all_sees_all_of_it(desk: TwoWorkspaces, shared: Bridge) -> None:
