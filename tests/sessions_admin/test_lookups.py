@@ -107,6 +107,21 @@ def test_a_malformed_key_of_a_row_is_a_bad_request(desk: TwoWorkspaces) -> None:
     assert client.get(url(Account, "changelist"), {"workspace__id__exact": "x"}).status_code == 400
 
 
+def test_no_other_column_names_the_rows_of_a_pop_up(desk: TwoWorkspaces) -> None:
+    client = desk.as_(roles.ADMINISTRATOR)
+
+    assert client.get(url(LinkSession, "changelist"), {"_popup": "1", "_to_field": "qr_svg"}).status_code == 400
+    assert client.get(url(User, "changelist"), {"_popup": "1", "_to_field": "password"}).status_code == 400
+
+
+@pytest.mark.parametrize("page", ["p=999", "o=99", "o=-1.2.3", "_facets=True", "e=1", "q=%00", "all="])
+def test_what_every_list_may_be_asked_answers(desk: TwoWorkspaces, page: str) -> None:
+    answer = desk.as_(roles.ADMINISTRATOR).get(f"{url(Account, 'changelist')}?{page}")
+
+    assert answer.status_code in {200, 302}
+    assert desk.marks_in(answer.content) == []
+
+
 def superuser_of(desk: TwoWorkspaces) -> Client:
     client = Client()
     client.force_login(User.objects.get(username="alice"))

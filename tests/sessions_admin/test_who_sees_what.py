@@ -180,6 +180,10 @@ class TestOfTheOtherWorkspace:
             assert desk.marks_in(client.get(address).content, but=["Zeta", "zeta"]) == [], address
         overview = client.get(reverse("admin:index")).context["overview"]
         assert sum(each.count for each in overview.counts) == 1
+        assert overview.troubles == []
+        assert {notice.title for notice in overview.notices if "worker" not in notice.title} == {
+            f"{desk.own_account}: may not write to new people for some time"
+        }
 
     def test_nothing_leads_to_a_row_by_its_type(self, desk: TwoWorkspaces, role: str) -> None:
         for model in MODELS:

@@ -13,10 +13,12 @@ from django.utils import timezone
 
 from accounts.access import audit, roles
 from accounts.access.scope import WAYS, workspace_of
+from accounts.lifecycle import Status
 from accounts.models import (
     Account,
     AccountNotice,
     Bridge,
+    BridgeOrder,
     LinkInvitation,
     LinkLoss,
     LinkMove,
@@ -105,6 +107,7 @@ def make_two_workspaces() -> TwoWorkspaces:
     clients = {role: _employ(own, role) for role in ROLES}
     audit.record("account.renewed", actor=zoe, of=theirs)
     fill_every_table(superuser(), sessions[1], theirs)
+    _trouble(theirs)
     _fill(own, bridges[0], mine, sessions[0])
     return TwoWorkspaces(
         own=own,
@@ -123,6 +126,14 @@ def make_two_workspaces() -> TwoWorkspaces:
 @pytest.fixture(scope="module")
 def desk(shared_rows: None) -> TwoWorkspaces:
     return make_two_workspaces()
+
+
+def _trouble(account: Account) -> None:
+    """What the overview tells whoever sees the account: a dead event, a failed order, a number, a fresh failure."""
+    now = timezone.now()
+    WebhookEvent.objects.filter(session__account=account).update(state=WebhookEvent.State.DEAD)
+    BridgeOrder.objects.filter(session__account=account).update(state=BridgeOrder.State.FAILED, closed_at=now)
+    Account.objects.filter(pk=account.pk).update(status=Status.FAILED, status_changed_at=now, new_phone="6281116801648")
 
 
 def _employ(workspace: Workspace, role: str) -> Client:
