@@ -29,14 +29,15 @@ def speaks_for_itself(bridge: Bridge) -> bool:
 
 def state(bridge: Any) -> SafeString:
     """Say whether it is up, draining, refusing orders or giving no codes. `bridge` comes from `with_load`."""
-    words = [_hearing(bridge)]
+    words = [hearing(bridge)]
     words += [display.dot("wait", _("draining"))] if bridge.is_draining else []
     words += [display.dot("wait", _("refuses orders"))] if bridge.failing_since else []
     words += [display.dot("wait", _("gave no QR code"))] if bridge.gave_no_code else []
     return display.several(words)
 
 
-def _hearing(bridge: Bridge) -> SafeString:
+def hearing(bridge: Bridge) -> SafeString:
+    """Whether it is up, and nothing else: whoever sees a bridge may see this."""
     if bridge.last_heard_at is None:
         return display.dot("muted", _("never heard of"))
     if is_down(bridge):

@@ -17,7 +17,7 @@ WAYS = {
     "accounts.auditentry": "workspace",
     "accounts.bridgeorder": "session__account__workspace",
     "accounts.linkinvitation": "account__workspace",
-    "accounts.linkloss": "account__workspace",
+    "accounts.linkloss": "session__account__workspace",
     "accounts.linkmove": "session__account__workspace",
     "accounts.linksession": "account__workspace",
     "accounts.message": "session__account__workspace",
@@ -36,6 +36,12 @@ def seen_by(user: User, rows: QuerySet[M]) -> QuerySet[M]:
         return rows.filter(pk__in=rows.model._default_manager.filter(limit(user)).order_by().values("pk"))
     way = WAYS.get(rows.model._meta.label_lower)
     return rows.filter(**{f"{way}__in": user.workspaces_seen().order_by().values("pk")}) if way else rows.none()
+
+
+def may_see_any(user: User, model: type[Model]) -> bool:
+    """Whether this person may see rows of a model at all: those that belong to no workspace are for who sees all."""
+    label = model._meta.label_lower
+    return user.sees_all or label in WAYS or label in _SHARED
 
 
 def workspace_of(row: Model | None) -> int | None:

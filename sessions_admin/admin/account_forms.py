@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts import phones
 from accounts.bridges import choosing
 from accounts.lifecycle import Status
-from accounts.models import Account, Bridge, Transition, Workspace
+from accounts.models import Account, Bridge, Transition, User, Workspace
+from accounts.models.bridge import Obstacle
 from accounts.pairing import attempts, cooldown
-from sessions_admin import display
+from sessions_admin import bridge_display, display
 from sessions_admin.admin.base import (
     DialogForm,
     UnfoldAdminRadioSelectWidget,
@@ -105,13 +106,17 @@ class MoveForm(ReasonForm):
         if account is not None:
             others = choosing.with_load(choosing.serving(account.workspace)).order_by("name")
             here = account.current_session.bridge_id if account.current_session else None
-            offers = [(row.pk, _offer(row)) for row in others if row.pk != here]
+            offers = [(row.pk, _offer(row, self.request.user)) for row in others if row.pk != here]
             self.fields["bridge"].choices = [("", _("Choose a bridge")), *offers]
 
 
-def _offer(bridge: Bridge) -> str:
-    """Return the bridge's name, and why it would get no new session: most reasons also speak against a relocation."""
-    why_not = ", ".join(choosing.why_not(bridge))
+def _offer(bridge: Bridge, reader: User) -> str:
+    """Return the bridge's name, and why it would get no new session: most reasons also speak against a relocation.
+
+    Some reasons tell how much others use it, so who sees only some workspaces is told whether it is up.
+    """
+    silent = [str(Obstacle.SILENT.label)] if bridge_display.is_down(bridge) else []
+    why_not = ", ".join(choosing.why_not(bridge) if reader.sees_all else silent)
     return f"{bridge} ({why_not})" if why_not else str(bridge)
 
 

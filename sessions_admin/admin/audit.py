@@ -86,6 +86,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_select_related = ["workspace"]
     list_filter = [("at", admin.DateFieldListFilter), PersonFilter, ActionFilter, KindFilter, "workspace"]
     list_filter += [RefusedFilter]
+    linked_by = ("model", "object_id")
     search_fields = ["who", "object_name", "=object_id", "=request_id", "=address"]
     search_help_text = gettext_lazy("Person, object, request or address")
     ordering = ["-pk"]

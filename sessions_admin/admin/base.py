@@ -11,9 +11,8 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -37,11 +36,11 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from accounts.access import scope
-from accounts.models import User
 from sessions_admin import display
 from sessions_admin.admin.auditing import AuditedAdmin, noted, noting
 from sessions_admin.admin.phone_search import rows_with
+from sessions_admin.admin.scoping import Scoped
+from sessions_admin.visibility import actor_of
 
 __all__ = [
     "ActionVariant",
@@ -71,16 +70,12 @@ __all__ = [
 DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
-class ModelAdmin(AuditedAdmin, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """The base of all our admins. What a person sees is decided in `get_queryset`, here and nowhere else."""
+class ModelAdmin(AuditedAdmin, Scoped, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """The base of all our admins. What a person sees is decided in `scoping.py`, and nowhere else."""
 
     list_per_page = 50
     # The field with this model's phone number, for searches such as "+62 811-1680-1641".
     phone_columns: tuple[str, ...] = ()  # searched by any form of a number (phone_search.py)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows that this user may see. Pages, searches, actions and the dashboard all start from here."""
-        return scope.seen_by(actor_of(request), super().get_queryset(request))
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """Return the object, if this user may see it. Raises Http404."""
@@ -112,20 +107,11 @@ class ModelAdmin(AuditedAdmin, UnfoldModelAdmin):  # type: ignore[misc]  # unfol
         noting(request).refused = why
         self.message_user(request, why, messages.ERROR)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Answer a malformed key with a 400. Django looks the chosen rows up by any text, which would give a 500."""
-        try:
-            for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
-                self.opts.pk.clean(key, None)
-        except ValidationError as error:
-            raise BadRequest("What is chosen is no row.") from error
-        return super().response_action(request, queryset)
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        by_phone = rows_with(search_term, columns=self.phone_columns)
+        by_phone = rows_with(search_term, columns=self.phone_columns, workspaces=actor_of(request).workspaces_seen())
         return found | queryset.filter(by_phone) if by_phone is not None else found, may_repeat
 
 
@@ -234,8 +220,3 @@ def show_once(request: HttpRequest, *, title: str, note: str, secret: str, url: 
     for name, value in (whole_dialog | {"Cache-Control": "no-store"}).items():
         response.headers[name] = value
     return response
-
-
-def actor_of(request: HttpRequest) -> User:
-    """Return the user of the request. Only staff reach a page of the admin."""
-    return cast(User, request.user)

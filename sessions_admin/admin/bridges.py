@@ -19,7 +19,6 @@ from sessions_admin import bridge_display, display
 from sessions_admin.admin.base import (
     ActionVariant,
     DialogForm,
-    ModelAdmin,
     ReadOnlyAdmin,
     TabularInline,
     UnfoldAdminPasswordWidget,
@@ -28,6 +27,7 @@ from sessions_admin.admin.base import (
     done,
 )
 from sessions_admin.admin.phone_search import of_account
+from sessions_admin.admin.shared_bridges import SharedBridges, sees_all
 from sessions_admin.pages.bridge import page_of
 from sessions_admin.visibility import page_of_row
 
@@ -114,7 +114,7 @@ class NewSecret(TabularInline):
 
 
 @admin.register(Bridge)
-class BridgeAdmin(ModelAdmin):
+class BridgeAdmin(SharedBridges):
     form = BridgeForm
     list_display = ["name", "state", "kind", "load", "pairings", "closed_because"]
     list_filter = ["draining", "library"]
@@ -126,9 +126,6 @@ class BridgeAdmin(ModelAdmin):
     inlines = [SecretList, NewSecret]
     actions_detail = ["allow_version_1"]
     change_form_outer_before_template = "sessions_admin/bridge_page.html"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return choosing.with_load(super().get_queryset(request))
 
     @admin.display(description=gettext_lazy("state"), ordering="last_heard_at")
     def state(self, bridge: Bridge) -> SafeString:
@@ -153,12 +150,13 @@ class BridgeAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Bridge | None = None) -> list[str]:
         """Fields that a bridge reports itself are read-only: its next heartbeat would put them back."""
         says_so = obj is not None and bridge_display.speaks_for_itself(obj)
-        return ["capacity", "library", "version", "capabilities"] if says_so else []
+        told = ["capacity", "library", "version", "capabilities"] if says_so else []
+        return [*super().get_readonly_fields(request, obj), *told]
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        bridge = self.get_object(request, object_id) if object_id else None
+        bridge = self.get_object(request, object_id) if object_id and sees_all(request) else None
         context = (extra_context or {}) | ({"desk": page_of(bridge)} if bridge else {})
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
@@ -168,7 +166,7 @@ class BridgeAdmin(ModelAdmin):
         return super().get_actions_detail(request, object_id) if bridge and bridge.version_2_since else []
 
     def has_allow_version_1_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self.may(request, "change_bridge")
+        return sees_all(request) and self.may(request, "change_bridge")
 
     @dialog_action(
         gettext_lazy("Allow signature version 1"),

@@ -34,6 +34,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     list_display = ["name", "status", "session", "bridge", "attempts", "received", "error"]
     list_select_related = ["session", "bridge"]
     list_filter = ["state", "event", "bridge"]
+    linked_by = ("session__id__exact",)
     search_fields = [
         "session__session_id",
         "session__account__label",
@@ -117,6 +118,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_display += ["changed", "ack_level", "received"]
     list_select_related = ["session"]
     list_filter = ["from_me", "chat_type", "type", "has_media"]
+    linked_by = ("session__id__exact",)
     # The text is not searched: chats are found by their people, and a table of millions is not read through.
     search_fields = [
         "message_id",

@@ -33,6 +33,7 @@ from sessions_admin.admin.base import (
     UnfoldAdminTextInputWidget,
     UserChangeForm,
     UserCreationForm,
+    actor_of,
     age_of,
     dialog_action,
     done,
@@ -134,6 +135,7 @@ class NewTokenForm(DialogForm):
 class WorkspaceAdmin(ModelAdmin):
     form = WorkspaceForm
     list_display = ["name", "accounts_here", "created_at"]
+    ordering = ["name"]
     search_fields = ["name", "=id"]
     search_help_text = gettext_lazy("Name or id")
     autocomplete_fields = ["members"]
@@ -150,6 +152,13 @@ class WorkspaceAdmin(ModelAdmin):
     @admin.display(description=gettext_lazy("accounts"), ordering="live")
     def accounts_here(self, workspace: Any) -> SafeString:
         return display.number(workspace.live)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Who makes a workspace without seeing all of them becomes its member: it would be out of their sight."""
+        super().save_related(request, form, formsets, change)
+        actor = actor_of(request)
+        if not change and not actor.sees_all:
+            form.instance.members.add(actor)
 
     def has_new_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         may_add = self.has_view_permission(request) and request.user.has_perm("api.add_workspacetoken")

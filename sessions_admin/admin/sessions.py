@@ -20,6 +20,7 @@ class LinkSessionAdmin(ReadOnlyAdmin):
     list_display = ["session_id", "account", "state", "bridge", "started", "qr_count", "why"]
     list_select_related = ["account", "bridge"]
     list_filter = ["end_reason", "bridge"]
+    linked_by = ("account__id__exact",)
     search_fields = ["session_id", "account__label", "account__phone_number", "device_jid"]
     search_help_text = gettext_lazy("Session id, account, phone number or device")
     phone_columns = of_account("account__")
@@ -81,6 +82,7 @@ class TransitionAdmin(ReadOnlyAdmin):
     list_display = ["created", "account", "was", "became", "moved_by", "actor", "why"]
     list_select_related = ["account", "actor"]
     list_filter = ["new", "trigger"]
+    linked_by = ("account__id__exact",)
     search_fields = ["account__label", "account__phone_number", "session__session_id", "reason", "trigger"]
     search_help_text = gettext_lazy("Account, phone number, session id, trigger or reason")
     phone_columns = of_account("account__")
@@ -115,6 +117,7 @@ class LinkInvitationAdmin(ReadOnlyAdmin):
     list_display = ["number", "account", "state", "created_by", "created_at", "expires_at"]
     list_select_related = ["account", "created_by"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
+    linked_by = ("account__id__exact",)
     search_fields = ["account__label", "account__phone_number", "created_by__username"]
     search_help_text = gettext_lazy("Account, phone number or who made it")
     phone_columns = of_account("account__")

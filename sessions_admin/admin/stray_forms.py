@@ -23,7 +23,7 @@ class AdoptForm(DialogForm):
         super().__init__(*args, **kwargs)
         stray = StraySession.objects.select_related("bridge").filter(pk=self.object_id).first()
         if stray is not None:
-            served = _served(stray)
+            served = _served(stray, self.request.user.workspaces_seen())
             self.fields["workspace"].queryset = served
             self.initial["workspace"] = _said(stray, served.values_list("pk", flat=True))
 
@@ -31,9 +31,9 @@ class AdoptForm(DialogForm):
 class AdoptManyForm(forms.Form):
     """The form has one choice for each session; a session without a choice stays as it is."""
 
-    def __init__(self, strays: Sequence[StraySession], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, strays: Sequence[StraySession], *args: Any, offered: QuerySet[Workspace], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        workspaces = list(Workspace.objects.order_by("name").values_list("pk", "name"))
+        workspaces = list(offered.order_by("name").values_list("pk", "name"))
         for stray in strays:
             self.fields[str(stray.pk)] = forms.TypedChoiceField(
                 label=stray.session_id,
@@ -53,9 +53,9 @@ class AdoptManyForm(forms.Form):
         return chosen
 
 
-def _served(stray: StraySession) -> QuerySet[Workspace]:
-    named = stray.bridge.workspaces.order_by("name")
-    return named if named.exists() else Workspace.objects.order_by("name")
+def _served(stray: StraySession, offered: QuerySet[Workspace]) -> QuerySet[Workspace]:
+    named = stray.bridge.workspaces.all()
+    return (offered.filter(pk__in=named.values("pk")) if named.exists() else offered).order_by("name")
 
 
 def _said(stray: StraySession, workspaces: Iterable[int]) -> int | None:

@@ -116,7 +116,8 @@ class StraySessionAdmin(ReadOnlyAdmin):
         if is_confirmed:  # this includes rows that somebody else has settled meanwhile, which the list leaves out
             queryset = self.get_queryset(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
         chosen = list(queryset.select_related("bridge")[: self.list_per_page])
-        form = AdoptManyForm(chosen, request.POST if is_confirmed else None)
+        offered = actor_of(request).workspaces_seen()
+        form = AdoptManyForm(chosen, request.POST if is_confirmed else None, offered=offered)
         became: dict[int, str] = {}
         if form.is_valid():
             for workspace_id, ids in form.by_workspace().items():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -14,7 +14,7 @@ from accounts.models import Account, AuditEntry, BridgeOrder, LinkInvitation, Li
 from accounts.pairing import link_probe
 from sessions_admin import bridge_display, display, labels
 from sessions_admin.pages.diagnosis import Diagnosis, diagnose
-from sessions_admin.visibility import list_of, page_of_row
+from sessions_admin.visibility import actor_of, list_of, may_open, page_of_row
 from webhooks.models import WebhookEvent
 
 NEWEST = 12  # rows of each table; the links lead to all of them
@@ -23,7 +23,7 @@ NEWEST = 12  # rows of each table; the links lead to all of them
 @dataclass(frozen=True)
 class Link:
     text: str
-    url: str
+    url: str  # empty: its reader may not open it
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class AccountPage:
 
 
 def page_of(account: Account, request: HttpRequest) -> AccountPage:
+    """As this user may see it."""
     snapshot = snapshots.take(account.pk) if account.merged_into_id is None else None
     status = snapshot["status"] if snapshot else Status(account.status)
     unreachable = bridge_display.unreachable(account)
@@ -97,14 +98,14 @@ def page_of(account: Account, request: HttpRequest) -> AccountPage:
         unreachable=unreachable,
         tone="wait" if is_troubled else display.TONES[status],
         since=display.age(account.status_changed_at),
-        diagnosis=diagnose(account, snapshot) if snapshot and not account.deleted_at else gone,
-        test=_test_line(account),
+        diagnosis=diagnose(account, snapshot, actor_of(request)) if snapshot and not account.deleted_at else gone,
+        test=_test_line(account, request),
         devices_left=snapshot["devices_left"] if snapshot else 0,
         facts=_facts(account),
         links=_links(account, request),
         timeline=list(map(_entry, account.transitions.select_related("actor")[:NEWEST])),
-        sessions=list(map(_session_line, _sessions(account))),
-        orders=list(map(_order_line, _orders(account))),
+        sessions=_session_lines(account, request),
+        orders=_order_lines(account, request),
     )
 
 
@@ -114,7 +115,11 @@ def _merged_note(account: Account) -> str:
     return _("Its phone has an account already: %(account)s.") % {"account": account.merged_into}
 
 
-def _test_line(account: Account) -> TestLine | None:
+def _link_to(row: Model, text: str, request: HttpRequest) -> Link:
+    return Link(text, page_of_row(row) if may_open(request, type(row)) else "")
+
+
+def _test_line(account: Account, request: HttpRequest) -> TestLine | None:
     tests = BridgeOrder.objects.filter(session__account=account, kind=BridgeOrder.Kind.TEST_MESSAGE)
     order = tests.order_by("-pk").first()
     if order is None:
@@ -124,7 +129,7 @@ def _test_line(account: Account) -> TestLine | None:
         to=display.phone(order.phone_number),
         step=display.dot(display.PROOF_TONES[proof.step], proof.step.label),
         text=proof.text,
-        link=Link(display.moment(order.created_at), page_of_row(order)),
+        link=_link_to(order, display.moment(order.created_at), request),
         is_under_way=proof.step in {link_probe.ProbeStep.WAITING, link_probe.ProbeStep.SENT},
     )
 
@@ -144,25 +149,30 @@ def _facts(account: Account) -> list[tuple[str, str]]:
 
 
 def _links(account: Account, request: HttpRequest) -> list[Link]:
+    """Those that lead to something which this user may open."""
     session = account.current_session
     of_account = {"account__id__exact": account.pk}
     invitations = account.invitations.usable().count()
-    links = [
-        Link(_("Whole history"), list_of(Transition, **of_account)),
-        Link(_("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
-        Link(_("All link sessions"), list_of(LinkSession, **of_account)),
-        Link(_("Open invitations: %(count)d") % {"count": invitations}, list_of(LinkInvitation, **of_account)),
+    links: list[tuple[type[Model], str, str]] = [
+        (Transition, _("Whole history"), list_of(Transition, **of_account)),
+        (Account, _("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
+        (LinkSession, _("All link sessions"), list_of(LinkSession, **of_account)),
+        (
+            LinkInvitation,
+            _("Open invitations: %(count)d") % {"count": invitations},
+            list_of(LinkInvitation, **of_account),
+        ),
     ]
-    if admin.site.get_model_admin(AuditEntry).has_view_permission(request):
-        links.append(Link(_("What staff did"), list_of(AuditEntry, model="accounts.account", object_id=account.pk)))
+    of_row = {"model": "accounts.account", "object_id": account.pk}
+    links.append((AuditEntry, _("What staff did"), list_of(AuditEntry, **of_row)))
     if session is not None:
         of_session = {"session__id__exact": session.pk}
         links += [
-            Link(_("Current session"), page_of_row(session)),
-            Link(_("Its webhook events"), list_of(WebhookEvent, **of_session)),
-            Link(_("Its messages"), list_of(Message, **of_session)),
+            (LinkSession, _("Current session"), page_of_row(session)),
+            (WebhookEvent, _("Its webhook events"), list_of(WebhookEvent, **of_session)),
+            (Message, _("Its messages"), list_of(Message, **of_session)),
         ]
-    return links
+    return [Link(text, url) for model, text, url in links if may_open(request, model)]
 
 
 def _entry(row: Transition) -> Entry:
@@ -176,13 +186,14 @@ def _entry(row: Transition) -> Entry:
     )
 
 
-def _sessions(account: Account) -> list[LinkSession]:
-    return list(account.sessions.select_related("bridge").order_by("-pk")[:NEWEST])
+def _session_lines(account: Account, request: HttpRequest) -> list[SessionLine]:
+    rows = account.sessions.select_related("bridge").order_by("-pk")[:NEWEST]
+    return [_session_line(row, request) for row in rows]
 
 
-def _session_line(row: LinkSession) -> SessionLine:
+def _session_line(row: LinkSession, request: HttpRequest) -> SessionLine:
     return SessionLine(
-        link=Link(row.session_id, page_of_row(row)),
+        link=_link_to(row, row.session_id, request),
         bridge=str(row.bridge),
         started=display.moment(row.started_at),
         qr_codes=row.qr_count,
@@ -193,13 +204,14 @@ def _session_line(row: LinkSession) -> SessionLine:
     )
 
 
-def _orders(account: Account) -> list[BridgeOrder]:
-    return list(BridgeOrder.objects.filter(session__account=account).order_by("-pk")[:NEWEST])
+def _order_lines(account: Account, request: HttpRequest) -> list[OrderLine]:
+    rows = BridgeOrder.objects.filter(session__account=account).order_by("-pk")[:NEWEST]
+    return [_order_line(row, request) for row in rows]
 
 
-def _order_line(row: BridgeOrder) -> OrderLine:
+def _order_line(row: BridgeOrder, request: HttpRequest) -> OrderLine:
     return OrderLine(
-        link=Link(row.get_kind_display(), page_of_row(row)),
+        link=_link_to(row, row.get_kind_display(), request),
         state=display.dot(display.ORDER_TONES[row.state], row.get_state_display()),
         tries=row.attempts,
         age=display.age(row.created_at),

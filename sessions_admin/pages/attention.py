@@ -32,7 +32,7 @@ from sessions_admin import bridge_display, display
 from sessions_admin.admin.filters import NumberFilter
 from sessions_admin.labels import INCIDENTS, NOTICES
 from sessions_admin.pages import account_notices
-from sessions_admin.visibility import list_of, page_of_row, seen
+from sessions_admin.visibility import actor_of, list_of, page_of_row, seen
 from webhooks.models import WebhookEvent
 
 LATELY = timedelta(hours=24)
@@ -60,7 +60,8 @@ def notices(request: HttpRequest) -> list[Notice]:
         *_observing(request),
         *(_incident(row) for row in incidents),
         *(_down(bridge) for bridge in bridges if bridge_display.is_down(bridge) and bridge.pk not in told),
-        *_of_each(bridges, _refusing, _without_codes, _library),
+        # What goes wrong with a bridge that others use too is for those who see all workspaces.
+        *(_of_each(bridges, _refusing, _without_codes, _library) if actor_of(request).sees_all else ()),
         *_account_notices(request),
         *_dead_events(request),
         *_strays(request),

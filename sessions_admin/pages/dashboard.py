@@ -12,12 +12,13 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from accounts.access import scope
 from accounts.lifecycle import Status
 from accounts.models import Account, Bridge, Workspace
 from sessions_admin import display
 from sessions_admin.pages.attention import LATELY, Notice, notices
 from sessions_admin.pages.diagnosis import explain
-from sessions_admin.visibility import list_of, page_of_row, seen
+from sessions_admin.visibility import actor_of, list_of, may_open, page_of_row, seen
 
 SHOWN = 20
 
@@ -54,6 +55,7 @@ class Overview:
     more_troubles: int
     notices: list[Notice]
     steps: list[SetUpStep]
+    is_blind: bool  # its reader sees no workspace
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -67,11 +69,12 @@ def overview(request: HttpRequest) -> Overview:
         status__in=[Status.FAILED, Status.DISCONNECTED], status_changed_at__gt=timezone.now() - LATELY
     ).order_by("-status_changed_at")
     return Overview(
-        counts=_counts(accounts),
+        counts=_counts(accounts) if may_open(request, Account) else [],
         troubles=[_trouble(account) for account in troubled.select_related("current_session")[:SHOWN]],
         more_troubles=max(0, troubled.count() - SHOWN),
         notices=notices(request),
         steps=_steps(request),
+        is_blind=not actor_of(request).sees_all and not actor_of(request).workspaces_seen().exists(),
     )
 
 
@@ -106,5 +109,6 @@ def _steps(request: HttpRequest) -> list[SetUpStep]:
     return [
         SetUpStep(text, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
         for model, text in needed
-        if admin.site.get_model_admin(model).has_add_permission(request) and not model._default_manager.exists()
+        if admin.site.get_model_admin(model).has_add_permission(request)
+        and not scope.seen_by(actor_of(request), model._default_manager.all()).exists()
     ]

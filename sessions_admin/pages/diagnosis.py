@@ -14,7 +14,7 @@ from accounts.bridges import in_turn
 from accounts.bridges.library_versions import Level, advisory
 from accounts.failures import FAILURES, Advice, Failure
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, AccountNotice, LinkSession
+from accounts.models import Account, AccountNotice, LinkSession, User
 from accounts.pairing import cooldown
 from accounts.reconcile import recovery, run
 from accounts.snapshots import Snapshot
@@ -67,7 +67,7 @@ class Diagnosis:
     notes: list[str] = field(default_factory=list)  # what else counts, and what happens by itself
 
 
-def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
+def diagnose(account: Account, snapshot: Snapshot, reader: User) -> Diagnosis:
     session, notices = account.current_session, account_notices.current(account)
     said = _advice(account, session, snapshot, notices)
     return Diagnosis(
@@ -78,7 +78,7 @@ def diagnose(account: Account, snapshot: Snapshot) -> Diagnosis:
             *_about_the_number(account),
             *map(account_notices.in_words, notices),
             *_last_refusal(account),
-            *(_about_the_bridge(session) + _what_comes_next(account, session, snapshot) if session else []),
+            *(_about_the_bridge(session, reader) + _what_comes_next(account, session, snapshot) if session else []),
         ],
     )
 
@@ -135,14 +135,15 @@ def _about_the_number(account: Account) -> list[str]:
     return notes
 
 
-def _about_the_bridge(session: LinkSession) -> list[str]:
+def _about_the_bridge(session: LinkSession, reader: User) -> list[str]:
+    """Whether it is up; what its library is known for is told only to those who see all workspaces."""
     bridge, notes = session.bridge, []
     if session.is_open and bridge_display.is_down(bridge):
         silent = display.since(bridge.last_heard_at)
         text = _("Its bridge, %(bridge)s, has been silent for %(time)s. The status is the last that was known.")
         notes.append(text % {"bridge": bridge, "time": silent})
     known = advisory(bridge.library, bridge.version)
-    if known is not None and known.level == Level.BAD:
+    if reader.sees_all and known is not None and known.level == Level.BAD:
         text = _("Its bridge, %(bridge)s, runs a version that is known to fail: %(meaning)s")
         notes.append(text % {"bridge": bridge, "meaning": known.meaning})
     return notes
