@@ -25,3 +25,22 @@ def list_of(model: type[Model], **query: object) -> str:
 def page_of_row(row: Model) -> str:
     options = row._meta
     return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[row.pk])
+
+
+def may_open(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the list of this model, and the pages of its rows that this user sees, answer."""
+    return bool(admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request))
+
+
+def may_open_row(request: HttpRequest, row: Model) -> bool:
+    return may_open(request, type(row)) and seen(request, type(row)).filter(pk=row.pk).exists()
+
+
+def way_to_list(request: HttpRequest, model: type[Model], **query: object) -> str:
+    """The address of a model's list, filtered; empty if this user may not open it."""
+    return list_of(model, **query) if may_open(request, model) else ""
+
+
+def way_to(request: HttpRequest, row: Model) -> str:
+    """The address of the page of a row that this user sees; empty if they may open no page of its kind."""
+    return page_of_row(row) if may_open(request, type(row)) else ""
