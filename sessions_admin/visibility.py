@@ -1,12 +1,15 @@
 """The rows that a user may see, by the rule of each model's admin."""
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+
+from accounts.access import scope
+from accounts.models import User
 
 
 def seen(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
@@ -42,5 +45,7 @@ def way_to_list(request: HttpRequest, model: type[Model], **query: object) -> st
 
 
 def way_to(request: HttpRequest, row: Model) -> str:
-    """The address of the page of a row that this user sees; empty if they may open no page of its kind."""
-    return page_of_row(row) if may_open(request, type(row)) else ""
+    """The address of the page of a row of a workspace that this user sees, or of a row that belongs to none; empty if
+    they may not open it. No look at the row: a page has many."""
+    is_in_reach = cast(User, request.user).sees_all or type(row)._meta.label_lower in scope.WAYS
+    return page_of_row(row) if is_in_reach and may_open(request, type(row)) else ""

@@ -44,7 +44,9 @@ def masked(value: Any, *, says: bool = False) -> Any:
     """The same JSON with a sign in the place of each text. `says`: the value stands under a key that holds texts, so
     that all in it which is not known to be harmless is one."""
     if isinstance(value, dict):
-        return {_name(key, says=says): masked(part, says=_holds_text(key, part, says=says)) for key, part in value.items()}
+        return {
+            _name(key, says=says): masked(part, says=_holds_text(key, part, says=says)) for key, part in value.items()
+        }
     if isinstance(value, list):
         return [masked(part, says=says) for part in value]
     if isinstance(value, bool) or value in (None, ""):

@@ -17,7 +17,7 @@ WAYS = {
     "accounts.auditentry": "workspace",
     "accounts.bridgeorder": "session__account__workspace",
     "accounts.linkinvitation": "account__workspace",
-    "accounts.linkloss": "account__workspace",
+    "accounts.linkloss": "session__account__workspace",
     "accounts.linkmove": "session__account__workspace",
     "accounts.linksession": "account__workspace",
     "accounts.message": "session__account__workspace",

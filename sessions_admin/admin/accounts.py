@@ -167,12 +167,12 @@ class AccountAdmin(NumberDecisions):
             locks.rows(Workspace.objects.filter(pk=int(workspace)))
         if account:
             Account.objects.lock(account.pk)
-        context = (extra_context or {}) | ({"desk": page_of(account)} if account else {})
+        context = (extra_context or {}) | ({"desk": page_of(account, request)} if account else {})
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
     def _page(self, request: HttpRequest, object_id: str) -> Any:
         account = self.get_object(request, object_id)
-        return page_of(account) if account else None
+        return page_of(account, request) if account else None
 
     def save_model(self, request: HttpRequest, obj: Account, form: AccountForm, change: bool) -> None:
         if change:

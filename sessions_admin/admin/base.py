@@ -40,7 +40,7 @@ from unfold.widgets import (
 from accounts.access import scope
 from accounts.models import User
 from sessions_admin import display
-from sessions_admin.admin import offers
+from sessions_admin.admin.offers import Offering
 from sessions_admin.admin.phone_search import rows_with
 
 __all__ = [
@@ -71,7 +71,7 @@ __all__ = [
 DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
-class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class ModelAdmin(Offering, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The base of all our admins. What a person sees is decided in `get_queryset`, here and nowhere else."""
 
     list_per_page = 50
@@ -93,21 +93,6 @@ class ModelAdmin(UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no typ
         """Whether this user has a permission on this model. A user who may not view it may not act on it either."""
         label = f"{self.model._meta.app_label}.{codename}"
         return bool(request.user.has_perm(label) and self.has_view_permission(request))
-
-    def is_offered(self, action: str, row: Any) -> bool:
-        """Whether the action makes sense for this row now. Whether this person may use it is another question."""
-        return True
-
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """The actions that make sense now. For a dialog that was opened earlier the domain decides."""
-        row = self.get_object(request, unquote(object_id))
-        return [action for action in self._get_base_actions_detail() if row and self.is_offered(action.path, row)]
-
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """What this person may not press is greyed with the reason, and what they may not open is no link."""
-        context["actions_detail"] = offers.greyed(self, request, context.get("actions_detail", []))
-        context["adminform"].form.reader = request
-        return super().render_change_form(request, context, *args, **kwargs)
 
     @contextmanager
     def told(
@@ -180,6 +165,9 @@ class CountedAdmin(ReadOnlyAdmin):
 
 class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
     extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return scope.seen_by(actor_of(request), super().get_queryset(request))
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.contrib.admin.utils import label_for_field
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
@@ -44,7 +45,7 @@ class HoldsTexts(ReadOnlyAdmin):
 
 def _show(request: HttpRequest, row: Model, texts: dict[str, Any]) -> HttpResponse:
     """In place of the dialog's form, and in this answer only."""
-    named = [(capfirst(row._meta.get_field(name).verbose_name), _plain(text)) for name, text in texts.items() if text]
+    named = [(capfirst(str(label_for_field(name, type(row)))), _plain(text)) for name, text in texts.items() if text]
     context = {"title": _("The text"), "texts": named, "url": page_of_row(row)}
     response = render(request, "sessions_admin/read_text.html", context)
     whole_dialog = {"HX-Retarget": "#dialog", "HX-Reselect": "#dialog", "HX-Reswap": "outerHTML"}

@@ -159,7 +159,7 @@ class BridgeAdmin(ModelAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         bridge = self.get_object(request, object_id) if object_id else None
-        context = (extra_context or {}) | ({"desk": page_of(bridge)} if bridge else {})
+        context = (extra_context or {}) | ({"desk": page_of(bridge, request)} if bridge else {})
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
     def is_offered(self, action: str, row: Bridge) -> bool:

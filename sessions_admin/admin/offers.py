@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import unfold.forms
 from django.apps import apps
+from django.contrib.admin.utils import unquote
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.fields import UnfoldAdminReadonlyField
@@ -41,6 +42,28 @@ OURS = [
     gettext_noop("Can see QR codes and pairing codes"),
     gettext_noop("Can read the text of messages"),
 ]
+
+
+class Offering:
+    """What the page of a row offers."""
+
+    def is_offered(self, action: str, row: Any) -> bool:
+        """Whether the action makes sense for this row now. Whether this person may use it is another question."""
+        return True
+
+    def get_actions_detail(self: Any, request: HttpRequest, object_id: str) -> list[Any]:
+        """The actions that make sense now. For a dialog that was opened earlier the domain decides."""
+        row = self.get_object(request, unquote(object_id))
+        return [action for action in self._get_base_actions_detail() if row and self.is_offered(action.path, row)]
+
+    def render_change_form(
+        self: Any, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """What this person may not press is greyed with the reason, and what they may not open is no link."""
+        context["actions_detail"] = greyed(self, request, context.get("actions_detail", []))
+        context["adminform"].form.reader = request
+        page: Any = super()
+        return cast(HttpResponse, page.render_change_form(request, context, *args, **kwargs))
 
 
 def greyed(page: Any, request: HttpRequest, buttons: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -12,7 +13,7 @@ from accounts.models import Account, BridgeOrder, LinkInvitation, LinkSession, M
 from accounts.pairing import link_probe
 from sessions_admin import bridge_display, display, labels
 from sessions_admin.pages.diagnosis import Diagnosis, diagnose
-from sessions_admin.visibility import list_of, page_of_row
+from sessions_admin.visibility import way_to, way_to_list
 from webhooks.models import WebhookEvent
 
 NEWEST = 12  # rows of each table; the links lead to all of them
@@ -20,6 +21,8 @@ NEWEST = 12  # rows of each table; the links lead to all of them
 
 @dataclass(frozen=True)
 class Link:
+    """Without a `url` the reader may not open what it names."""
+
     text: str
     url: str
 
@@ -84,7 +87,7 @@ class AccountPage:
     orders: list[OrderLine]
 
 
-def page_of(account: Account) -> AccountPage:
+def page_of(account: Account, request: HttpRequest) -> AccountPage:
     snapshot = snapshots.take(account.pk) if account.merged_into_id is None else None
     status = snapshot["status"] if snapshot else Status(account.status)
     unreachable = bridge_display.unreachable(account)
@@ -96,13 +99,13 @@ def page_of(account: Account) -> AccountPage:
         tone="wait" if is_troubled else display.TONES[status],
         since=display.age(account.status_changed_at),
         diagnosis=diagnose(account, snapshot) if snapshot and not account.deleted_at else gone,
-        test=_test_line(account),
+        test=_test_line(account, request),
         devices_left=snapshot["devices_left"] if snapshot else 0,
         facts=_facts(account),
-        links=_links(account),
+        links=_links(account, request),
         timeline=list(map(_entry, account.transitions.select_related("actor")[:NEWEST])),
-        sessions=list(map(_session_line, _sessions(account))),
-        orders=list(map(_order_line, _orders(account))),
+        sessions=[_session_line(row, request) for row in _sessions(account)],
+        orders=[_order_line(row, request) for row in _orders(account)],
     )
 
 
@@ -112,7 +115,7 @@ def _merged_note(account: Account) -> str:
     return _("Its phone has an account already: %(account)s.") % {"account": account.merged_into}
 
 
-def _test_line(account: Account) -> TestLine | None:
+def _test_line(account: Account, request: HttpRequest) -> TestLine | None:
     tests = BridgeOrder.objects.filter(session__account=account, kind=BridgeOrder.Kind.TEST_MESSAGE)
     order = tests.order_by("-pk").first()
     if order is None:
@@ -122,7 +125,7 @@ def _test_line(account: Account) -> TestLine | None:
         to=display.phone(order.phone_number),
         step=display.dot(display.PROOF_TONES[proof.step], proof.step.label),
         text=proof.text,
-        link=Link(display.moment(order.created_at), page_of_row(order)),
+        link=Link(display.moment(order.created_at), way_to(request, order)),
         is_under_way=proof.step in {link_probe.ProbeStep.WAITING, link_probe.ProbeStep.SENT},
     )
 
@@ -141,24 +144,25 @@ def _facts(account: Account) -> list[tuple[str, str]]:
     return facts
 
 
-def _links(account: Account) -> list[Link]:
+def _links(account: Account, request: HttpRequest) -> list[Link]:
+    """Those that this person may open."""
     session = account.current_session
     of_account = {"account__id__exact": account.pk}
-    invitations = account.invitations.usable().count()
+    invitations = _("Open invitations: %(count)d") % {"count": account.invitations.usable().count()}
     links = [
-        Link(_("Whole history"), list_of(Transition, **of_account)),
+        Link(_("Whole history"), way_to_list(request, Transition, **of_account)),
         Link(_("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
-        Link(_("All link sessions"), list_of(LinkSession, **of_account)),
-        Link(_("Open invitations: %(count)d") % {"count": invitations}, list_of(LinkInvitation, **of_account)),
+        Link(_("All link sessions"), way_to_list(request, LinkSession, **of_account)),
+        Link(invitations, way_to_list(request, LinkInvitation, **of_account)),
     ]
     if session is not None:
         of_session = {"session__id__exact": session.pk}
         links += [
-            Link(_("Current session"), page_of_row(session)),
-            Link(_("Its webhook events"), list_of(WebhookEvent, **of_session)),
-            Link(_("Its messages"), list_of(Message, **of_session)),
+            Link(_("Current session"), way_to(request, session)),
+            Link(_("Its webhook events"), way_to_list(request, WebhookEvent, **of_session)),
+            Link(_("Its messages"), way_to_list(request, Message, **of_session)),
         ]
-    return links
+    return [link for link in links if link.url]
 
 
 def _entry(row: Transition) -> Entry:
@@ -176,9 +180,9 @@ def _sessions(account: Account) -> list[LinkSession]:
     return list(account.sessions.select_related("bridge").order_by("-pk")[:NEWEST])
 
 
-def _session_line(row: LinkSession) -> SessionLine:
+def _session_line(row: LinkSession, request: HttpRequest) -> SessionLine:
     return SessionLine(
-        link=Link(row.session_id, page_of_row(row)),
+        link=Link(row.session_id, way_to(request, row)),
         bridge=str(row.bridge),
         started=display.moment(row.started_at),
         qr_codes=row.qr_count,
@@ -193,9 +197,9 @@ def _orders(account: Account) -> list[BridgeOrder]:
     return list(BridgeOrder.objects.filter(session__account=account).order_by("-pk")[:NEWEST])
 
 
-def _order_line(row: BridgeOrder) -> OrderLine:
+def _order_line(row: BridgeOrder, request: HttpRequest) -> OrderLine:
     return OrderLine(
-        link=Link(row.get_kind_display(), page_of_row(row)),
+        link=Link(row.get_kind_display(), way_to(request, row)),
         state=display.dot(display.ORDER_TONES[row.state], row.get_state_display()),
         tries=row.attempts,
         age=display.age(row.created_at),
