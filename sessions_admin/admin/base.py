@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, cast
 
+import unfold.forms
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -24,6 +25,7 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+from unfold.fields import UnfoldAdminReadonlyField
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import (
@@ -42,6 +44,7 @@ from accounts.models import User
 from sessions_admin import display
 from sessions_admin.admin.offers import Offering
 from sessions_admin.admin.phone_search import rows_with
+from sessions_admin.visibility import may_open_row
 
 __all__ = [
     "ActionVariant",
@@ -122,6 +125,19 @@ class ModelAdmin(Offering, UnfoldModelAdmin):  # type: ignore[misc]  # unfold sh
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         by_phone = rows_with(search_term, columns=self.phone_columns)
         return found | queryset.filter(by_phone) if by_phone is not None else found, may_repeat
+
+
+class ReadonlyField(UnfoldAdminReadonlyField):  # type: ignore[misc]
+    """A value that is only shown. Unfold links it to the page of its row, whoever reads it."""
+
+    def get_admin_url(self, remote_field: Any, remote_obj: Model) -> str:
+        reader = getattr(self.form, "reader", None)  # set by `Offering`
+        if reader is None or not may_open_row(reader, remote_obj):
+            return str(remote_obj)
+        return cast(str, super().get_admin_url(remote_field, remote_obj))
+
+
+unfold.forms.UnfoldAdminReadonlyField = ReadonlyField  # its forms make the fields by this name
 
 
 class ReadOnlyAdmin(ModelAdmin):

@@ -1,18 +1,13 @@
-"""Buttons that a person may not press, and links to what they may not open: shown, without a way to a 403."""
+"""Buttons that a person may not press: they are shown, and say why, instead of leading to a 403."""
 
 from collections.abc import Iterable
 from typing import Any, cast
 
-import unfold.forms
 from django.apps import apps
 from django.contrib.admin.utils import unquote
-from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
-from unfold.fields import UnfoldAdminReadonlyField
-
-from sessions_admin.visibility import may_open_row
 
 # What a button's `has_<name>_permission` asks for, where it is not the model's permission of that name. A test holds
 # the two together.
@@ -102,16 +97,3 @@ def _why_not(request: HttpRequest, label: str) -> str:
     if request.user.has_perm(label):
         return _("You may not do this here. Ask an administrator.")  # such as a token with scopes that one has not
     return _("Needs the permission “%(permission)s”. Ask an administrator.") % {"permission": in_words(label)}
-
-
-class ReadonlyField(UnfoldAdminReadonlyField):  # type: ignore[misc]  # unfold ships no types
-    """A value that is only shown. Unfold links it to the page of its row, whoever reads it."""
-
-    def get_admin_url(self, remote_field: Any, remote_obj: Model) -> str:
-        reader = getattr(self.form, "reader", None)
-        if reader is None or not may_open_row(reader, remote_obj):
-            return str(remote_obj)
-        return cast(str, super().get_admin_url(remote_field, remote_obj))
-
-
-unfold.forms.UnfoldAdminReadonlyField = ReadonlyField  # its forms make the fields by this name

@@ -104,8 +104,8 @@ def page_of(account: Account, request: HttpRequest) -> AccountPage:
         facts=_facts(account),
         links=_links(account, request),
         timeline=list(map(_entry, account.transitions.select_related("actor")[:NEWEST])),
-        sessions=[_session_line(row, request) for row in _sessions(account)],
-        orders=[_order_line(row, request) for row in _orders(account)],
+        sessions=_session_lines(account, request),
+        orders=_order_lines(account, request),
     )
 
 
@@ -176,8 +176,9 @@ def _entry(row: Transition) -> Entry:
     )
 
 
-def _sessions(account: Account) -> list[LinkSession]:
-    return list(account.sessions.select_related("bridge").order_by("-pk")[:NEWEST])
+def _session_lines(account: Account, request: HttpRequest) -> list[SessionLine]:
+    rows = account.sessions.select_related("bridge").order_by("-pk")[:NEWEST]
+    return [_session_line(row, request) for row in rows]
 
 
 def _session_line(row: LinkSession, request: HttpRequest) -> SessionLine:
@@ -193,8 +194,9 @@ def _session_line(row: LinkSession, request: HttpRequest) -> SessionLine:
     )
 
 
-def _orders(account: Account) -> list[BridgeOrder]:
-    return list(BridgeOrder.objects.filter(session__account=account).order_by("-pk")[:NEWEST])
+def _order_lines(account: Account, request: HttpRequest) -> list[OrderLine]:
+    rows = BridgeOrder.objects.filter(session__account=account).order_by("-pk")[:NEWEST]
+    return [_order_line(row, request) for row in rows]
 
 
 def _order_line(row: BridgeOrder, request: HttpRequest) -> OrderLine:
