@@ -1,5 +1,6 @@
 """The pages of the admin: of which models, at which addresses, with which first row."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -15,3 +16,12 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 
 def first(model: type[Model]) -> Any:
     return model._default_manager.order_by("pk").first()
+
+
+def refused(page: str) -> dict[str, str]:
+    """The buttons of a page that may not be pressed, with the reason that a screen reader says of each."""
+    found = re.findall(
+        r'<button type="button" aria-disabled="true" aria-describedby="([^"]+)">(.*?)</button>', page, re.S
+    )
+    reasons = dict(re.findall(r'<span id="([^"]+)" class="ld-why"[^>]*>(.*?)</span>', page))
+    return {re.sub(r"<span.*?</span>", "", words, flags=re.S).strip(): reasons[name] for name, words in found}

@@ -15,20 +15,11 @@ from playwright.sync_api import expect
 from accounts.access.roles import SUPPORT, VIEWER
 from accounts.models import Account, Bridge, LinkInvitation, LinkSession, User, Workspace
 from sessions_admin.admin import offers
-from tests.sessions_admin.pages import MODELS, url
+from tests.sessions_admin.pages import MODELS, refused, url
 from tests.sessions_admin.test_in_the_browser import log_in
 from tests.support.browser import browser_page
 from tests.support.portal import make_bridge
 from tests.support.servers import portal
-
-
-def refused(page: str) -> dict[str, str]:
-    """The buttons of a page that may not be pressed, with the reason that a screen reader says of each."""
-    found = re.findall(
-        r'<button type="button" aria-disabled="true" aria-describedby="([^"]+)">(.*?)</button>', page, re.S
-    )
-    reasons = dict(re.findall(r'<span id="([^"]+)" class="ld-why"[^>]*>(.*?)</span>', page))
-    return {re.sub(r"<span.*?</span>", "", words, flags=re.S).strip(): reasons[name] for name, words in found}
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from accounts.access.roles import GRANTED
+from accounts.access.roles import GRANTED, SUPPORT, VIEWER
 from accounts.models import Account, User, Workspace
 from accounts.pairing import attempts
 from tests.sessions_admin.conftest import fill_every_table, phone_of, superuser
+from tests.sessions_admin.pages import refused
 from tests.support.crawl import crawl
 from tests.support.portal import make_bridge
 
@@ -23,6 +24,13 @@ def desk(shared_rows: None) -> Workspace:
     Account.objects.create(workspace=other, label="Bob")
     fill_every_table(superuser(), attempts.start(account.pk, trigger="test"), phone_of(workspace))
     return workspace
+
+
+# Buttons that a role finds grey on some page, among others.
+GREY = {
+    VIEWER: {"Force reset", "Invite", "New QR code", "Replay", "Revoke"},
+    SUPPORT: {"New token", "Replay"},
+}
 
 
 def client_of(person: User) -> Client:
@@ -42,10 +50,13 @@ def person(request: pytest.FixtureRequest, desk: Workspace) -> User:
 
 @pytest.mark.timeout(300)
 def test_every_link_that_is_shown_answers(person: User) -> None:
-    fetched = crawl(client_of(person), "/admin/")
+    reasons: dict[str, str] = {}
+    fetched = crawl(client_of(person), "/admin/", look=lambda page: reasons.update(refused(page)))
 
     assert {address: status for address, status in fetched.items() if status != 200} == {}
     assert len(fetched) > 40
+    assert all(reason.endswith("Ask an administrator.") for reason in reasons.values())
+    assert set(reasons) >= GREY.get(person.groups.get().name, set())
 
 
 def test_staff_without_any_permission_find_no_link_that_is_refused(desk: Workspace) -> None:

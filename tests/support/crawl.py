@@ -3,7 +3,7 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
@@ -18,8 +18,9 @@ _UNASKED = re.compile("^/(static|media|link)/|/logout/$|/admin/jsi18n/")
 SOME = {"/admin/accounts/account/N/change/": 2}
 
 
-def crawl(client: Client, start: str) -> dict[str, int]:
-    """The address of each page that was fetched, with its status. Of each kind of page some are fetched."""
+def crawl(client: Client, start: str, *, look: Callable[[str], object] = len) -> dict[str, int]:
+    """The address of each page that was fetched, with its status. Of each kind of page some are fetched; `look` gets
+    what each shows."""
     waiting, fetched, kinds = [start], dict[str, int](), Counter[str]()
     while waiting:
         address = waiting.pop()
@@ -30,7 +31,9 @@ def crawl(client: Client, start: str) -> dict[str, int]:
         answer = client.get(address)
         fetched[address] = answer.status_code
         if answer.status_code == 200 and "html" in answer["Content-Type"]:
-            waiting += links(answer.content.decode(), address)
+            page = answer.content.decode()
+            look(page)
+            waiting += links(page, address)
     return fetched
 
 
