@@ -22,11 +22,6 @@ def seen(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
     return page.get_queryset(request) if may_open(request, model) else model._default_manager.none()
 
 
-def may_open(request: HttpRequest, model: type[Model]) -> bool:
-    """Whether this user may open the list and the pages of a model."""
-    return bool(admin.site.get_model_admin(model).has_view_permission(request))
-
-
 def list_of(model: type[Model], /, **query: object) -> str:
     """The address of a model's list, filtered."""
     options = model._meta
@@ -37,3 +32,23 @@ def list_of(model: type[Model], /, **query: object) -> str:
 def page_of_row(row: Model) -> str:
     options = row._meta
     return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[row.pk])
+
+
+def may_open(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the list of this model, and the pages of its rows that this user sees, answer."""
+    return bool(admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request))
+
+
+def may_open_row(request: HttpRequest, row: Model) -> bool:
+    return may_open(request, type(row)) and seen(request, type(row)).filter(pk=row.pk).exists()
+
+
+def way_to_list(request: HttpRequest, model: type[Model], /, **query: object) -> str:
+    """The address of a model's list, filtered; empty if this user may not open it."""
+    return list_of(model, **query) if may_open(request, model) else ""
+
+
+def way_to(request: HttpRequest, row: Model) -> str:
+    """The address of a row's page; empty if this user may not open pages of its kind. No look at the row: a page has
+    many."""
+    return page_of_row(row) if may_open(request, type(row)) else ""

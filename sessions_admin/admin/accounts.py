@@ -187,13 +187,8 @@ class AccountAdmin(NumberDecisions):
             raise Http404
         return account
 
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Offer the actions that make sense now. For a dialog that was opened earlier the domain decides."""
-        account = self.get_object(request, object_id)
-        if account is None or account.deleted_at is not None:
-            return []
-        offered = super().get_actions_detail(request, object_id)
-        return [action for action in offered if is_offered(action.path, account)]
+    def is_offered(self, action: str, row: Account) -> bool:
+        return row.deleted_at is None and is_offered(action, row)
 
     def has_renew_qr_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "renew_qr")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, cast
 
+import unfold.forms
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -23,6 +24,7 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+from unfold.fields import UnfoldAdminReadonlyField
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import (
@@ -36,11 +38,13 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from accounts.access import scope
 from sessions_admin import display
 from sessions_admin.admin.auditing import AuditedAdmin, noted, noting
+from sessions_admin.admin.offers import Offering
 from sessions_admin.admin.phone_search import rows_with
 from sessions_admin.admin.scoping import Scoped
-from sessions_admin.visibility import actor_of
+from sessions_admin.visibility import actor_of, may_open_row
 
 __all__ = [
     "ActionVariant",
@@ -70,7 +74,7 @@ __all__ = [
 DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
-class ModelAdmin(AuditedAdmin, Scoped, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class ModelAdmin(AuditedAdmin, Offering, Scoped, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The base of all our admins. What a person sees is decided in `scoping.py`, and nowhere else."""
 
     list_per_page = 50
@@ -115,6 +119,19 @@ class ModelAdmin(AuditedAdmin, Scoped, UnfoldModelAdmin):  # type: ignore[misc] 
         return found | queryset.filter(by_phone) if by_phone is not None else found, may_repeat
 
 
+class ReadonlyField(UnfoldAdminReadonlyField):  # type: ignore[misc]
+    """A value that is only shown. Unfold links it to the page of its row, whoever reads it."""
+
+    def get_admin_url(self, remote_field: Any, remote_obj: Model) -> str:
+        reader = getattr(self.form, "reader", None)  # set by `Offering`
+        if reader is None or not may_open_row(reader, remote_obj):
+            return str(remote_obj)
+        return cast(str, super().get_admin_url(remote_field, remote_obj))
+
+
+unfold.forms.UnfoldAdminReadonlyField = ReadonlyField  # its forms make the fields by this name
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """For logs and rows that only the domain writes: they are shown, and never added, changed or deleted."""
 
@@ -156,6 +173,9 @@ class CountedAdmin(ReadOnlyAdmin):
 
 class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
     extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return cast(QuerySet[Any], scope.seen_by(actor_of(request), super().get_queryset(request)))
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]

@@ -157,13 +157,12 @@ class BridgeAdmin(SharedBridges):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         bridge = self.get_object(request, object_id) if object_id and sees_all(request) else None
-        context = (extra_context or {}) | ({"desk": page_of(bridge)} if bridge else {})
+        context = (extra_context or {}) | ({"desk": page_of(bridge, request)} if bridge else {})
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Offer to allow version 1 only where it is refused."""
-        bridge = self.get_object(request, object_id)
-        return super().get_actions_detail(request, object_id) if bridge and bridge.version_2_since else []
+    def is_offered(self, action: str, row: Bridge) -> bool:
+        """Version 1 is allowed again only where it is refused."""
+        return action != "allow_version_1" or row.version_2_since is not None
 
     def has_allow_version_1_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return sees_all(request) and self.may(request, "change_bridge")

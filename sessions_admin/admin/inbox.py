@@ -6,10 +6,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.access import bodies
 from accounts.models import Message
 from api.models import RateLimitCount
 from sessions_admin import display
-from sessions_admin.admin.base import CountedAdmin, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
+from sessions_admin.admin.base import CountedAdmin, DialogForm, age_of, dialog_action, done
+from sessions_admin.admin.bodies import HoldsTexts
 from sessions_admin.admin.phone_search import of_account
 from sessions_admin.visibility import page_of_row
 from webhooks.inbox import process
@@ -30,7 +32,7 @@ BECAME = {
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(ReadOnlyAdmin):
+class WebhookEventAdmin(HoldsTexts):
     list_display = ["name", "status", "session", "bridge", "attempts", "received", "error"]
     list_select_related = ["session", "bridge"]
     list_filter = ["state", "event", "bridge"]
@@ -49,7 +51,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     fields = ["event", "status", "reason", "error", "attempts", "due_at", "received_at", "finished_at"]
     fields += ["session", "bridge", "data", "emptied", "event_id", "boot", "sequence"]
     readonly_fields = ["status", "data"]
-    actions_detail = ["replay"]
+    actions_detail = ["read_body", "replay"]
 
     @admin.display(description=gettext_lazy("event"), ordering="event")
     def name(self, event: WebhookEvent) -> str:
@@ -63,7 +65,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("data"))
     def data(self, event: WebhookEvent) -> SafeString:
-        return display.folded(event.payload)
+        return display.folded(bodies.masked(event.payload))
 
     def has_replay_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, "change_webhookevent")
@@ -113,7 +115,7 @@ class RateLimitCountAdmin(CountedAdmin):
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnlyAdmin):
+class MessageAdmin(HoldsTexts):
     list_display = ["message_id", "session", "chat_type", "from_me", "sender", "written_by", "recipient", "type"]
     list_display += ["changed", "ack_level", "received"]
     list_select_related = ["session"]
@@ -140,7 +142,7 @@ class MessageAdmin(ReadOnlyAdmin):
         "written_by",
         "recipient",
         "type",
-        "body",
+        "text",
         "sent_at",
         "edited_at",
         "revoked_at",
@@ -148,11 +150,20 @@ class MessageAdmin(ReadOnlyAdmin):
         "ack_level",
         "has_media",
         "media_type",
-        "media_name",
+        "file_name",
         "group",
         "emptied",
     ]
-    readonly_fields = ["written_by"]
+    readonly_fields = ["written_by", "text", "file_name"]
+    actions_detail = ["read_body"]
+
+    @admin.display(description=gettext_lazy("text"))
+    def text(self, message: Message) -> str:
+        return bodies.sign(message.body) or "–"
+
+    @admin.display(description=gettext_lazy("file name"))
+    def file_name(self, message: Message) -> str:
+        return bodies.sign(message.media_name) or "–"
 
     @admin.display(description=gettext_lazy("author"))
     def written_by(self, message: Message) -> str:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -14,7 +13,7 @@ from accounts.models import Account, AuditEntry, BridgeOrder, LinkInvitation, Li
 from accounts.pairing import link_probe
 from sessions_admin import bridge_display, display, labels
 from sessions_admin.pages.diagnosis import Diagnosis, diagnose
-from sessions_admin.visibility import actor_of, list_of, may_open, page_of_row
+from sessions_admin.visibility import actor_of, way_to, way_to_list
 from webhooks.models import WebhookEvent
 
 NEWEST = 12  # rows of each table; the links lead to all of them
@@ -22,6 +21,8 @@ NEWEST = 12  # rows of each table; the links lead to all of them
 
 @dataclass(frozen=True)
 class Link:
+    """Without a `url` the reader may not open what it names."""
+
     text: str
     url: str  # empty: its reader may not open it
 
@@ -115,10 +116,6 @@ def _merged_note(account: Account) -> str:
     return _("Its phone has an account already: %(account)s.") % {"account": account.merged_into}
 
 
-def _link_to(row: Model, text: str, request: HttpRequest) -> Link:
-    return Link(text, page_of_row(row) if may_open(request, type(row)) else "")
-
-
 def _test_line(account: Account, request: HttpRequest) -> TestLine | None:
     tests = BridgeOrder.objects.filter(session__account=account, kind=BridgeOrder.Kind.TEST_MESSAGE)
     order = tests.order_by("-pk").first()
@@ -129,7 +126,7 @@ def _test_line(account: Account, request: HttpRequest) -> TestLine | None:
         to=display.phone(order.phone_number),
         step=display.dot(display.PROOF_TONES[proof.step], proof.step.label),
         text=proof.text,
-        link=_link_to(order, display.moment(order.created_at), request),
+        link=Link(display.moment(order.created_at), way_to(request, order)),
         is_under_way=proof.step in {link_probe.ProbeStep.WAITING, link_probe.ProbeStep.SENT},
     )
 
@@ -149,30 +146,25 @@ def _facts(account: Account) -> list[tuple[str, str]]:
 
 
 def _links(account: Account, request: HttpRequest) -> list[Link]:
-    """Those that lead to something which this user may open."""
+    """Those that this person may open."""
     session = account.current_session
     of_account = {"account__id__exact": account.pk}
-    invitations = account.invitations.usable().count()
-    links: list[tuple[type[Model], str, str]] = [
-        (Transition, _("Whole history"), list_of(Transition, **of_account)),
-        (Account, _("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
-        (LinkSession, _("All link sessions"), list_of(LinkSession, **of_account)),
-        (
-            LinkInvitation,
-            _("Open invitations: %(count)d") % {"count": invitations},
-            list_of(LinkInvitation, **of_account),
-        ),
+    invitations = _("Open invitations: %(count)d") % {"count": account.invitations.usable().count()}
+    links = [
+        Link(_("Whole history"), way_to_list(request, Transition, **of_account)),
+        Link(_("Edits of the form"), reverse("admin:accounts_account_history", args=[account.pk])),
+        Link(_("All link sessions"), way_to_list(request, LinkSession, **of_account)),
+        Link(invitations, way_to_list(request, LinkInvitation, **of_account)),
+        Link(_("What staff did"), way_to_list(request, AuditEntry, model="accounts.account", object_id=account.pk)),
     ]
-    of_row = {"model": "accounts.account", "object_id": account.pk}
-    links.append((AuditEntry, _("What staff did"), list_of(AuditEntry, **of_row)))
     if session is not None:
         of_session = {"session__id__exact": session.pk}
         links += [
-            (LinkSession, _("Current session"), page_of_row(session)),
-            (WebhookEvent, _("Its webhook events"), list_of(WebhookEvent, **of_session)),
-            (Message, _("Its messages"), list_of(Message, **of_session)),
+            Link(_("Current session"), way_to(request, session)),
+            Link(_("Its webhook events"), way_to_list(request, WebhookEvent, **of_session)),
+            Link(_("Its messages"), way_to_list(request, Message, **of_session)),
         ]
-    return [Link(text, url) for model, text, url in links if may_open(request, model)]
+    return [link for link in links if link.url]
 
 
 def _entry(row: Transition) -> Entry:
@@ -193,7 +185,7 @@ def _session_lines(account: Account, request: HttpRequest) -> list[SessionLine]:
 
 def _session_line(row: LinkSession, request: HttpRequest) -> SessionLine:
     return SessionLine(
-        link=_link_to(row, row.session_id, request),
+        link=Link(row.session_id, way_to(request, row)),
         bridge=str(row.bridge),
         started=display.moment(row.started_at),
         qr_codes=row.qr_count,
@@ -211,7 +203,7 @@ def _order_lines(account: Account, request: HttpRequest) -> list[OrderLine]:
 
 def _order_line(row: BridgeOrder, request: HttpRequest) -> OrderLine:
     return OrderLine(
-        link=_link_to(row, row.get_kind_display(), request),
+        link=Link(row.get_kind_display(), way_to(request, row)),
         state=display.dot(display.ORDER_TONES[row.state], row.get_state_display()),
         tries=row.attempts,
         age=display.age(row.created_at),

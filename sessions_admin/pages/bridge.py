@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -11,7 +12,7 @@ from accounts.bridges.library_versions import Advisory, advisory
 from accounts.models import Bridge, BridgeOrder, Incident, LinkSession, ReconcileRun, StraySession
 from sessions_admin import bridge_display, display
 from sessions_admin.labels import INCIDENTS
-from sessions_admin.visibility import list_of, page_of_row
+from sessions_admin.visibility import way_to, way_to_list
 
 NEWEST = 8  # rows of a table; the links lead to all of them
 
@@ -49,7 +50,7 @@ class BridgePage:
     runs: list[ReconcileRun]
 
 
-def page_of(bridge: Bridge) -> BridgePage:
+def page_of(bridge: Bridge, request: HttpRequest) -> BridgePage:
     """`bridge` comes from `choosing.with_load`."""
     known = advisory(bridge.library, bridge.version)
     why_not = choosing.why_not(bridge)
@@ -63,9 +64,9 @@ def page_of(bridge: Bridge) -> BridgePage:
         advisory_tone=bridge_display.ADVISORY_TONES[known.level] if known else "",
         why_not=why_not,
         facts=_facts(bridge),
-        links=_links(bridge),
-        incidents=[_incident(row) for row in incidents],
-        strays=[_stray(row) for row in strays[:NEWEST]],
+        links=_links(bridge, request),
+        incidents=[_incident(row, request) for row in incidents],
+        strays=[_stray(row, request) for row in strays[:NEWEST]],
         runs=list(bridge.reconciles.order_by("-pk")[:NEWEST]),
     )
 
@@ -99,22 +100,23 @@ def _facts(bridge: Bridge) -> list[tuple[str, str]]:
     return facts
 
 
-def _links(bridge: Bridge) -> list[tuple[str, str]]:
+def _links(bridge: Bridge, request: HttpRequest) -> list[tuple[str, str]]:
     of_bridge = {"bridge__id__exact": bridge.pk}
-    return [
-        (_("Its link sessions"), list_of(LinkSession, **of_bridge)),
-        (_("Its orders"), list_of(BridgeOrder, **of_bridge)),
-        (_("All incidents"), list_of(Incident, **of_bridge)),
-        (_("All reconciles"), list_of(ReconcileRun, **of_bridge)),
-        (_("Unknown sessions"), list_of(StraySession, **of_bridge)),
+    links = [
+        (_("Its link sessions"), way_to_list(request, LinkSession, **of_bridge)),
+        (_("Its orders"), way_to_list(request, BridgeOrder, **of_bridge)),
+        (_("All incidents"), way_to_list(request, Incident, **of_bridge)),
+        (_("All reconciles"), way_to_list(request, ReconcileRun, **of_bridge)),
+        (_("Unknown sessions"), way_to_list(request, StraySession, **of_bridge)),
     ]
+    return [(text, url) for text, url in links if url]
 
 
-def _incident(row: Incident) -> IncidentLine:
+def _incident(row: Incident, request: HttpRequest) -> IncidentLine:
     said = INCIDENTS[row.kind]
     return IncidentLine(
         kind=row.get_kind_display(),
-        url=page_of_row(row),
+        url=way_to(request, row),
         summary=row.summary,
         meaning=said.meaning,
         todo=said.todo,
@@ -122,5 +124,5 @@ def _incident(row: Incident) -> IncidentLine:
     )
 
 
-def _stray(row: StraySession) -> StrayLine:
-    return StrayLine(row.session_id, page_of_row(row), row.status or "–", display.age(row.last_seen_at))
+def _stray(row: StraySession, request: HttpRequest) -> StrayLine:
+    return StrayLine(row.session_id, way_to(request, row), row.status or "–", display.age(row.last_seen_at))

@@ -18,7 +18,7 @@ from accounts.models import Account, Bridge, Workspace
 from sessions_admin import display
 from sessions_admin.pages.attention import LATELY, Notice, notices
 from sessions_admin.pages.diagnosis import explain
-from sessions_admin.visibility import actor_of, list_of, may_open, page_of_row, seen
+from sessions_admin.visibility import actor_of, may_open, page_of_row, seen, way_to_list
 
 SHOWN = 20
 
@@ -69,7 +69,7 @@ def overview(request: HttpRequest) -> Overview:
         status__in=[Status.FAILED, Status.DISCONNECTED], status_changed_at__gt=timezone.now() - LATELY
     ).order_by("-status_changed_at")
     return Overview(
-        counts=_counts(accounts) if may_open(request, Account) else [],
+        counts=_counts(accounts, request) if may_open(request, Account) else [],
         troubles=[_trouble(account) for account in troubled.select_related("current_session")[:SHOWN]],
         more_troubles=max(0, troubled.count() - SHOWN),
         notices=notices(request),
@@ -78,10 +78,10 @@ def overview(request: HttpRequest) -> Overview:
     )
 
 
-def _counts(accounts: QuerySet[Account]) -> list[StatusCount]:
+def _counts(accounts: QuerySet[Account], request: HttpRequest) -> list[StatusCount]:
     found = dict(accounts.order_by().values_list("status").annotate(Count("pk")))
     return [
-        StatusCount(display.status(status), found.get(status, 0), list_of(Account, status__exact=status))
+        StatusCount(display.status(status), found.get(status, 0), way_to_list(request, Account, status__exact=status))
         for status in Status
     ]
 

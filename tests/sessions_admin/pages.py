@@ -1,5 +1,6 @@
 """The pages of the admin: of which models, at which addresses, with which first row."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,3 +38,12 @@ def every_row() -> dict[str, list[Any]]:
         if not model._meta.swapped
     ]
     return {model._meta.label: list(model._default_manager.order_by("pk").values()) for model in models}
+
+
+def refused(page: str) -> dict[str, str]:
+    """The buttons of a page that may not be pressed, with the reason that a screen reader says of each."""
+    found = re.findall(
+        r'<button type="button" aria-disabled="true" aria-describedby="([^"]+)">(.*?)</button>', page, re.S
+    )
+    reasons = dict(re.findall(r'<span id="([^"]+)" class="ld-why"[^>]*>(.*?)</span>', page))
+    return {re.sub(r"<span.*?</span>", "", words, flags=re.S).strip(): reasons[name] for name, words in found}

@@ -30,8 +30,7 @@ from accounts.models import (
 from accounts.pairing import attempts
 from api.models import WorkspaceToken
 from tests.sessions_admin.conftest import fill_every_table, superuser
-from tests.sessions_admin.pages import first
-from tests.sessions_admin.test_every_page import every_row
+from tests.sessions_admin.pages import every_row, first
 from tests.support.portal import make_bridge
 from webhooks.models import WebhookEvent
 
