@@ -175,7 +175,7 @@ class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
     extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return cast(QuerySet[Any], scope.seen_by(actor_of(request), super().get_queryset(request)))
+        return scope.seen_by(actor_of(request), super().get_queryset(request))
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]
