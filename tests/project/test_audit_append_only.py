@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 
 from accounts.access import audit
+from accounts.db.transactions import atomically, before_commit
 from accounts.models import Account, AuditEntry, LinkInvitation, User, Workspace
 from tests.support.audited import entries, the_entry
 
@@ -102,3 +103,23 @@ def test_a_button_leaves_its_entry_once_however_many_transactions(alice: Client,
     alice.post(f"/admin/accounts/account/{account.pk}/force_reset/", {"reason": "x"})
 
     assert [entry.action for entry in entries()] == ["account.renew_qr", "account.force_reset"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_is_tried_again_leaves_one_entry() -> None:
+    tries = []
+
+    @atomically
+    def change() -> None:
+        tries.append(True)
+
+    def tell() -> None:
+        audit.record("login", who="alice")
+        if len(tries) == 1:
+            raise OperationalError("database is locked")
+
+    with before_commit(tell):
+        change()
+
+    assert len(tries) == 2
+    assert the_entry().who == "alice"
