@@ -56,6 +56,12 @@ class SharedBridges(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Bridge | None = None) -> bool:
         return sees_all(request) and super().has_delete_permission(request, obj)
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not sees_all(request):
+            context["actions_detail_hide_default"] = True  # the link to the history
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         self.find(request, object_id)
         if not sees_all(request):

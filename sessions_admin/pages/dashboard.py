@@ -74,7 +74,7 @@ def overview(request: HttpRequest) -> Overview:
         more_troubles=max(0, troubled.count() - SHOWN),
         notices=notices(request),
         steps=_steps(request),
-        is_blind=not actor_of(request).sees_all and not actor_of(request).workspaces_seen().exists(),
+        is_blind=_is_blind(request),
     )
 
 
@@ -109,6 +109,13 @@ def _steps(request: HttpRequest) -> list[SetUpStep]:
     return [
         SetUpStep(text, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
         for model, text in needed
-        if admin.site.get_model_admin(model).has_add_permission(request)
+        if (model is Workspace or not _is_blind(request))
+        and admin.site.get_model_admin(model).has_add_permission(request)
         and not scope.seen_by(actor_of(request), model._default_manager.all()).exists()
     ]
+
+
+def _is_blind(request: HttpRequest) -> bool:
+    """Whether this user sees no workspace, though there may be some."""
+    user = actor_of(request)
+    return not user.sees_all and not user.workspaces_seen().exists()

@@ -94,7 +94,7 @@ def test_who_saw_the_code_of_an_account_still_does() -> None:
     account = Account.objects.get(label="Kasir of Toko Zeta")
     attempts.start(account.pk, trigger="test")
 
-    asked = {"workspace_id": account.workspace_id, "account": str(account.uuid)}
+    asked: dict[str, str | int] = {"workspace_id": account.workspace_id, "account": str(account.uuid)}
     for username, status in (("viewer", 200), ("helper", 200), ("clerk", 403), ("customer", 401)):
         assert client_of(username).get("/api/whatsapp/pair", asked).status_code == status, username
 

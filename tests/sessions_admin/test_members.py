@@ -108,6 +108,7 @@ def test_without_a_workspace_the_overview_is_empty_and_says_whom_to_ask(
     text = answer.content.decode()
     assert heading in text
     assert whom in text
+    assert [step.url for step in answer.context["overview"].steps] == [url(Workspace, "add")]
     assert "ld-counts" not in text
     assert "ld-notices" not in text
     assert desk.marks_in(answer.content) == []

@@ -49,6 +49,7 @@ class TestForARole:
             text = desk.as_(role).get(address).content.decode()
             assert "common" in text
             assert ">up<" in text
+            assert url(Bridge, "history", shared.pk) not in text
             assert told(text) == []
 
     def test_a_silent_one_is_said_to_be_down(self, desk: TwoWorkspaces, shared: Bridge, role: str) -> None:
