@@ -88,7 +88,7 @@ class TestBeforeTheSecondStep:
         assert session.account.label == "Alice"
 
     def test_the_api_knows_nobody(self, halfway: Client, session: LinkSession, workspace: Workspace) -> None:
-        asked = {"workspace_id": workspace.pk, "account": str(session.account.uuid)}
+        asked: dict[str, Any] = {"workspace_id": workspace.pk, "account": str(session.account.uuid)}
         answers = [
             halfway.get("/api/whatsapp/status", asked),
             halfway.get("/api/whatsapp/pair", asked),
