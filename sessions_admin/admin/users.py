@@ -106,10 +106,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description=gettext_lazy("second factor"))
     def factor(self, user: User) -> SafeString:
         if second_factor.app_of(user) is not None:
-            return display.dot("good", _("set up"))
+            return display.dot("good", _("in use"))
         if second_factor.is_required(user):
             return display.dot("wait", _("required, not set up yet"))
-        return display.dot("muted", _("not set up"))
+        return display.dot("muted", _("not in use"))
 
     @admin.display(description=gettext_lazy("workspaces"))
     def works_in(self, user: User) -> str:

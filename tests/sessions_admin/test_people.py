@@ -235,5 +235,5 @@ def test_the_page_says_who_has_a_second_factor() -> None:
     client = Client()
     client.force_login(root)
 
-    assert "not set up" in client.get(f"{PEOPLE}{root.pk}/change/").content.decode()
+    assert "not in use" in client.get(f"{PEOPLE}{root.pk}/change/").content.decode()
     assert PASSWORD not in client.get(f"{PEOPLE}{root.pk}/change/").content.decode()

@@ -379,7 +379,7 @@ class TestOnesOwnPage:
         return client.post(f"{OWN}set-up/", {"code": code_of(key), "proof": proof})
 
     def test_anybody_may_set_one_up(self, client: Client, sari: User) -> None:
-        assert "Not set up" in client.get(OWN).content.decode()
+        assert "Not in use" in client.get(OWN).content.decode()
 
         assert len(shown_codes(self.set_up(client).content.decode())) == 10
 
