@@ -28,15 +28,22 @@ def _choice_of_workspaces() -> forms.ModelMultipleChoiceField:  # type: ignore[t
 
 
 class _InWorkspaces(forms.ModelForm):  # type: ignore[type-arg]
-    editor: User  # set by the page
+    editor: User  # set by the page, as is
+    has_choice = True  # False: the page shows the workspaces only
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "workspaces" in self.fields:
-            self.fields["workspaces"].queryset = self.editor.workspaces_seen().order_by("name")  # type: ignore[attr-defined]
+        if not self.has_choice:
+            del self.fields["workspaces"]
+            return
+        self.fields["workspaces"].queryset = self.editor.workspaces_seen().order_by("name")  # type: ignore[attr-defined]
+        if self.instance.pk:
+            self.initial["workspaces"] = list(self.instance.workspaces.all())
 
     def _save_m2m(self) -> None:
         super()._save_m2m()  # type: ignore[misc]
+        if not self.has_choice:
+            return
         chosen = self.cleaned_data["workspaces"]
         others = self.editor.workspaces_seen().exclude(pk__in=[workspace.pk for workspace in chosen])
         self.instance.workspaces.remove(*others)  # not `set`: what the editor does not see stays
@@ -51,11 +58,6 @@ class UserForm(_InWorkspaces, UserChangeForm):  # type: ignore[misc]  # unfold s
         help_text=gettext_lazy("In which the admin shows this person the time."),
         widget=UnfoldAdminSelectWidget(),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "workspaces" in self.fields and self.instance.pk:
-            self.initial["workspaces"] = list(self.instance.workspaces.all())
 
 
 class NewUserForm(_InWorkspaces, UserCreationForm):  # type: ignore[misc]

@@ -36,8 +36,8 @@ for model in (Group, TOTPDevice, StaticDevice):  # the pages of the devices woul
 
 # Whoever could set these could make themselves a superuser.
 OF_SUPERUSERS = ["is_superuser", "user_permissions"]
-# Whoever took these from themselves could not give them back.
-OF_OTHERS = ["is_staff", "is_active"]
+# Nobody changes these of themselves: who took one from themselves by mistake could not give it back.
+OF_OTHERS = ["is_staff", "is_active", "groups", "all_workspaces"]
 
 
 @admin.register(User)
@@ -64,18 +64,22 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         form = super().get_form(request, obj, **kwargs)  # a class of this request alone
         form.editor = actor_of(request)  # type: ignore[attr-defined]
+        form.has_choice = self.chooses_workspaces(request, obj)  # type: ignore[attr-defined]
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Who may only look sees the names of the workspaces; a choice would need a form."""
+        """Who may only look, and the person themselves, see the names of the workspaces; a choice would need a form."""
         found = super().get_fieldsets(request, obj)
-        if obj is None or self.has_change_permission(request, obj):
+        if self.chooses_workspaces(request, obj):
             return found
         shown = {"workspaces": "works_in"}
         return [
             (title, {**options, "fields": [shown.get(str(name), name) for name in options["fields"]]})
             for title, options in found
         ]
+
+    def chooses_workspaces(self, request: HttpRequest, obj: User | None) -> bool:
+        return obj is None or (obj != actor_of(request) and self.has_change_permission(request, obj))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         editor = actor_of(request)

@@ -210,10 +210,12 @@ class TestANewPerson:
 
 
 def test_nobody_takes_their_own_way_in(client: Client, boss: User) -> None:
-    client.post(f"{PEOPLE}{boss.pk}/change/", {"username": "boss", "time_zone": "UTC"})
+    form = {"username": "boss", "time_zone": "UTC", "first_name": "Ibu"}
+    assert client.post(f"{PEOPLE}{boss.pk}/change/", form).status_code == 302
 
     boss.refresh_from_db()
-    assert (boss.is_active, boss.is_staff) == (True, True)
+    assert (boss.first_name, boss.is_active, boss.is_staff) == ("Ibu", True, True)
+    assert (boss.groups.count(), boss.workspaces.count()) == (1, 1)
 
 
 def test_a_role_demands_a_second_factor_on_its_page() -> None:
