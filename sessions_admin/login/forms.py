@@ -26,6 +26,12 @@ class CodeForm(_Coded):
     code = forms.CharField(label=_("Code of the app"), widget=UnfoldAdminTextInputWidget(attrs=DIGITS))
 
 
+class SetUpInSessionForm(CodeForm):
+    """Whoever sits down at an open session must not make their own phone the person's."""
+
+    password = forms.CharField(label=_("Your password"), strip=False, widget=UnfoldAdminPasswordWidget(attrs=PROOF))
+
+
 class RecoveryForm(_Coded):
     code = forms.CharField(
         label=_("Recovery code"), widget=UnfoldAdminTextInputWidget(attrs=LETTERS | {"id": "id_recovery"})

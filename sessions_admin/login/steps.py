@@ -20,7 +20,7 @@ from accounts.access import audit, second_factor
 from accounts.models import User
 from api.http.errors import ApiError
 from sessions_admin.login import halfway, known, limits
-from sessions_admin.login.forms import CodeForm, RecoveryForm
+from sessions_admin.login.forms import CodeForm, RecoveryForm, SetUpInSessionForm
 
 NEXT = "next"
 
@@ -141,11 +141,17 @@ class SetUp(_Step):
     def is_for_those_with_an_app(self) -> bool:
         return False
 
+    def get_form_class(self) -> type[forms.Form]:
+        return SetUpInSessionForm if self.person.was_logged_in else CodeForm
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | shown_key(self.person.user, halfway.new_key(self.request))
 
     def form_valid(self, form: Any) -> HttpResponse:
         user, key = self.person.user, halfway.new_key(self.request)
+        if self.person.was_logged_in and not user.check_password(form.cleaned_data["password"]):
+            form.add_error("password", _("This is not your password."))
+            return self.form_invalid(form)
         try:
             app, codes = second_factor.set_up(user, key, form.cleaned_data["code"], replaces=False)
         except second_factor.FactorRefused as refusal:

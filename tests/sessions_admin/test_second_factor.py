@@ -296,7 +296,10 @@ class TestWhoMustHaveOne:
         assert client.get("/admin/accounts/account/").status_code == 302
         assert client.get(f"{LOGIN}?next={page}")["Location"].startswith(STEP)
         key = shown_key(client.get(SET_UP).content.decode())
-        client.post(SET_UP, {"code": code_of(key), "csrfmiddlewaretoken": token})
+        sent = {"code": code_of(key), "csrfmiddlewaretoken": token}
+        assert client.post(SET_UP, sent | {"password": "guess"}).status_code == 200
+        assert not TOTPDevice.objects.exists()
+        client.post(SET_UP, sent | {"password": PASSWORD})
 
         assert client.post(page, typed).status_code == 302  # the same form, sent again from its tab
         account.refresh_from_db()
