@@ -1,6 +1,8 @@
 """How the admin looks: django-unfold with our colours and our mark."""
 
 from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
 
 UNFOLD = {
     "SITE_TITLE": "Linkdesk",
@@ -12,6 +14,12 @@ UNFOLD = {
     "ENVIRONMENT": "sessions_admin.navigation.environment",
     "DASHBOARD_CALLBACK": "sessions_admin.pages.dashboard.context",
     "SIDEBAR": {"show_search": True, "navigation": "sessions_admin.navigation.sidebar"},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+            {"title": _("Second factor"), "link": reverse_lazy("login:own")},
+        ]
+    },
     "BORDER_RADIUS": "8px",
     "COLORS": {  # ground, line, muted, ink and surface; then the accent, 600 on white and 500 in the dark
         "base": {

@@ -10,7 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from config.embedded import load_secrets
 from config.environment import Environment
-from config.look import UNFOLD as UNFOLD  # a setting
+from config.look import UNFOLD as UNFOLD  # a setting, as are the others that are imported by their own names
+from config.schema import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from config.staff import AUTH_PASSWORD_VALIDATORS as AUTH_PASSWORD_VALIDATORS
+from config.staff import OTP_STATIC_THROTTLE_FACTOR as OTP_STATIC_THROTTLE_FACTOR
+from config.staff import OTP_TOTP_ISSUER as OTP_TOTP_ISSUER
+from config.staff import OTP_TOTP_THROTTLE_FACTOR as OTP_TOTP_THROTTLE_FACTOR
+from config.staff import SESSION_COOKIE_AGE as SESSION_COOKIE_AGE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -75,6 +81,9 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "channels",
     "django_q",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "api",
     "webhooks",
     "linking",
@@ -92,7 +101,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "sessions_admin.login.LoginLimit",
+    "sessions_admin.login.counting.OnlyGoodSessions",  # before anything that asks who it is
     "sessions_admin.time_zones.StaffTimeZone",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -116,10 +125,6 @@ TEMPLATES = [
             ]
         },
     }
-]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
 # --- languages and time ---------------------------------------------------------------------------
@@ -218,27 +223,6 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Linkdesk",
-    "DESCRIPTION": "The control desk for linking WhatsApp accounts: what operators and their systems ask, what bridges "
-    "report. Every error has the form of `Error`; its `code` is stable.",
-    "VERSION": "1",
-    "SCHEMA_PATH_PREFIX": "/api/whatsapp",
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_INCLUDE_SCHEMA": False,
-    "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # docstrings are for people who work on the code
-    "COMPONENT_SPLIT_REQUEST": True,
-    "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
-    "ENUM_NAME_OVERRIDES": {
-        "PairingStatus": "api.serializers.PAIRING_STATES",
-        "AccountStatus": "api.serializers.STATES",
-        "LaneStateName": "api.serializers.WORKER_STATES",
-        "BridgeStateName": "api.serializers.BRIDGE_STATES",
-    },
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-}
-
 # --- Linkdesk: limits and timings -----------------------------------------------------------------
 LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # requests, each with its connection
 LINKDESK_COUNTRY = env("LINKDESK_COUNTRY", default="").upper()  # of new workspaces: ISO 3166, two letters
@@ -248,7 +232,9 @@ LINKDESK_LIMIT_LIFECYCLE = env.int("LINKDESK_LIMIT_LIFECYCLE", default=300)  # a
 LINKDESK_LIMIT_QR = env.int("LINKDESK_LIMIT_QR", default=20)  # a minute and session
 LINKDESK_LIMIT_OTHERS = env.int("LINKDESK_LIMIT_OTHERS", default=300)  # a minute, per workspace and per bridge
 LINKDESK_LIMIT_STRANGERS = env.int("LINKDESK_LIMIT_STRANGERS", default=60)  # failed requests a minute and address
-LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, per address and per user name
+LINKDESK_LIMIT_LOGINS = env.int("LINKDESK_LIMIT_LOGINS", default=10)  # a minute, for a name from one network
+LINKDESK_LIMIT_LOGINS_HOUR = env.int("LINKDESK_LIMIT_LOGINS_HOUR", default=100)  # an hour, for a name
+LINKDESK_LIMIT_LOGINS_NETWORK = env.int("LINKDESK_LIMIT_LOGINS_NETWORK", default=60)  # a minute, from one network
 LINKDESK_TRUSTED_NETWORKS = networks("LINKDESK_TRUSTED_NETWORKS")  # failures from these are not counted
 LINKDESK_TRUSTED_PROXIES = networks("LINKDESK_TRUSTED_PROXIES")  # the X-Forwarded-For of these is believed
 # Networks in which bridges may be. Without them accounts/bridges/addresses.py decides.

@@ -6,6 +6,7 @@ from django.utils.module_loading import import_string
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", include("sessions_admin.login.urls")),  # before the admin's own pages of these addresses
     path("admin/", admin.site.urls),
     path("link/", include("linking.urls")),
     path("api/whatsapp/", include("webhooks.urls")),

@@ -1,4 +1,5 @@
-"""Budgets: how many requests of a kind pass in a minute. Exact under any number of threads (`limits`, moving window).
+"""Budgets: how many requests of a kind pass in a minute or an hour. Exact under any number of threads (`limits`, moving
+window).
 
 They live in Redis, and in the process when no Redis is set. While Redis is down, signed requests use a budget of this
 process alone: a bridge must not lose events because of us. Logins are refused, as a guesser would be let through.
@@ -13,12 +14,12 @@ from functools import lru_cache, wraps
 from importlib import import_module
 from ipaddress import ip_address, ip_network
 from math import ceil
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
@@ -30,6 +31,7 @@ from api.models import RateLimitCount
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Per = Literal["minute", "hour"]
 
 REDIS_PATIENCE = 0.5  # seconds for one answer
 VOUCHED_FOR = 300.0  # seconds in which an address that has shown a good credential is not refused
@@ -47,7 +49,8 @@ class Budget:
 
     name: str
     owner: str
-    per_minute: int
+    at_most: int
+    per: Per = "minute"
 
 
 def spend(budget: Budget) -> None:
@@ -62,7 +65,8 @@ def _refuse(budget: Budget, retry_after: int) -> NoReturn:
         count(RateLimitCount, owner=budget.owner, name=budget.name)
     except DatabaseError:
         log.warning("a refusal of %s was not counted", budget.name)
-    text = f"More than {budget.per_minute} requests of the class '{budget.name}' in a minute. Send this again later."
+    kind = f"the class '{budget.name}' in {'an hour' if budget.per == 'hour' else 'a minute'}"
+    text = f"More than {budget.at_most} requests of {kind}. Send this again later."
     raise ApiError(429, "RATE_LIMITED", text, retry_after=retry_after)
 
 
@@ -182,14 +186,18 @@ def _take_here(budget: Budget) -> int | None:
 
 
 def _take_from(limiter: MovingWindowRateLimiter, budget: Budget) -> int | None:
-    item = RateLimitItemPerMinute(budget.per_minute)
+    item = _item(budget)
     if limiter.hit(item, budget.name, budget.owner):
         return None
     return max(1, ceil(limiter.get_window_stats(item, budget.name, budget.owner).reset_time - time.time()))
 
 
+def _item(budget: Budget) -> RateLimitItem:
+    return (RateLimitItemPerHour if budget.per == "hour" else RateLimitItemPerMinute)(budget.at_most)
+
+
 def _has_left(budget: Budget) -> bool:
-    item = RateLimitItemPerMinute(budget.per_minute)
+    item = _item(budget)
 
     def look(limiter: MovingWindowRateLimiter) -> bool:
         return limiter.test(item, budget.name, budget.owner)

@@ -13,6 +13,7 @@ from sessions_admin.admin import (
     reports,
     sessions,
     strays,
+    users,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "reports",
     "sessions",
     "strays",
+    "users",
 ]

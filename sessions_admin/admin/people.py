@@ -1,13 +1,10 @@
-"""The admin of permissions: users, groups, workspaces, and the tokens of the operator API."""
+"""The admin of workspaces, and of the tokens of the operator API."""
 
 from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
@@ -16,23 +13,19 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import Bridge, User, Workspace
+from accounts.models import Bridge, Workspace
 from api.authentication import PERMISSIONS
 from api.models import Scope, WorkspaceToken
-from sessions_admin import display, time_zones
+from sessions_admin import display
 from sessions_admin.admin.auditing import noting
 from sessions_admin.admin.base import (
     ActionVariant,
-    AdminPasswordChangeForm,
     DialogForm,
     ModelAdmin,
     ReadOnlyAdmin,
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
-    UserChangeForm,
-    UserCreationForm,
     actor_of,
     age_of,
     dialog_action,
@@ -42,9 +35,6 @@ from sessions_admin.admin.base import (
 from sessions_admin.admin.workspace_form import WorkspaceForm
 from sessions_admin.visibility import page_of_row
 
-admin.site.unregister(Group)
-# A user who could set these could make themselves a superuser.
-POWERS = ["is_staff", "is_superuser", "groups", "user_permissions", "all_workspaces"]
 SCOPES = {
     Scope.READ: gettext_lazy("read: see accounts and pairings"),
     Scope.LINK: gettext_lazy("link: begin pairings"),
@@ -56,57 +46,19 @@ class SuperusersOnly:
     """For pages on which a user could give themselves every permission."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return _is_superuser(request)
+        return is_superuser(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return _is_superuser(request)
+        return is_superuser(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return _is_superuser(request)
+        return is_superuser(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return _is_superuser(request)
+        return is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return _is_superuser(request)
-
-
-class UserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no types
-    time_zone = forms.ChoiceField(
-        label=gettext_lazy("Time zone"),
-        choices=[(name, name) for name in time_zones.NAMES],
-        help_text=gettext_lazy("In which the admin shows this person the time."),
-        widget=UnfoldAdminSelectWidget(),
-    )
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = UserForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "email", "first_name", "last_name", "is_staff", "is_active", "last_login"]
-    fieldsets = [
-        (None, {"fields": ["username", "password"]}),
-        (gettext_lazy("Person"), {"fields": ["first_name", "last_name", "email", "time_zone"]}),
-        (gettext_lazy("Permissions"), {"fields": ["is_active", *POWERS]}),
-        (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
-    ]
-    readonly_fields = ["last_login", "date_joined"]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [*self.readonly_fields, *([] if _is_superuser(request) else POWERS)]
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_touch(request, obj) and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
-
-
-@admin.register(Group)
-class GroupAdmin(SuperusersOnly, DjangoGroupAdmin, ModelAdmin):
-    pass
+        return is_superuser(request)
 
 
 class NewTokenForm(DialogForm):
@@ -245,10 +197,5 @@ def _would_open(bridge: Bridge) -> SafeString:
     return format_html('<a class="ld-link" href="{}">{}</a>: {}', page_of_row(bridge), bridge, text)
 
 
-def _is_superuser(request: HttpRequest) -> bool:
+def is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)
-
-
-def _may_touch(request: HttpRequest, user: Any) -> bool:
-    """A superuser's account is for superusers: its e-mail and password are the keys to everything."""
-    return user is None or not user.is_superuser or _is_superuser(request)

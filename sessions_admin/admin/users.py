@@ -1,0 +1,160 @@
+"""The admin of people and roles. Nobody changes somebody who may more than they do (`accounts/access/rank.py`)."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from accounts.access import audit, rank, second_factor
+from accounts.models import RolePolicy, User
+from sessions_admin import display
+from sessions_admin.admin.base import (
+    ActionVariant,
+    AdminPasswordChangeForm,
+    DialogForm,
+    ModelAdmin,
+    TabularInline,
+    actor_of,
+    dialog_action,
+    done,
+)
+from sessions_admin.admin.people import SuperusersOnly
+from sessions_admin.admin.user_forms import NewUserForm, ReasonForm, UserForm
+from sessions_admin.visibility import page_of_row
+
+for model in (Group, TOTPDevice, StaticDevice):  # the pages of the devices would show their secrets
+    admin.site.unregister(model)
+
+# Whoever could set these could make themselves a superuser.
+OF_SUPERUSERS = ["is_superuser", "user_permissions"]
+# Nobody changes these of themselves: who took one from themselves by mistake could not give it back.
+OF_OTHERS = ["is_staff", "is_active", "groups", "all_workspaces"]
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    form = UserForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "email", "first_name", "last_name", "is_staff", "is_active", "last_login"]
+    fieldsets = [
+        (None, {"fields": ["username", "password", "factor"]}),
+        (gettext_lazy("Person"), {"fields": ["first_name", "last_name", "email", "time_zone"]}),
+        (
+            gettext_lazy("Permissions"),
+            {"fields": ["is_active", "is_staff", "groups", "all_workspaces", "workspaces", *OF_SUPERUSERS]},
+        ),
+        (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["username", "usable_password", "password1", "password2", "is_staff", "workspaces"]})
+    ]
+    readonly_fields = ["factor", "last_login", "date_joined"]
+    actions_detail = ["reset_second_factor"]
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        form = super().get_form(request, obj, **kwargs)  # a class of this request alone
+        form.editor = actor_of(request)  # type: ignore[attr-defined]
+        form.has_choice = self.chooses_workspaces(request, obj)  # type: ignore[attr-defined]
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Who may only look, and the person themselves, see the names of the workspaces; a choice would need a form."""
+        found = super().get_fieldsets(request, obj)
+        if self.chooses_workspaces(request, obj):
+            return found
+        shown = {"workspaces": "works_in"}
+        return [
+            (title, {**options, "fields": [shown.get(str(name), name) for name in options["fields"]]})
+            for title, options in found
+        ]
+
+    def chooses_workspaces(self, request: HttpRequest, obj: User | None) -> bool:
+        return obj is None or (obj != actor_of(request) and self.has_change_permission(request, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        editor = actor_of(request)
+        powers = [*([] if editor.is_superuser else OF_SUPERUSERS), *([] if editor.sees_all else ["all_workspaces"])]
+        return [*self.readonly_fields, "works_in", *powers, *(OF_OTHERS if obj == editor else [])]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["queryset"] = rank.groups_to_give(actor_of(request))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_touch(request, obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The page, the list's action, and pages that would delete this row with another all ask here."""
+        return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        with transaction.atomic():
+            before = self.get_object(request, id)
+            response = super().user_change_password(request, id, form_url)
+            after = self.get_object(request, id)
+            if before and after and before.password != after.password:
+                audit.record("password.set", actor=actor_of(request), of=after)
+        return response
+
+    @admin.display(description=gettext_lazy("second factor"))
+    def factor(self, user: User) -> SafeString:
+        if second_factor.app_of(user) is not None:
+            return display.dot("good", _("in use"))
+        if second_factor.is_required(user):
+            return display.dot("wait", _("required, not set up yet"))
+        return display.dot("muted", _("not in use"))
+
+    @admin.display(description=gettext_lazy("workspaces"))
+    def works_in(self, user: User) -> str:
+        return ", ".join(user.workspaces.values_list("name", flat=True)) or "-"
+
+    def has_reset_second_factor_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        user = self.get_object(request, object_id) if object_id else None
+        return self.may(request, "change_user") and _may_touch(request, user)
+
+    @dialog_action(
+        gettext_lazy("Reset second factor"),
+        permission="reset_second_factor",
+        form=ReasonForm,
+        icon="phonelink_erase",
+        variant=ActionVariant.DANGER,
+        consequence=gettext_lazy(
+            "For somebody who has lost the phone. Make sure that it is really them who ask. Their logins end, and the "
+            "password alone logs them in until they set up a new one."
+        ),
+    )
+    def reset_second_factor(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
+        user, actor = self.find(request, object_id), actor_of(request)
+        if user == actor:
+            self.message_user(request, _("Your own you change under “Second factor”, with a code."), messages.ERROR)
+            return done(request, page_of_row(user))
+        with self.told(request, second_factor.FactorRefused, _("The second factor was reset.")):
+            second_factor.reset(user, actor=actor, reason=form.cleaned_data["reason"])
+        return done(request, page_of_row(user))
+
+
+class PolicyInline(TabularInline):
+    model = RolePolicy
+    extra = max_num = 1
+    can_delete = False
+
+
+@admin.register(Group)
+class GroupAdmin(SuperusersOnly, DjangoGroupAdmin, ModelAdmin):
+    inlines = [PolicyInline]
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    """E-mail, password, groups and phone of somebody are the keys to what they may."""
+    return user is None or not rank.may_more(user, actor_of(request))
