@@ -72,8 +72,8 @@ class TwoWorkspaces:
         return next(row for row in model._default_manager.all() if workspace_of(row) == workspace.pk)
 
     def marks(self) -> list[str]:
-        """What stands in rows of the other workspace, and in those of none, and nowhere else; long enough that no page has
-        it by chance in a token."""
+        """What stands in rows of the other workspace, and in those of none, and nowhere else. No page has it by chance
+        in a token: it is too long."""
         return [
             "Toko Zeta",
             "Kasir Zeta",
