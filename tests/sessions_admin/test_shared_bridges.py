@@ -11,22 +11,22 @@ from django.utils import timezone
 from accounts.access import roles
 from accounts.models import Account, Bridge, Incident, LinkSession, ReconcileRun, StraySession, User
 from tests.sessions_admin.pages import url
-from tests.sessions_admin.two_workspaces import ROLES, TwoWorkspaces, desk
+from tests.sessions_admin.two_workspaces import ROLES, TwoWorkspaces, desk, heard_for_long
 from tests.support.portal import make_bridge
 
 __all__ = ["desk"]
 
 pytestmark = pytest.mark.django_db
 
-SECRET = ["10.9.8.7", "whatsapp-web.js", "1.34", "7 of", "93", "browser died", "drained by hand", "webjs_9_9_stray"]
+SECRET = ["10.9.8.7", "whatsapp-web.js", "1.34.9-x", "of 9393", "browser died", "drained by hand", "webjs_9_9_stray"]
 
 
 @pytest.fixture
 def shared(desk: TwoWorkspaces) -> Bridge:
     """Serves all workspaces, and everything is wrong with it except that it is up."""
     bridge = make_bridge(
-        "common", "http://10.9.8.7:3001", library="whatsapp-web.js", version="1.34", capacity=93,
-        failing_since=timezone.now(), last_error="browser died", draining=True,
+        "common", "http://10.9.8.7:3001", library="whatsapp-web.js", version="1.34.9-x", capacity=9393,
+        last_heard_at=heard_for_long(), failing_since=timezone.now(), last_error="browser died", draining=True,
     )  # fmt: skip
     Incident.objects.create(bridge=bridge, kind="down", summary="drained by hand", open_key="down-9")
     ReconcileRun.objects.create(bridge=bridge, expected=7, running=1, absent=6, note="browser died")
@@ -75,7 +75,7 @@ class TestForARole:
         assert Bridge.objects.values().get(pk=shared.pk) == before
 
     def test_it_is_found_by_its_name_alone(self, desk: TwoWorkspaces, shared: Bridge, role: str) -> None:
-        for term, found in (("common", [shared]), ("10.9.8.7", []), ("whatsapp-web", []), ("1.34", [])):
+        for term, found in (("common", [shared]), ("10.9.8.7", []), ("whatsapp-web", []), ("1.34.9", [])):
             assert list_of(desk.as_(role), {"q": term}) == found
         for asked in ({"library": "whatsapp-web.js"}, {"draining__exact": "1"}, {"last_error__startswith": "b"}):
             assert desk.as_(role).get(url(Bridge, "changelist"), asked).status_code == 403
@@ -108,7 +108,7 @@ def test_who_sees_all_sees_all_of_it(desk: TwoWorkspaces, shared: Bridge) -> Non
 
     text = client.get(url(Bridge, "change", shared.pk)).content.decode()
 
-    assert {"10.9.8.7", "whatsapp-web.js", "browser died"} <= set(told(text))
+    assert {"10.9.8.7", "whatsapp-web.js", "browser died", "of 9393"} <= set(told(text))
     assert client.get(url(Bridge, "history", shared.pk)).status_code == 200
 
 

@@ -1,8 +1,9 @@
 """Two workspaces with rows in every table. In the one work Rina, Sari, Lukas and Agus, one of each role; in the other
 works Zoe, and none of the four sees anything of hers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -70,10 +71,12 @@ class TwoWorkspaces:
         return next(row for row in model._default_manager.all() if workspace_of(row) == workspace.pk)
 
     def marks(self) -> list[str]:
-        """What stands in rows of the other workspace, and in those of none, and nowhere else."""
+        """What stands in rows of the other workspace, and in those of none, and nowhere else. No page has it by chance
+        in a token: it is too long."""
         return [
-            "Zeta",
-            "zoe",
+            "Toko Zeta",
+            "Kasir Zeta",
+            "zoe-of-zeta",
             "omega",
             "6281116801649",
             "811-1680-1649",
@@ -86,22 +89,25 @@ class TwoWorkspaces:
             "workspace 1",
         ]
 
-    def marks_in(self, content: bytes, *, but: Iterable[str] = ()) -> list[str]:
+    def marks_in(self, content: bytes) -> list[str]:
         text = content.decode()
-        return [mark for mark in self.marks() if mark in text and mark not in but]
+        return [mark for mark in self.marks() if mark in text]
 
 
 def make_two_workspaces() -> TwoWorkspaces:
     """For a fixture of any scope."""
     own, other = (Workspace.objects.create(name=name) for name in ("Warung Melati", "Toko Zeta"))
-    bridges = [make_bridge("melati-1"), make_bridge("omega", "http://127.0.0.1:2", last_error="omega is full")]
+    bridges = [
+        make_bridge("melati-1", last_heard_at=heard_for_long()),
+        make_bridge("omega", "http://127.0.0.1:2", last_heard_at=heard_for_long(), last_error="omega is full"),
+    ]
     for bridge, workspace in zip(bridges, (own, other), strict=True):
         bridge.workspaces.add(workspace)
     mine = Account.objects.create(workspace=own, label="Kasir Melati", phone_number="6281277770001")
     theirs = Account.objects.create(workspace=other, label="Kasir Zeta", phone_number="6281116801649")
     sessions = [attempts.start(account.pk, trigger="test") for account in (mine, theirs)]
     mine.refresh_from_db()
-    zoe = User.objects.create(username="zoe", is_staff=True, first_name="Zeta")
+    zoe = User.objects.create(username="zoe-of-zeta", is_staff=True)
     other.members.add(zoe)
     clients = {role: _employ(own, role) for role in ROLES}
     audit.record("account.renewed", actor=zoe, of=theirs)
@@ -125,6 +131,11 @@ def make_two_workspaces() -> TwoWorkspaces:
 @pytest.fixture(scope="module")
 def desk(shared_rows: None) -> TwoWorkspaces:
     return make_two_workspaces()
+
+
+def heard_for_long() -> datetime:
+    """A bridge is down 90 s after it was heard of, and a module's tests may take longer."""
+    return timezone.now() + timedelta(hours=1)
 
 
 def _trouble(account: Account) -> None:
