@@ -398,6 +398,7 @@ class TestOnesOwnPage:
 
     def test_it_takes_the_password(self, client: Client) -> None:
         assert "neither your password" in self.set_up(client, "guess").content.decode()
+        assert AuditEntry.objects.latest("pk").action == "second_factor.not_proven"
         assert not TOTPDevice.objects.exists()
 
     def test_another_phone_ends_the_logins_elsewhere(self, client: Client, sari: User) -> None:
