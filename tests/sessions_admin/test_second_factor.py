@@ -390,8 +390,15 @@ class TestOnesOwnPage:
         assert "10 recovery codes are left" in client.get(OWN).content.decode()
         assert log_in(Client(), "sari")["Location"] == STEP
 
+    def test_it_stands_in_the_menu_of_ones_name(self, client: Client) -> None:
+        html = client.get("/admin/").content.decode()
+
+        assert f'href="{OWN}"' in html
+        assert 'href="/admin/password_change/"' in html
+
     def test_it_takes_the_password(self, client: Client) -> None:
         assert "neither your password" in self.set_up(client, "guess").content.decode()
+        assert AuditEntry.objects.latest("pk").action == "second_factor.not_proven"
         assert not TOTPDevice.objects.exists()
 
     def test_another_phone_ends_the_logins_elsewhere(self, client: Client, sari: User) -> None:
