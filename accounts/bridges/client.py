@@ -196,7 +196,7 @@ def _command(
 ) -> dict[str, Any]:
     """Call it with each active key until one is taken: during a rotation it may know only the older one."""
     url, give_up = f"{bridge.url.rstrip('/')}{path}", time.monotonic() + (within or COMMAND_WITHIN)
-    for key in keys or bridge.secrets(BridgeSecret.Kind.API_KEY) or [None]:
+    for key in keys or bridge.secrets(BridgeSecret.Kind.API_KEY) or [""]:
         status, body = _request(url, method, values | ({"api_key": key} if key else {}), give_up=give_up)
         if status != UNAUTHORIZED:
             break
