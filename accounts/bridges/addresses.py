@@ -4,6 +4,7 @@ A bridge's URL is typed by staff. Without this, http://169.254.169.254/ would le
 that the desk runs on, and a host name could resolve to other addresses for the call than for the check.
 """
 
+import re
 import socket
 import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -24,6 +25,7 @@ METADATA = frozenset(
 )
 THIS_NETWORK = ip_network("0.0.0.0/8")  # some systems take it for the machine itself
 ODD = ("is_link_local", "is_multicast", "is_unspecified", "is_reserved", "is_site_local")  # the last: IPv6 only
+IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)  # nothing to resolve
 NAT64 = ip_network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
@@ -73,6 +75,8 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 def _resolve(host: str, port: int, *, within: float) -> list[str]:
     """Resolve in a thread: a resolver has no time-out of its own, and one that hangs would block the worker."""
+    if IPV4.fullmatch(host):
+        return [host]
     found: list[str] = []
 
     def look_up() -> None:

@@ -7,6 +7,7 @@ function raises BridgeError.
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -36,6 +37,7 @@ _SESSIONS = "/api/sessions"
 
 log = logging.getLogger(__name__)
 Headers = dict[bytes | str, bytes | str]
+Keys = Sequence[str]  # of the bridge, read already, for one who asks many times: that takes as long as a question
 
 
 class ListedAs(StrEnum):
@@ -160,9 +162,9 @@ def send_text(bridge: Bridge, session: LinkSession, *, phone_number: str, text: 
     return message_id
 
 
-def running_sessions(bridge: Bridge) -> dict[str, Running]:
+def running_sessions(bridge: Bridge, *, keys: Keys = ()) -> dict[str, Running]:
     """The sessions that it runs now, by id. Its /status is no evidence: it answers for dead sessions as well."""
-    rows = _command(bridge, "GET", _SESSIONS, {}, within=LIST_WITHIN).get("sessions")
+    rows = _command(bridge, "GET", _SESSIONS, {}, within=LIST_WITHIN, keys=keys).get("sessions")
     if not isinstance(rows, list):
         raise BridgeError("the session list has no sessions")
     named = [row for row in rows if isinstance(row, dict) and _is_an_id(row.get("session_id"))]
@@ -190,12 +192,11 @@ def _owner(session: LinkSession) -> dict[str, int]:
 
 
 def _command(
-    bridge: Bridge, method: str, path: str, values: dict[str, Any], *, within: float | None = None
+    bridge: Bridge, method: str, path: str, values: dict[str, Any], *, within: float | None = None, keys: Keys = ()
 ) -> dict[str, Any]:
     """Call it with each active key until one is taken: during a rotation it may know only the older one."""
-    keys: list[str | None] = [*bridge.secrets(BridgeSecret.Kind.API_KEY)] or [None]
     url, give_up = f"{bridge.url.rstrip('/')}{path}", time.monotonic() + (within or COMMAND_WITHIN)
-    for key in keys:
+    for key in keys or bridge.secrets(BridgeSecret.Kind.API_KEY) or [""]:
         status, body = _request(url, method, values | ({"api_key": key} if key else {}), give_up=give_up)
         if status != UNAUTHORIZED:
             break

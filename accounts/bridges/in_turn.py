@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.bridges import client, health, ownership
 from accounts.bridges.client import BridgeError, ListedAs, Running
 from accounts.bridges.presence import UP_WITHIN
-from accounts.models import Bridge, Incident, LinkSession
+from accounts.models import Bridge, BridgeSecret, Incident, LinkSession
 
 T = TypeVar("T")
 
@@ -122,12 +122,12 @@ def hear_all(
     `first`: what it has answered already; `is_enough`: whether the question is answered before that.
     """
     due, known = set(ownership.resumable(bridge.pk).values_list("session_id", flat=True)), is_known(bridge.pk)
-    several = known or processes > 1
+    several, keys = known or processes > 1, bridge.secrets(BridgeSecret.Kind.API_KEY)
 
     def are_enough(lists: Lists) -> bool:
         return is_enough(lists) or (len(lists) >= A_FEW and _nothing_speaks_against(lists, due, several=several))
 
-    row = ask(lambda: client.running_sessions(bridge), is_enough=are_enough, within=within, first=first)
+    row = ask(lambda: client.running_sessions(bridge, keys=keys), is_enough=are_enough, within=within, first=first)
     return Heard(row.answers, row.failed, processes)
 
 

@@ -8,10 +8,11 @@ from django.test import Client
 
 from accounts.lifecycle import EndReason, Status
 from accounts.models import Account, LinkSession
-from tests.support.links import QR, linked, move_back, status_of
+from tests.support.linked_once import account, bridge, link_of_all, linked, session, workspace
+from tests.support.links import QR, move_back, status_of
 from tests.support.portal import Portal
 
-__all__ = ["linked"]
+__all__ = ["account", "bridge", "link_of_all", "linked", "session", "workspace"]
 
 LOGGED_OUT: list[Any] = [
     401,

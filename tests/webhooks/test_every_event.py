@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from accounts.models import AccountNotice, LinkSession, Message
-from tests.support.links import QR, READY, linked
+from tests.support.linked_once import account, bridge, link_of_all, linked, session, workspace
+from tests.support.links import QR, READY
 from tests.support.portal import Portal
 from webhooks.events.handlers import HANDLED, LIFECYCLE, MESSAGES, SECRETS, Handler
 from webhooks.inbox import process
 from webhooks.inbox.store import MAX_PAYLOAD
 from webhooks.models import WebhookEvent
 
-__all__ = ["linked"]
+__all__ = ["account", "bridge", "link_of_all", "linked", "session", "workspace"]
 
 AT = 1795173042
 # What an event says beside its session, in full.
