@@ -30,12 +30,10 @@ ACTIONS: dict[str, Promise] = {
     "login.wrong_code": gettext_lazy("Login: wrong code"),
     "logout": gettext_lazy("Logout"),
     "password.changed": gettext_lazy("Password: own one changed"),
-    "password.set": gettext_lazy("Password: set for somebody"),
     "schedule.synchronise": gettext_lazy("Scheduled task: brought in line"),
     "second_factor.recovery_codes": gettext_lazy("Second factor: new recovery codes"),
     "second_factor.removed": gettext_lazy("Second factor: removed"),
     "second_factor.replaced": gettext_lazy("Second factor: replaced"),
-    "second_factor.reset": gettext_lazy("Second factor: reset for somebody"),
     "second_factor.set_up": gettext_lazy("Second factor: set up"),
 }
 

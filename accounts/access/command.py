@@ -26,9 +26,11 @@ class AuditedMixin:
         """Note what became of the row since `before`; None: it is new. The caller's transaction is the change's."""
         self.note_change(action, row, changes.between(type(row), before, changes.state_of(row)))
 
-    def note_change(self, action: str, row: Model | None, change: Change, *, refused: str = "") -> None:
-        who = who_runs(self.name)
-        audit.record(action, who=who, of=row, before=change.before, after=change.after, refused=refused)
+    def note_change(
+        self, action: str, row: Model | None, change: Change, *, reason: str = "", refused: str = ""
+    ) -> None:
+        who, before, after = who_runs(self.name), change.before, change.after
+        audit.record(action, who=who, of=row, before=before, after=after, reason=reason, refused=refused)
 
     def execute(self, *args: Any, **options: Any) -> Any:
         before = audit.written()

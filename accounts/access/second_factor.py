@@ -116,14 +116,16 @@ def remove(user: User) -> None:
         audit.record("second_factor.removed", actor=user, of=user)
 
 
-def reset(user: User, *, actor: User | None = None, who: str = "", reason: str = "") -> None:
-    """By somebody else, when the phone is lost. All sessions that have passed it end. Raises FactorRefused."""
+def reset(user: User) -> None:
+    """By somebody else, when the phone is lost. All sessions that have passed it end. Raises FactorRefused.
+
+    The button and the command that call it note it in the audit.
+    """
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
         if app_of(user) is None:
             raise FactorRefused(_("This person has no second factor."))
         _forget(user)
-        audit.record("second_factor.reset", actor=actor, who=who, of=user, reason=reason)
 
 
 def _forget(user: User) -> None:

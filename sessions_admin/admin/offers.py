@@ -18,6 +18,7 @@ NEEDED = {
     "accounts.linkinvitation.revoke": "accounts.change_linkinvitation",
     "accounts.message.read_body": "accounts.read_bodies",
     "accounts.straysession.settle": "accounts.change_straysession",
+    "accounts.user.reset_second_factor": "accounts.change_user",
     "accounts.workspace.new_token": "api.add_workspacetoken",
     "api.workspacetoken.revoke": "api.change_workspacetoken",
     "webhooks.storedreport.read_body": "accounts.read_bodies",

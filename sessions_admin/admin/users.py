@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from accounts.access import audit, rank, second_factor
+from accounts.access import rank, second_factor
 from accounts.models import RolePolicy, User
 from sessions_admin import display
 from sessions_admin.admin.base import (
@@ -61,6 +61,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     readonly_fields = ["factor", "last_login", "date_joined"]
     actions_detail = ["reset_second_factor"]
 
+    def is_offered(self, action: str, row: User) -> bool:
+        return action != "reset_second_factor" or second_factor.app_of(row) is not None
+
     def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         form = super().get_form(request, obj, **kwargs)  # a class of this request alone
         form.editor = actor_of(request)  # type: ignore[attr-defined]
@@ -99,13 +102,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """The entry in the audit goes with the change."""
         with transaction.atomic():
-            before = self.get_object(request, id)
-            response = super().user_change_password(request, id, form_url)
-            after = self.get_object(request, id)
-            if before and after and before.password != after.password:
-                audit.record("password.set", actor=actor_of(request), of=after)
-        return response
+            return super().user_change_password(request, id, form_url)
 
     @admin.display(description=gettext_lazy("second factor"))
     def factor(self, user: User) -> SafeString:
@@ -135,12 +134,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         ),
     )
     def reset_second_factor(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
-        user, actor = self.find(request, object_id), actor_of(request)
-        if user == actor:
-            self.message_user(request, _("Your own you change under “Second factor”, with a code."), messages.ERROR)
+        user = self.find(request, object_id)
+        if user == actor_of(request):
+            self.refuse(request, _("Your own you change under “Second factor”, with a code."))
             return done(request, page_of_row(user))
         with self.told(request, second_factor.FactorRefused, _("The second factor was reset.")):
-            second_factor.reset(user, actor=actor, reason=form.cleaned_data["reason"])
+            second_factor.reset(user)
         return done(request, page_of_row(user))
 
 
