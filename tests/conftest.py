@@ -83,13 +83,8 @@ def django_db_setup(
         if connections["default"].vendor == "sqlite" and not django_db_keepdb:
             database.keep(connections["default"])
         turn_to_migrate.close()
-        granted = Group.permissions.through
-        models: list[Any] = [ContentType, Permission, Group, granted, Schedule]
-        made = [(model, list(model.objects.all())) for model in models]
-
-    def put_back(*_: Any, **__: Any) -> None:
-        for model, rows in made:
-            model.objects.bulk_create(rows)
+        made = [ContentType, Permission, Group, Group.permissions.through, Schedule]
+        put_back = database.remember(connections["default"], [model._meta.db_table for model in made])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("django.core.management.commands.flush.emit_post_migrate_signal", put_back)

@@ -7,7 +7,7 @@ is migrated as ever.
 import fcntl
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.support import ROOT
 
-IMPORTED_BY_MIGRATIONS = ("accounts/fields.py", "accounts/phones.py", "config/settings.py")
+IMPORTED_BY_MIGRATIONS = (
+    "accounts/access/roles.py",
+    "accounts/fields.py",
+    "accounts/phones.py",
+    "config/settings.py",
+)
 
 
 def template() -> Path:
@@ -53,6 +58,28 @@ def keep(connection: BaseDatabaseWrapper) -> None:
         copy.execute("DELETE FROM django_q_schedule")  # made anew with each copy: their times are of this moment
     copy.close()
     building.replace(target)
+
+
+def remember(connection: BaseDatabaseWrapper, tables: Sequence[str]) -> Callable[..., None]:
+    """Copy the rows of these tables into tables beside them. Calling the result puts them back.
+
+    The database copies them in a millisecond; as models they cost a tenth of a second after each of thousands of tests.
+    """
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"DROP TABLE IF EXISTS {_beside(table)}")
+            cursor.execute(f"CREATE TABLE {_beside(table)} AS SELECT * FROM {table}")
+
+    def put_back(*_: object, **__: object) -> None:
+        with connection.cursor() as cursor:
+            for table in tables:
+                cursor.execute(f"INSERT INTO {table} SELECT * FROM {_beside(table)}")
+
+    return put_back
+
+
+def _beside(table: str) -> str:
+    return f"remembered_{table}"
 
 
 @contextmanager
