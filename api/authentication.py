@@ -23,6 +23,9 @@ PERMISSIONS = {
 }
 SEE_CODES = "accounts.see_codes"
 INVITE = "accounts.add_linkinvitation"
+# What a person needs to give a scope to a program: with `link` it gets codes, and addresses of linking pages.
+TO_GIVE = {scope: [permission] for scope, permission in PERMISSIONS.items()}
+TO_GIVE[Scope.LINK] += [SEE_CODES, INVITE]
 
 
 class Caller:
@@ -41,7 +44,7 @@ class Asker:
     @property
     def may_invite(self) -> bool:
         """Whether the caller may have the address of a linking page, which shows the code."""
-        return self.actor is None or self.actor.has_perm(INVITE)
+        return self.actor is None or self.actor.has_perms([INVITE, SEE_CODES])
 
 
 class WorkspaceTokens(BaseAuthentication):

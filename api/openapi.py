@@ -145,7 +145,8 @@ PAIR = extend_schema(
     summary="Start a pairing",
     description="For the account of this phone number, for this account, or else for a new one. "
     "`force` replaces an attempt that waits for its scan; one that was scanned only with the scope `manage`. "
-    "`link_url` opens a page that shows the code: it is empty for staff without `accounts.add_linkinvitation`.",
+    "`link_url` opens a page that shows the code: it is empty for staff without `accounts.add_linkinvitation` and "
+    "`accounts.see_codes`.",
     tags=["operators"],
     request=shapes.PairRequest,
     responses=operator_answers(PAIR_ANSWERS, *BODY, *PAIR_REFUSALS),

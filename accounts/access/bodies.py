@@ -25,7 +25,8 @@ KEPT: dict[str, tuple[str, ...]] = {
 # stands does not matter: bridges and the libraries under them name their fields as they like.
 _SAYING = re.compile(
     "body|text|caption|message|msg|content|quote|conversation|comment|snippet|preview|subject|file_?name|media_?name"
-    "|vcard|poll|option|reaction|^data$|^_?raw",
+    "|vcard|poll|option|reaction|title|desc|about|topic|footer|header|answer|thumb|base64|url|link|location|address"
+    "|contacts|^data$|^_?raw",
     re.IGNORECASE,
 )
 # Keys that end with one of these words say who, when or which, and never what was written; so do some whole keys.

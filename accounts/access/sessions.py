@@ -1,4 +1,4 @@
-"""Which sessions of staff count: the admin, the API and sockets ask the same question here."""
+"""Which sessions of staff count: the admin and the API ask here, and so will the sockets of live pages."""
 
 import time
 from typing import Any

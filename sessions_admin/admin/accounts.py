@@ -121,6 +121,10 @@ class AccountAdmin(NumberDecisions):
         return super().get_search_results(request, queryset, search_term)
 
     # --- the page ---------------------------------------------------------------------------------
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Without a workspace there is none to choose in the form."""
+        return super().has_add_permission(request) and actor_of(request).workspaces_seen().exists()
+
     def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         return False  # accounts end softly, by the domain
 
@@ -197,7 +201,8 @@ class AccountAdmin(NumberDecisions):
         return self.may(request, "reset_account")
 
     def has_invite_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self.may(request, "add_linkinvitation")
+        """The address opens a page with the code, so it is for who may see codes."""
+        return self.may(request, "add_linkinvitation") and self.may(request, "see_codes")
 
     @dialog_action(
         gettext_lazy("New QR code"),

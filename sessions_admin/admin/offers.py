@@ -11,19 +11,19 @@ from django.utils.translation import gettext_lazy, gettext_noop
 
 # What a button's `has_<name>_permission` asks for, where it is not the model's permission of that name. A test holds
 # the two together.
-NEEDED = {
-    "accounts.account.invite": "accounts.add_linkinvitation",
-    "accounts.bridge.allow_version_1": "accounts.change_bridge",
-    "accounts.bridgesecret.retire": "accounts.change_bridgesecret",
-    "accounts.linkinvitation.revoke": "accounts.change_linkinvitation",
-    "accounts.message.read_body": "accounts.read_bodies",
-    "accounts.straysession.settle": "accounts.change_straysession",
-    "accounts.user.reset_second_factor": "accounts.change_user",
-    "accounts.workspace.new_token": "api.add_workspacetoken",
-    "api.workspacetoken.revoke": "api.change_workspacetoken",
-    "webhooks.storedreport.read_body": "accounts.read_bodies",
-    "webhooks.webhookevent.read_body": "accounts.read_bodies",
-    "webhooks.webhookevent.replay": "webhooks.change_webhookevent",
+NEEDED: dict[str, tuple[str, ...]] = {
+    "accounts.account.invite": ("accounts.add_linkinvitation", "accounts.see_codes"),
+    "accounts.bridge.allow_version_1": ("accounts.change_bridge",),
+    "accounts.bridgesecret.retire": ("accounts.change_bridgesecret",),
+    "accounts.linkinvitation.revoke": ("accounts.change_linkinvitation",),
+    "accounts.message.read_body": ("accounts.read_bodies",),
+    "accounts.straysession.settle": ("accounts.change_straysession",),
+    "accounts.user.reset_second_factor": ("accounts.change_user",),
+    "accounts.workspace.new_token": ("api.add_workspacetoken",),
+    "api.workspacetoken.revoke": ("api.change_workspacetoken",),
+    "webhooks.storedreport.read_body": ("accounts.read_bodies",),
+    "webhooks.webhookevent.read_body": ("accounts.read_bodies",),
+    "webhooks.webhookevent.replay": ("webhooks.change_webhookevent",),
 }
 # Django names these in English only.
 VERBS = {
@@ -67,10 +67,10 @@ def greyed(page: Any, request: HttpRequest, buttons: Iterable[dict[str, Any]]) -
     return [button | {"refused": _refusal(page, request, button["path"])} for button in buttons]
 
 
-def needed(page: Any, permission: str) -> str:
-    """The permission ("accounts.renew_qr") that a button of this admin asks for."""
+def needed(page: Any, permission: str) -> tuple[str, ...]:
+    """The permissions ("accounts.renew_qr") that a button of this admin asks for."""
     options = page.opts
-    return NEEDED.get(f"{options.label_lower}.{permission}", f"{options.app_label}.{permission}")
+    return NEEDED.get(f"{options.label_lower}.{permission}", (f"{options.app_label}.{permission}",))
 
 
 def in_words(label: str) -> str:
@@ -94,7 +94,8 @@ def _refusal(page: Any, request: HttpRequest, path: str) -> str:
     return ""
 
 
-def _why_not(request: HttpRequest, label: str) -> str:
-    if request.user.has_perm(label):
-        return _("You may not do this here. Ask an administrator.")  # such as a token with scopes that one has not
-    return _("Needs the permission “%(permission)s”. Ask an administrator.") % {"permission": in_words(label)}
+def _why_not(request: HttpRequest, labels: Iterable[str]) -> str:
+    for label in labels:
+        if not request.user.has_perm(label):
+            return _("Needs the permission “%(permission)s”. Ask an administrator.") % {"permission": in_words(label)}
+    return _("You may not do this here. Ask an administrator.")  # such as a token with scopes that one has not

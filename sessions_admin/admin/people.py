@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import Bridge, Workspace
-from api.authentication import PERMISSIONS
+from api.authentication import TO_GIVE
 from api.models import Scope, WorkspaceToken
 from sessions_admin import display
 from sessions_admin.admin.auditing import noting
@@ -96,6 +96,11 @@ class WorkspaceAdmin(ModelAdmin):
     fields += ["keeps_statuses", "keeps_newsletters"]
 
     actions_detail = ["new_token"]
+
+    def get_form(self, request: HttpRequest, obj: Workspace | None = None, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, **kwargs)  # a class of this request alone
+        form.editor = actor_of(request)
+        return form
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         live = Count("accounts", filter=Q(accounts__deleted_at__isnull=True))
@@ -180,7 +185,7 @@ class WorkspaceTokenAdmin(ReadOnlyAdmin):
 
 def _scopes_to_give(request: HttpRequest) -> list[tuple[Scope, Promise]]:
     """A token must not be a way around the admin: users give it only scopes that they have themselves."""
-    return [(scope, text) for scope, text in SCOPES.items() if request.user.has_perm(PERMISSIONS[scope])]
+    return [(scope, text) for scope, text in SCOPES.items() if actor_of(request).has_perms(TO_GIVE[scope])]
 
 
 def _serving_only(workspace_ids: list[int]) -> QuerySet[Bridge]:

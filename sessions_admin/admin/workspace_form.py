@@ -9,11 +9,14 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts import phones
-from accounts.models import Workspace
+from accounts.access import rank
+from accounts.models import User, Workspace
 from sessions_admin.admin.base import UnfoldAdminSelectWidget
 
 
 class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    editor: User  # set by the admin for each request
+
     country = forms.ChoiceField(
         label=_("Country"),
         required=False,
@@ -25,6 +28,16 @@ class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
     class Meta:
         model = Workspace
         fields = ["country"]  # the rest as the admin lists them
+
+    def clean_members(self) -> Any:
+        """Nobody takes the workspace from somebody who may more, as on the person's own page, nor from themselves."""
+        chosen = self.cleaned_data["members"]
+        leave = self.instance.members.exclude(pk__in=chosen) if self.instance.pk else User.objects.none()
+        kept = [str(person) for person in leave if person == self.editor or rank.may_more(person, self.editor)]
+        if kept:
+            text = _("You may not remove %(people)s: yourself, or somebody who may more than you.")
+            raise forms.ValidationError(text % {"people": ", ".join(kept)})
+        return chosen
 
 
 def countries() -> list[tuple[str, Any]]:

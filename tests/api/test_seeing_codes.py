@@ -157,14 +157,17 @@ class TestTheAddressOfTheLinkingPage:
         answer: dict[str, Any] = browser.post(PAIR, body, "application/json").json()["data"]
         return answer
 
-    def test_staff_who_may_not_invite_do_not_get_it(self, browser: Client, bob: User, account: Account) -> None:
-        permit(bob, "view_account", "renew_qr", "see_codes")
+    @pytest.mark.parametrize("half", ["see_codes", "add_linkinvitation"])
+    def test_staff_who_may_not_invite_do_not_get_it(
+        self, browser: Client, bob: User, account: Account, half: str
+    ) -> None:
+        permit(bob, "view_account", "renew_qr", half)
 
         assert self.pair(browser, account)["link_url"] == ""
         assert not LinkInvitation.objects.exists()
 
     def test_staff_who_may_invite_get_it(self, browser: Client, bob: User, account: Account) -> None:
-        permit(bob, "view_account", "renew_qr", "add_linkinvitation")
+        permit(bob, "view_account", "renew_qr", "add_linkinvitation", "see_codes")
 
         assert "/link/" in self.pair(browser, account)["link_url"]
 

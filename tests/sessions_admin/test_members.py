@@ -132,3 +132,21 @@ def test_what_a_colleague_did_elsewhere_is_not_listed_when_they_are_deleted(desk
 
     assert answer.status_code in {200, 403}
     assert desk.marks_in(answer.content) == []
+
+
+def test_nobody_takes_a_workspace_from_somebody_who_may_more_nor_from_themselves(desk: TwoWorkspaces) -> None:
+    before = set(desk.own.members.values_list("username", flat=True))
+    lead = next(name for name in before if User.objects.get(username=name).groups.filter(name=roles.LEAD).exists())
+    others = User.objects.filter(username__in=before - {"agus"}).values_list("pk", flat=True)
+    themselves = User.objects.filter(username__in=before - {lead}).values_list("pk", flat=True)
+
+    for members in (others, themselves):
+        refused = desk.as_(roles.LEAD).post(url(Workspace, "change", desk.own.pk), form_of(desk.own, members=members))
+        assert refused.status_code == 200
+        assert refused.context["adminform"].form.errors.keys() == {"members"}
+    assert set(desk.own.members.values_list("username", flat=True)) == before
+
+
+def test_without_a_workspace_no_account_is_added(newcomer: Client) -> None:
+    assert newcomer.get(url(Account, "add")).status_code == 403
+    assert url(Account, "add") not in newcomer.get("/admin/accounts/account/").content.decode()

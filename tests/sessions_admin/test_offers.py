@@ -100,14 +100,14 @@ def test_the_permission_that_is_named_is_the_one_that_is_asked_for(
     bob: User, model: type[Model], permission: str
 ) -> None:
     page: Any = admin.site.get_model_admin(model)
-    label = offers.needed(page, permission)
+    labels = offers.needed(page, permission)
     grant(bob, f"{model._meta.app_label}.view_{model._meta.model_name}", "accounts.view_account")
     assert not may(page, permission, bob)
 
-    grant(bob, label)
+    grant(bob, *labels)
 
     assert may(page, permission, bob)
-    assert offers.in_words(label) != label
+    assert not {label for label in labels if offers.in_words(label) == label}
 
 
 def may(page: Any, permission: str, user: User) -> bool:
