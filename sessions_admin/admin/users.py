@@ -3,9 +3,11 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -119,8 +121,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return ", ".join(user.workspaces.values_list("name", flat=True)) or "-"
 
     def has_reset_second_factor_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        user = self.get_object(request, object_id) if object_id else None
-        return self.may(request, "change_user") and _may_touch(request, user)
+        if not self.may(request, "change_user"):
+            return False
+        user = self.get_object(request, unquote(object_id)) if object_id else None
+        return object_id is None or (user is not None and _may_touch(request, user))
 
     @dialog_action(
         gettext_lazy("Reset second factor"),
@@ -139,6 +143,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
             self.refuse(request, _("Your own you change under “Second factor”, with a code."))
             return done(request, page_of_row(user))
         with self.told(request, second_factor.FactorRefused, _("The second factor was reset.")):
+        if not _may_touch(request, user):
+            raise PermissionDenied  # whatever was asked before about the address
             second_factor.reset(user)
         return done(request, page_of_row(user))
 
