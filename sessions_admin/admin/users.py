@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -104,7 +105,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """The entry in the audit goes with the change."""
+        """The entry in the audit goes with the change. One's own is changed where the old one is asked for: whoever
+        sits down at an open session does not know it."""
+        if unquote(id) == str(actor_of(request).pk):
+            return redirect("admin:password_change")
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
 
@@ -139,12 +143,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     )
     def reset_second_factor(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         user = self.find(request, object_id)
+        if not _may_touch(request, user):
+            raise PermissionDenied  # whatever was asked before about the address
         if user == actor_of(request):
             self.refuse(request, _("Your own you change under “Second factor”, with a code."))
             return done(request, page_of_row(user))
         with self.told(request, second_factor.FactorRefused, _("The second factor was reset.")):
-        if not _may_touch(request, user):
-            raise PermissionDenied  # whatever was asked before about the address
             second_factor.reset(user)
         return done(request, page_of_row(user))
 
