@@ -207,7 +207,7 @@ def test_refused_logins_of_people_are_in_the_audit(root: User) -> None:
     assert gets_in(Client(), "root", PASSWORD)
 
     assert list(AuditEntry.objects.order_by("pk").values_list("action", "who", "object_id", "address")) == [
-        ("login.refused", "root", str(root.pk), "203.0.113.9"),
+        ("login.refused", "nobody yet", str(root.pk), "203.0.113.9"),
         ("login", "root", str(root.pk), "127.0.0.1"),
     ]
 
