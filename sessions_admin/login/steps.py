@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, RedirectURLMixin
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,8 +24,8 @@ from sessions_admin.login import halfway, known, limits
 from sessions_admin.login.forms import CodeForm, RecoveryForm, SetUpInSessionForm
 
 NEXT = "next"
-
 NOBODY_YET = "nobody yet"  # who the audit says failed to log in as somebody: that is not known to be the person
+
 
 class LogIn(LoginView):
     template_name = "sessions_admin/login/log_in.html"
@@ -44,6 +45,12 @@ class LogIn(LoginView):
         except ApiError as error:
             return limits.refused(request, error)
         return super().post(request, *args, **kwargs)
+
+    def get_form(self, form_class: Any = None) -> Any:
+        """Django writes the length of a name into the page, and looks for longer ones all the same."""
+        form = super().get_form(form_class)
+        form.fields["username"].validators.append(MaxLengthValidator(limits.LONGEST))
+        return form
 
     def form_valid(self, form: Any) -> HttpResponse:
         user: User = form.get_user()
