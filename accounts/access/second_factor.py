@@ -9,7 +9,7 @@ import secrets
 import unicodedata
 from base64 import b32encode
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from django.db import transaction
@@ -18,6 +18,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.access import audit
+from accounts.db.transactions import atomically
 from accounts.models import RolePolicy, User
 
 RECOVERY_CODES = 10
@@ -48,8 +49,13 @@ def is_done(user: User, mark: str | None) -> bool:
     return mark is None and not is_required(user)
 
 
-def use_code(user: User, text: str) -> Any:
-    """Use up a code of the app or a recovery code. Returns the person's app, or None if the code was not good.
+class Used(NamedTuple):
+    app: Any  # the person's
+    how: Literal["app", "recovery code"]  # which kind of code it was, whichever form it was typed into
+
+
+def use_code(user: User, text: str) -> Used | None:
+    """Use up a code of the app or a recovery code. Returns None if it was not good.
 
     A code is good once: twins wait for each other at the row of the app, and the second finds the code used.
     """
@@ -58,7 +64,9 @@ def use_code(user: User, text: str) -> Any:
         app = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
         if app is None:
             return None
-        return app if (_is_of_app(app, text) if OF_APP.fullmatch(text) else _is_recovery_code(user, text)) else None
+        if OF_APP.fullmatch(text):
+            return Used(app, "app") if _is_of_app(app, text) else None
+        return Used(app, "recovery code") if _is_recovery_code(user, text) else None
 
 
 def new_key() -> str:
@@ -116,16 +124,16 @@ def remove(user: User) -> None:
         audit.record("second_factor.removed", actor=user, of=user)
 
 
+@atomically
 def reset(user: User) -> None:
     """By somebody else, when the phone is lost. All sessions that have passed it end. Raises FactorRefused.
 
-    The button and the command that call it note it in the audit.
+    The button and the command that call it note it in the audit, in this transaction.
     """
-    with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
-        if app_of(user) is None:
-            raise FactorRefused(_("This person has no second factor."))
-        _forget(user)
+    User.objects.select_for_update().get(pk=user.pk)
+    if app_of(user) is None:
+        raise FactorRefused(_("This person has no second factor."))
+    _forget(user)
 
 
 def _forget(user: User) -> None:

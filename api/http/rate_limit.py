@@ -36,6 +36,7 @@ Per = Literal["minute", "hour"]
 REDIS_PATIENCE = 0.5  # seconds for one answer
 VOUCHED_FOR = 300.0  # seconds in which an address that has shown a good credential is not refused
 VOUCHED_AT_MOST = 10_000  # addresses
+LONGEST_ADDRESS = 45  # characters, as wide as the audit's column
 TRY_REDIS_AGAIN = 5.0  # seconds; waiting for a dead Redis in every request would stop us too
 
 _redis_down_until = 0.0
@@ -111,9 +112,27 @@ def passes(budget: Budget) -> bool:
 
 def address_of(request: HttpRequest) -> str:
     """The client's address; a proxy is believed only when it is named in LINKDESK_TRUSTED_PROXIES."""
-    address: str = request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104  # stands for "unknown"
     forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded if forwarded and _is_in(address, settings.LINKDESK_TRUSTED_PROXIES) else address
+    return _normal(forwarded) if forwarded and is_from_proxy(request) else _peer_of(request)
+
+
+def is_from_proxy(request: HttpRequest) -> bool:
+    """Whether a proxy of ours sent this: what it says of a request is believed."""
+    return _is_in(_peer_of(request), settings.LINKDESK_TRUSTED_PROXIES)
+
+
+def _peer_of(request: HttpRequest) -> str:
+    return _normal(request.META.get("REMOTE_ADDR") or "0.0.0.0")  # noqa: S104  # stands for "unknown"
+
+
+def _normal(address: str) -> str:
+    """An IPv4 address is written `::ffff:203.0.113.7` by a server that listens on IPv6, where all of them would share
+    one /64."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address[:LONGEST_ADDRESS]
+    return str(getattr(known, "ipv4_mapped", None) or known)[:LONGEST_ADDRESS]
 
 
 def _of_stranger(request: HttpRequest, *, kind: str) -> Budget | None:

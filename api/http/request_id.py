@@ -10,14 +10,16 @@ from accounts.access import audit
 from accounts.access.audit import Origin
 from accounts.logs.format import about
 from accounts.logs.redaction import redact
-from api.http.rate_limit import address_of
+from api.http.rate_limit import address_of, is_from_proxy
 
 _SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestIdMiddleware:
-    """Use the X-Request-Id that a proxy has set, else make one; it is in each line of the log, in the answer, and in
-    the audit of what the request does."""
+    """Use the X-Request-Id that a proxy of ours has set, else make one.
+
+    It is in each line of the log, in the answer, and in the audit of what the request does.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -31,6 +33,7 @@ class RequestIdMiddleware:
 
 
 def _given(request: HttpRequest) -> str | None:
-    """Return the id of the request if it is well-formed: anybody may send one, and it goes into the log."""
-    value = request.headers.get("X-Request-Id", "")
+    """Return the id that a proxy of ours has set, if it is well-formed. From others it could be somebody else's: the
+    audit is searched by it."""
+    value = request.headers.get("X-Request-Id", "") if is_from_proxy(request) else ""
     return value if _SANE.fullmatch(value) and redact(value) == value else None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from io import StringIO
 from typing import Any
@@ -18,7 +19,10 @@ AT_ONCE = 500  # entries; some kilobytes each at most
 COLUMNS = ["at", "who", "action", "workspace", "kind", "object_id", "object", "before", "after"]
 COLUMNS += ["reason", "refused", "address", "request_id"]
 BOM = "\ufeff"  # without it Excel takes UTF-8 for the alphabet of its country
-STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # OWASP, "CSV Injection"
+BLANKS = ("\t", "\r", "\n")
+# OWASP, "CSV Injection": also behind what a spreadsheet of another country, or its import, takes for the end of a cell,
+# and in the wide letters of Japanese keyboards, which Excel there takes for the narrow ones.
+FORMULA = re.compile(r"""(^|[;|\t\r\n])((?:[^\S\t\r\n]|["'\u200b\ufeff])*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 
 
 def response(request: HttpRequest, entries: QuerySet[AuditEntry]) -> StreamingHttpResponse:
@@ -33,7 +37,8 @@ def response(request: HttpRequest, entries: QuerySet[AuditEntry]) -> StreamingHt
 
 def defused(text: str) -> str:
     """A spreadsheet takes a cell that begins so for a formula, and runs it; an apostrophe makes it a text."""
-    return f"'{text}" if text.startswith(STARTS_A_FORMULA) else text
+    text = FORMULA.sub(r"\1'\2", text)
+    return f"'{text}" if text.startswith(BLANKS) else text
 
 
 def _parts(entries: QuerySet[AuditEntry]) -> Iterator[str]:

@@ -14,7 +14,8 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponse, HttpResponseBase
 
 from accounts.access import audit, changes
 from accounts.access.changes import Change, State
@@ -93,29 +94,10 @@ class AuditedAdmin(_Base):  # type: ignore[misc]  # untyped, as what is mixed in
         for row, _names in formset.changed_objects:
             note(request, "change", row, changes.between(formset.model, known.get(row.pk), changes.state_of(row)))
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """An action of the list has an entry for each row that it was done to; when it deletes, by `log_deletions`.
-
-        A page that asks first changes nothing. One that answers with a page of results changes what it changes.
-        """
-        name = _chosen_action(request)
-        function = self.get_actions(request).get(name, (None,))[0]
-        one = nullcontext() if getattr(function, "own_transactions", False) else transaction.atomic()
-        with cast(AbstractContextManager[Any], one):
-            rows = [] if function is None or name == "delete_selected" else self._chosen(request, queryset)
-            known = {row.pk: changes.state_of(row) for row in rows}
-            response = super().response_action(request, queryset)
-            is_done = response is not None and response.status_code == 302
-            for row in rows:
-                change = changes.between(type(row), known[row.pk], changes.state_of(row))
-                if change or is_done:
-                    note(request, name, row, change)
-        return cast(HttpResponse | None, response)
-
-    def _chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        if request.POST.get("select_across") == "1":
-            return list(queryset)
-        return list(self.get_queryset(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)))
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Django runs what it finds here, whichever button it takes for the pressed one."""
+        found = super().get_actions(request).items()
+        return {name: (_noted_for_each(function, name), *words) for name, (function, *words) in found}
 
 
 def noted(
@@ -156,8 +138,32 @@ def _key(row: Model) -> tuple[str, Any]:
     return row._meta.label_lower, row.pk
 
 
-def _chosen_action(request: HttpRequest) -> str:
-    """The name of the action whose button was pressed, as Django finds it."""
-    names, index = request.POST.getlist("action"), request.POST.get("index", "0")
-    position = int(index) if index.isdecimal() else 0
-    return names[position] if position < len(names) else ""
+def _noted_for_each(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """An action of the list has an entry for each row that it was done to; when it deletes, by `log_deletions`.
+
+    A page that asks first changes nothing. One that answers with a page of results changes what it changes.
+    """
+    if name == "delete_selected":
+        return function
+
+    @wraps(function)
+    def run(page: Any, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        one = nullcontext() if getattr(function, "own_transactions", False) else transaction.atomic()
+        with cast(AbstractContextManager[Any], one):
+            given = list(queryset.all())
+            known = {row: changes.state_of(row) for row in [*given, *_ticked(page, request)]}
+            response = function(page, request, queryset)
+            is_done = not isinstance(response, HttpResponseBase) or response.status_code == 302
+            for row, before in known.items():
+                change = changes.between(type(row), before, changes.state_of(row))
+                if change or (is_done and row in given):
+                    note(request, name, row, change)
+        return response
+
+    return run
+
+
+def _ticked(page: Any, request: HttpRequest) -> QuerySet[Any]:
+    """Rows that the list's filters leave out by now; an action may do something to them all the same."""
+    rows: QuerySet[Any] = page.get_queryset(request)
+    return rows.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))

@@ -215,9 +215,12 @@ def dialog_action(
 
         @wraps(opened)
         def guarded(self: Any, request: HttpRequest, object_id: str) -> HttpResponse:
-            if not getattr(self, f"has_{permission}_permission")(request, object_id):
+            is_allowed = getattr(self, f"has_{permission}_permission")
+            if not is_allowed(request):
                 raise PermissionDenied  # before the look-up: without permission nobody learns what exists
             self.find(request, object_id)
+            if not is_allowed(request, object_id):
+                raise PermissionDenied
             return cast(HttpResponse, opened(self, request, object_id=object_id))
 
         return cast(DialogView, guarded)

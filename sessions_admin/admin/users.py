@@ -3,11 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -102,7 +105,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """The entry in the audit goes with the change."""
+        """The entry in the audit goes with the change. One's own is changed where the old one is asked for: whoever
+        sits down at an open session does not know it."""
+        if unquote(id) == str(actor_of(request).pk):
+            return redirect("admin:password_change")
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
 
@@ -119,8 +125,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return ", ".join(user.workspaces.values_list("name", flat=True)) or "-"
 
     def has_reset_second_factor_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        user = self.get_object(request, object_id) if object_id else None
-        return self.may(request, "change_user") and _may_touch(request, user)
+        if not self.may(request, "change_user"):
+            return False
+        user = self.get_object(request, unquote(object_id)) if object_id else None
+        return object_id is None or (user is not None and _may_touch(request, user))
 
     @dialog_action(
         gettext_lazy("Reset second factor"),
@@ -135,6 +143,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     )
     def reset_second_factor(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         user = self.find(request, object_id)
+        if not _may_touch(request, user):
+            raise PermissionDenied  # whatever was asked before about the address
         if user == actor_of(request):
             self.refuse(request, _("Your own you change under “Second factor”, with a code."))
             return done(request, page_of_row(user))

@@ -21,7 +21,7 @@ from api.http.rate_limit import Budget, address_of, network_of, spend_or_refuse
 from sessions_admin.login import known
 
 PASSWORDS, CODES = "logins", "codes"  # the classes of the budgets
-LONGEST = 254  # characters of a name that are compared; the column holds 150
+LONGEST = 150  # characters of a name, as the column; the form refuses longer ones before anybody is looked for
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ def target_of(typed: str) -> Target:
     MariaDB finds `root` by `röot`, `ROOT` and `root ` too, and so would the login. A name that nobody has may be a
     password that was typed into the wrong field: it stands nowhere but as a digest.
     """
-    as_the_form = unicodedata.normalize("NFKC", typed[:LONGEST].strip())
+    stripped = typed.strip()
+    as_the_form = unicodedata.normalize("NFKC", stripped) if len(stripped) <= LONGEST else stripped
+    if len(as_the_form) > LONGEST:
+        return Target("names that are too long")
     cleaned = unicodedata.normalize("NFKC", as_the_form.strip().casefold())
     for name in (as_the_form, cleaned):
         if user := User.objects.filter(username=name).first():

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, RedirectURLMixin
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,6 +24,7 @@ from sessions_admin.login import halfway, known, limits
 from sessions_admin.login.forms import CodeForm, RecoveryForm, SetUpInSessionForm
 
 NEXT = "next"
+NOBODY_YET = "nobody yet"  # who the audit says failed to log in as somebody: that is not known to be the person
 
 
 class LogIn(LoginView):
@@ -44,6 +46,12 @@ class LogIn(LoginView):
             return limits.refused(request, error)
         return super().post(request, *args, **kwargs)
 
+    def get_form(self, form_class: Any = None) -> Any:
+        """Django writes the length of a name into the page, and looks for longer ones all the same."""
+        form = super().get_form(form_class)
+        form.fields["username"].validators.append(MaxLengthValidator(limits.LONGEST))
+        return form
+
     def form_valid(self, form: Any) -> HttpResponse:
         user: User = form.get_user()
         if second_factor.app_of(user) is None and not second_factor.is_required(user):
@@ -58,7 +66,7 @@ class LogIn(LoginView):
     def form_invalid(self, form: Any) -> HttpResponse:
         """What was typed is noted nowhere. Nor is a name that nobody has: it may be somebody's password."""
         if self.target.user:
-            audit.record("login.refused", who=self.target.user.get_username(), of=self.target.user)
+            audit.record("login.refused", who=NOBODY_YET, of=self.target.user)
         return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -94,7 +102,7 @@ class _Step(RedirectURLMixin, FormView):  # type: ignore[type-arg]
         return super().post(request, *args, **kwargs)
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        audit.record("login.wrong_code", who=self.person.user.get_username(), of=self.person.user)
+        audit.record("login.wrong_code", who=NOBODY_YET, of=self.person.user)
         return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -123,12 +131,12 @@ class SecondStep(_Step):
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = self.person.user
-        app = second_factor.use_code(user, form.cleaned_data["code"])
-        if app is None:
+        used = second_factor.use_code(user, form.cleaned_data["code"])
+        if used is None:
             form.add_error("code", _("This code is not right, or was used before. Wait for the next one in the app."))
             return self.form_invalid(form)
         url = self.get_success_url()
-        halfway.finish(self.request, self.person, app, how="recovery code" if self.is_recovery() else "app")
+        halfway.finish(self.request, self.person, used.app, how=used.how)
         return _remembered(self.request, redirect(url), user)
 
 

@@ -147,12 +147,18 @@ class TestRequestId:
         assert len(first) == 32
         assert first != second
 
-    def test_a_proxys_is_kept(self, client: Client) -> None:
+    def test_a_proxys_is_kept(self, client: Client, settings: Any) -> None:
+        settings.LINKDESK_TRUSTED_PROXIES = ["127.0.0.1/32"]
         answer = client.get("/link/nobody/", headers={"X-Request-Id": "proxy-0001.abc"})
         assert answer.headers["X-Request-Id"] == "proxy-0001.abc"
 
+    def test_a_strangers_is_not(self, client: Client) -> None:
+        answer = client.get("/link/nobody/", headers={"X-Request-Id": "proxy-0001.abc"})
+        assert answer.headers["X-Request-Id"] != "proxy-0001.abc"
+
     @pytest.mark.parametrize("given", ["", "short", "x" * 65, PHONE, "with space", "a\u00e9aaaaaaaa", TOKEN])
-    def test_one_that_is_not_sane_is_not(self, client: Client, given: str) -> None:
+    def test_one_that_is_not_sane_is_not(self, client: Client, settings: Any, given: str) -> None:
+        settings.LINKDESK_TRUSTED_PROXIES = ["127.0.0.1/32"]
         assert client.get("/link/nobody/", headers={"X-Request-Id": given}).headers["X-Request-Id"] != given
 
     def test_request_event_and_session_are_in_the_line(

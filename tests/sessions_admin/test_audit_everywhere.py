@@ -6,6 +6,7 @@ import pytest
 from django.contrib import admin
 from django.db.models import Model
 from django.test import Client, RequestFactory
+from django_q.models import Failure
 
 from accounts.models import AuditEntry, StraySession, User, Workspace
 from tests.sessions_admin.filling_in import as_shown, filled_in, formsets
@@ -110,6 +111,30 @@ class TestEveryForm:
                 assert changed
                 kind = str(model._meta.model_name)
                 assert AuditEntry.objects.filter(action=f"{kind}.{action}", object_id=str(row.pk)).count() == 1
+
+
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize(
+    "pressed",
+    [
+        {"action": "resubmit_task"},
+        {"action": "resubmit_task", "index": "7"},
+        {"action": ["delete_selected", "resubmit_task"], "index": "-1"},
+        {"action": ["delete_selected", "resubmit_task"], "index": "none", "select_across": "0"},
+        {"action": "resubmit_task", "select_across": "on"},
+        {"action": "resubmit_task", "select_across": "1"},
+    ],
+)
+def test_an_action_is_noted_however_its_button_is_pressed(as_alice: Client, pressed: dict[str, Any]) -> None:
+    row = first(Failure)
+    data = {"_selected_action": str(row.pk)} | pressed
+
+    changed_by(as_alice, url(Failure, "changelist"), data)
+
+    is_run = not Failure.objects.filter(pk=row.pk).exists()
+    noted = AuditEntry.objects.filter(action="failure.resubmit_task").values_list("object_id", flat=True)
+    assert list(noted) == ([str(row.pk)] if is_run else [])
+    assert is_run == (data.get("index") != "none")
 
 
 @pytest.mark.usefixtures("everything")

@@ -1,6 +1,7 @@
 """The pages of the audit: who reads what, by which filters, and as CSV."""
 
 import csv
+import re
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
@@ -165,6 +166,18 @@ class TestExport:
 
         assert row["who"] == f"'{start}HYPERLINK(1)"
         assert row["reason"] == f"'{start}1"
+
+    @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+    @pytest.mark.parametrize("end", ["", ";", "|", "\t", "\n", "\r", "; ", ';"', "\t'", "x;\u200b"])
+    def test_nor_is_what_another_spreadsheet_takes_for_a_cell(self, end: str, sign: str) -> None:
+        for start in ("", "x"):
+            text = audit_export.defused(f"{start}{end}{sign}1+1")
+            cells = [cell.lstrip(' "\u200b') for cell in re.split(r"[;|\t\r\n]", text)]
+
+            assert not any(cell.startswith(sign) for cell in cells) or (start and not end)
+
+    def test_a_sign_within_a_text_stays(self) -> None:
+        assert audit_export.defused("a-b@c.id; d=1") == "a-b@c.id; d=1"
 
     def test_a_get_exports_nothing(self, as_alice: Client) -> None:
         assert as_alice.get(EXPORT).status_code == 405

@@ -99,6 +99,31 @@ def test_nor_has_a_name_that_nobody_has(spelling: str) -> None:
     assert tries(spelling, 5) == 0
 
 
+@pytest.mark.parametrize("before", [0, 150, 252, 400])
+@pytest.mark.parametrize("blank", [" ", "\u3000", "\t", "\u200b"])
+def test_no_padding_spends_the_budget_of_another_name(root: User, blank: str, before: int) -> None:
+    """The name is stripped before it is measured: else the rest of a cut name would be somebody else's."""
+    shorter = staff("ro")
+    typed = f"{blank * before}root"
+    answer = log_in(Client(), typed, "guess")
+    assert answer.status_code == 200
+    rate_limit.forget()
+
+    tries(typed, 100)
+
+    assert tries("ro", 5) == 5
+    assert limits.target_of(typed).user != shorter
+    if blank.strip() == "":
+        assert tries("root", 5) == 0
+
+
+def test_too_long_names_are_refused_before_a_password_is_compared(root: User) -> None:
+    answer = log_in(Client(), "root" + "x" * 200)
+
+    assert answer.context["form"].errors.keys() == {"username"}
+    assert not AuditEntry.objects.exists()
+
+
 def test_a_known_person_gets_in_while_a_stranger_guesses_from_many_networks(laptop: Client) -> None:
     tries("root", 1_000)
 
@@ -207,7 +232,7 @@ def test_refused_logins_of_people_are_in_the_audit(root: User) -> None:
     assert gets_in(Client(), "root", PASSWORD)
 
     assert list(AuditEntry.objects.order_by("pk").values_list("action", "who", "object_id", "address")) == [
-        ("login.refused", "root", str(root.pk), "203.0.113.9"),
+        ("login.refused", "nobody yet", str(root.pk), "203.0.113.9"),
         ("login", "root", str(root.pk), "127.0.0.1"),
     ]
 

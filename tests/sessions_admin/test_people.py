@@ -218,6 +218,17 @@ def test_nobody_takes_their_own_way_in(client: Client, boss: User) -> None:
     assert (boss.groups.count(), boss.workspaces.count()) == (1, 1)
 
 
+def test_ones_own_password_needs_the_old_one(client: Client, boss: User, toko: Workspace) -> None:
+    form = {"password1": "sebelas-batang-bambu-7", "password2": "sebelas-batang-bambu-7", "usable_password": "true"}
+    answers = [client.get(f"{PEOPLE}{boss.pk}/password/"), client.post(f"{PEOPLE}{boss.pk}/password/", form)]
+
+    assert [(answer.status_code, answer["Location"]) for answer in answers] == [(302, "/admin/password_change/")] * 2
+    before = boss.password
+    boss.refresh_from_db()
+    assert boss.password == before
+    assert client.get(f"{PEOPLE}{member('sari', toko).pk}/password/").status_code == 200
+
+
 def test_a_role_demands_a_second_factor_on_its_page() -> None:
     root, group = staff("root", is_superuser=True), Group.objects.get(name="Viewer")
     client = Client()

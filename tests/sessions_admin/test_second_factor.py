@@ -181,7 +181,8 @@ class TestTheCode:
         assert answer.status_code == 200
         assert 'role="alert"' in answer.content.decode()
         assert not counts(halfway)
-        assert AuditEntry.objects.get().action == "login.wrong_code"
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.who, entry.object_id) == ("login.wrong_code", "nobody yet", str(sari.pk))
 
     def test_is_good_once(self, halfway: Client, app: TOTPDevice) -> None:
         code = code_of(app.key)
@@ -352,6 +353,10 @@ class TestRecoveryCodes:
 
         assert send(other, codes[0], recovery="1").status_code == 200
         assert send(other, codes[1].upper().replace("-", " "), recovery="1").status_code == 302
+
+    def test_a_code_of_the_app_among_them_is_noted_as_what_it_is(self, halfway: Client, app: TOTPDevice) -> None:
+        assert send(halfway, code_of(app.key), recovery="1").status_code == 302
+        assert AuditEntry.objects.latest("pk").after == {"second factor": "app"}
 
     def test_are_stored_as_digests(self, codes: list[str]) -> None:
         stored = set(StaticToken.objects.values_list("token", flat=True))

@@ -1,12 +1,15 @@
-"""Twins that send the same code at once: one passes."""
+"""Twins that send the same code at once: one passes. A reset and its entry in the audit are one."""
 
 from functools import partial
+from typing import Any
 
 import pytest
+from django.db import DatabaseError
+from django.db.models.signals import pre_save
 from django.test import Client
 
 from accounts.access import second_factor
-from accounts.models import User
+from accounts.models import AuditEntry, User
 from tests.support.races import at_once
 from tests.support.staff import STEP, app_of, code_of, counts, log_in, staff
 
@@ -22,6 +25,25 @@ def test_of_twins_with_one_code_one_passes(kind: str) -> None:
     results = at_once([partial(second_factor.use_code, User.objects.get(pk=sari.pk), code) for _ in range(6)])
 
     assert sorted(result is not None for result in results) == [False] * 5 + [True], results
+
+
+def test_a_reset_that_cannot_be_noted_is_taken_back() -> None:
+    sari, client = staff("sari"), Client(raise_request_exception=False)
+    app_of(sari)
+    client.force_login(staff("boss", is_superuser=True))
+
+    def is_full(instance: AuditEntry, **_more: Any) -> None:
+        if instance.action == "user.reset_second_factor":
+            raise DatabaseError("the disk is full")
+
+    pre_save.connect(is_full, sender=AuditEntry)
+    try:
+        answer = client.post(f"/admin/accounts/user/{sari.pk}/reset_second_factor/", {"reason": "lost"})
+    finally:
+        pre_save.disconnect(is_full, sender=AuditEntry)
+
+    assert answer.status_code == 500
+    assert second_factor.app_of(sari) is not None
 
 
 def test_of_browsers_with_one_code_one_gets_in() -> None:

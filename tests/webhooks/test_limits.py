@@ -195,6 +195,25 @@ class TestStrangers:
         settings.LINKDESK_TRUSTED_PROXIES = ["127.0.0.1/32"]
         assert rate_limit.address_of(request) == "9.9.9.9"
 
+    @pytest.mark.parametrize(
+        ("sent", "address"),
+        [
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("::FFFF:cb00:7107", "203.0.113.7"),
+            ("2001:DB8::0001", "2001:db8::1"),
+            ("x" * 99, "x" * 45),
+        ],
+    )
+    def test_an_address_has_one_spelling(self, settings: Any, rf: Any, sent: str, address: str) -> None:
+        assert rate_limit.address_of(rf.get("/", REMOTE_ADDR=sent)) == address
+        settings.LINKDESK_TRUSTED_PROXIES = ["127.0.0.1/32"]
+        forwarded = rf.get("/", headers={"X-Forwarded-For": sent}, REMOTE_ADDR="::ffff:127.0.0.1")
+        assert rate_limit.address_of(forwarded) == address
+
+    def test_two_ipv4_addresses_are_two_networks(self, rf: Any) -> None:
+        two = (rf.get("/", REMOTE_ADDR=f"::ffff:203.0.113.{last}") for last in (7, 8))
+        assert {rate_limit.network_of(rate_limit.address_of(each)) for each in two} == {"203.0.113.7", "203.0.113.8"}
+
     def test_logins_are_slow_to_guess(self, client: Client, settings: Any, db: None) -> None:
         settings.LINKDESK_LIMIT_LOGINS = 3
         form = {"username": "alice", "password": "guess"}
