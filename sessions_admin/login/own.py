@@ -62,7 +62,7 @@ class _Own(FormView):  # type: ignore[type-arg]
     def form_valid(self, form: Any) -> HttpResponse:
         user = actor_of(self.request)
         if not _is_proven(user, form.cleaned_data["proof"]):
-            audit.record("second_factor.not_proven", actor=user, of=user)
+            audit.record("second_factor.not_proven", actor=user, of=user, refused="not_proven")
             form.add_error("proof", _("This is neither your password nor a code that is good now."))
             return self.form_invalid(form)
         try:

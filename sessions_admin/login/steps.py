@@ -58,7 +58,9 @@ class LogIn(LoginView):
     def form_invalid(self, form: Any) -> HttpResponse:
         """What was typed is noted nowhere. Nor is a name that nobody has: it may be somebody's password."""
         if self.target.user:
-            audit.record("login.refused", who=self.target.user.get_username(), of=self.target.user)
+            audit.record(
+                "login.refused", who=self.target.user.get_username(), of=self.target.user, refused="wrong_password"
+            )
         return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -94,7 +96,7 @@ class _Step(RedirectURLMixin, FormView):  # type: ignore[type-arg]
         return super().post(request, *args, **kwargs)
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        audit.record("login.wrong_code", who=self.person.user.get_username(), of=self.person.user)
+        audit.record("login.wrong_code", who=self.person.user.get_username(), of=self.person.user, refused="wrong_code")
         return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
