@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, RedirectURLMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
@@ -19,7 +19,7 @@ from accounts import qr
 from accounts.access import audit, second_factor
 from accounts.models import User
 from api.http.errors import ApiError
-from sessions_admin.login import halfway, known, limits
+from sessions_admin.login import halfway, known, limits, recovery_codes
 from sessions_admin.login.forms import CodeForm, RecoveryForm, SetUpInSessionForm
 
 NEXT = "next"
@@ -121,13 +121,20 @@ class SecondStep(_Step):
         context = super().get_context_data(**kwargs)
         form = context["form"]
         app, recovery = (CodeForm(), form) if self.is_recovery() else (form, RecoveryForm())
+        if self.is_recovery():
+            app.fields["code"].widget.attrs.pop("autofocus")  # the first one on a page has the focus
         return context | {"app_form": app, "recovery_form": recovery, "is_recovery": self.is_recovery()}
+
+    def why_not(self) -> str:
+        if self.is_recovery():
+            return _("This recovery code is not right, or was used before.")
+        return _("This code is not right, or was used before. Wait for the next one in the app.")
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = self.person.user
         app = second_factor.use_code(user, form.cleaned_data["code"])
         if app is None:
-            form.add_error("code", _("This code is not right, or was used before. Wait for the next one in the app."))
+            form.add_error("code", self.why_not())
             return self.form_invalid(form)
         url = self.get_success_url()
         halfway.finish(self.request, self.person, app, how="recovery code" if self.is_recovery() else "app")
@@ -161,9 +168,7 @@ class SetUp(_Step):
             return self.form_invalid(form)
         url = self.get_success_url()
         halfway.finish(self.request, self.person, app, how="app")
-        context = _site(self.request) | {"title": _("Recovery codes"), "codes": codes, "url": url}
-        page = render(self.request, "sessions_admin/login/recovery_codes.html", context)
-        page.headers["Cache-Control"] = "no-store"
+        page = recovery_codes.lead_to(self.request, "login:recovery_codes", codes, url=url, replace=False)
         return _remembered(self.request, page, user)
 
 

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.test import Client
 
 from accounts.access import audit
-from accounts.models import Account, User
+from accounts.models import Account, AuditEntry, User
 from sessions_admin import audit_words
 from tests.sessions_admin.test_audit_page import EXPORT, LIST, read
 from tests.support import ROOT
@@ -38,8 +38,8 @@ def literals(node: ast.AST, names: set[str]) -> Iterator[str]:
         hole = node.values[-1]
         chosen = hole.value if isinstance(hole, ast.FormattedValue) else hole
         words = [chosen.body, chosen.orelse] if isinstance(chosen, ast.IfExp) else []
-        for word in [each.value for each in words if isinstance(each, ast.Constant)] or sorted(names):
-            yield f"{node.values[0].value}{word}"
+        for word in [str(each.value) for each in words if isinstance(each, ast.Constant)] or sorted(names):
+            yield str(node.values[0].value) + word
 
 
 def called(node: ast.Call) -> str:
@@ -49,9 +49,8 @@ def called(node: ast.Call) -> str:
 def recorded() -> set[str]:
     """The actions that are written out in calls."""
     found = list(calls())
-    of_api = {
-        node.args[0].value for node in found if called(node) == "_record" and isinstance(node.args[0], ast.Constant)
-    }
+    passed = [node.args[0] for node in found if called(node) == "_record" and node.args]
+    of_api = {str(each.value) for each in passed if isinstance(each, ast.Constant)}
     codes: set[str] = set()
     for node in found:
         if called(node) in {"record", "note", "note_change"} and node.args:
@@ -93,7 +92,7 @@ class TestARefusedLogin:
     def entry(self) -> Any:
         staff("sari")
         Client().post(LOGIN, {"username": "sari", "password": "guess"})
-        return audit.AuditEntry.objects.get(action="login.refused")
+        return AuditEntry.objects.get(action="login.refused")
 
     def test_is_shown_as_refused(self, entry: Any, as_alice: Client) -> None:
         shown = as_alice.get(LIST, {"refused": "yes"})
@@ -119,7 +118,7 @@ def test_a_wrong_code_is_noted_as_refused() -> None:
     client.post(LOGIN, {"username": "sari", "password": PASSWORD})
     client.post(STEP, {"code": "000000"})
 
-    assert audit.AuditEntry.objects.get(action="login.wrong_code").refused == "wrong_code"
+    assert AuditEntry.objects.get(action="login.wrong_code").refused == "wrong_code"
 
 
 def test_a_change_that_was_not_proven_is_noted_as_refused() -> None:
@@ -127,7 +126,7 @@ def test_a_change_that_was_not_proven_is_noted_as_refused() -> None:
     client.force_login(staff("sari"))
     client.post("/admin/second-factor/", {"proof": "guess"})
 
-    assert audit.AuditEntry.objects.get(action="second_factor.not_proven").refused == "not_proven"
+    assert AuditEntry.objects.get(action="second_factor.not_proven").refused == "not_proven"
 
 
 def test_the_page_of_an_entry_is_named_by_its_action(as_alice: Client, alice: User, linked: Account) -> None:
