@@ -22,7 +22,7 @@ from sessions_admin.admin.base import (
     AdminPasswordChangeForm,
     DialogForm,
     ModelAdmin,
-    TabularInline,
+    StackedInline,
     actor_of,
     dialog_action,
     done,
@@ -55,9 +55,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         ),
         (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
-    add_fieldsets = [
-        (None, {"fields": ["username", "usable_password", "password1", "password2", "is_staff", "workspaces"]})
-    ]
+    add_fieldsets = [(None, {"fields": ["username", "password1", "password2", "is_staff", "workspaces"]})]
     readonly_fields = ["factor", "last_login", "date_joined"]
     actions_detail = ["reset_second_factor"]
 
@@ -73,6 +71,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Who may only look, and the person themselves, see the names of the workspaces; a choice would need a form."""
         found = super().get_fieldsets(request, obj)
+        if not self.has_change_permission(request, obj):  # the digest of the password is there for its link alone
+            found = [(title, {**of, "fields": [n for n in of["fields"] if n != "password"]}) for title, of in found]
         if self.chooses_workspaces(request, obj):
             return found
         shown = {"workspaces": "works_in"}
@@ -120,7 +120,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
     def has_reset_second_factor_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         user = self.get_object(request, object_id) if object_id else None
-        return self.may(request, "change_user") and _may_touch(request, user)
+        return user != request.user and self.may(request, "change_user") and _may_touch(request, user)
+
+    def why_not(self, request: HttpRequest, permission: str, object_id: str) -> str:
+        is_own = permission == "reset_second_factor" and object_id == str(request.user.pk)
+        return _("Your own you change under “Second factor”, with a code.") if is_own else ""
 
     @dialog_action(
         gettext_lazy("Reset second factor"),
@@ -143,8 +147,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         return done(request, page_of_row(user))
 
 
-class PolicyInline(TabularInline):
+class PolicyInline(StackedInline):
+    """Stacked, so that the field's help is read and not only hovered over."""
+
     model = RolePolicy
+    verbose_name = verbose_name_plural = gettext_lazy("Second factor")
     extra = max_num = 1
     can_delete = False
 
