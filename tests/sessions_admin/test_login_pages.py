@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.template.loader import render_to_string
 from django.test import Client
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -220,3 +221,10 @@ class TestThePageOfAPerson:
 
         assert "Who has this role sets one up at the next login. If any role requires it, so do superusers." in text
         assert "policies of roles" not in text.lower()
+
+
+@pytest.mark.parametrize("name", ["read_text", "shown_once"])
+def test_what_takes_the_place_of_a_dialog_takes_its_focus(name: str) -> None:
+    html = render_to_string(f"sessions_admin/{name}.html", {"title": "New token"})
+
+    assert '<h1 autofocus tabindex="-1">New token</h1>' in html
