@@ -30,11 +30,30 @@ ACTIONS: dict[str, Promise] = {
     "login.wrong_code": gettext_lazy("Login: wrong code"),
     "logout": gettext_lazy("Logout"),
     "password.changed": gettext_lazy("Password: own one changed"),
+    "rolepolicy.add": gettext_lazy("Role: second factor decided"),
+    "rolepolicy.change": gettext_lazy("Role: second factor decided anew"),
     "schedule.synchronise": gettext_lazy("Scheduled task: brought in line"),
+    "second_factor.not_proven": gettext_lazy("Second factor: change refused"),
     "second_factor.recovery_codes": gettext_lazy("Second factor: new recovery codes"),
     "second_factor.removed": gettext_lazy("Second factor: removed"),
     "second_factor.replaced": gettext_lazy("Second factor: replaced"),
     "second_factor.set_up": gettext_lazy("Second factor: set up"),
+}
+# Why something was refused, where it is noted as a code; the domain's refusals are sentences already.
+REFUSALS: dict[str, Promise] = {
+    "not_proven": gettext_lazy("Neither the password nor a code that was good."),
+    "wrong_code": gettext_lazy("The code was wrong, or the password with it."),
+    "wrong_password": gettext_lazy("The password was wrong, or the person may not log in."),
+}
+FIELDS: dict[str, Promise] = {
+    "filter": gettext_lazy("filter"),
+    "second factor": gettext_lazy("second factor"),
+    "session": gettext_lazy("session"),
+}
+VALUES: dict[tuple[str, str], Promise] = {
+    ("second factor", "app"): gettext_lazy("app"),
+    ("second factor", "none"): gettext_lazy("none"),
+    ("second factor", "recovery code"): gettext_lazy("recovery code"),
 }
 
 
@@ -61,12 +80,23 @@ def field(label: str, name: str) -> str:
     asked = name.removeprefix("asked.")
     if asked != name:
         return _("asked for: %(name)s") % {"name": asked.replace("_", " ")}
+    if name in FIELDS:
+        return str(FIELDS[name])
     model = _model(label)
     try:
         found: Any = model._meta.get_field(name) if model else None
     except FieldDoesNotExist:
         found = None
     return str(getattr(found, "verbose_name", None) or name.replace("_", " "))
+
+
+def value(name: str, text: str) -> str:
+    """What a field held, in the reader's language where it is a word of ours."""
+    return str(VALUES.get((name, text), text))
+
+
+def refusal(text: str) -> str:
+    return str(REFUSALS.get(text, text))
 
 
 def _button(model: type[Model], name: str) -> Any:

@@ -64,4 +64,12 @@ def _works_with(user: User) -> Q:
     return Q(workspaces__in=user.workspaces_seen()) | Q(pk=user.pk)
 
 
-_SHARED = {"accounts.bridge": _serves, "accounts.user": _works_with}
+def _audited(user: User) -> Q:
+    """What was done in one's workspaces, to the people whom one sees, and by oneself. Entries name people as text: the
+    database would compare it with a number, or not at all where the two have different collations."""
+    people = seen_by(user, User.objects.all()).values_list("pk", flat=True)
+    of_people = Q(model=User._meta.label_lower, object_id__in=[str(pk) for pk in people])
+    return Q(workspace__in=user.workspaces_seen()) | Q(actor=user) | of_people
+
+
+_SHARED = {"accounts.auditentry": _audited, "accounts.bridge": _serves, "accounts.user": _works_with}

@@ -112,7 +112,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         entry = self.get_object(request, object_id) if object_id else None
-        context = (extra_context or {}) | ({"desk": page_of(request, entry)} if entry else {})
+        shown = {"desk": page_of(request, entry), "subtitle": audit_words.action(entry.action)} if entry else {}
+        context = (extra_context or {}) | shown
         return cast(HttpResponse, super().changeform_view(request, object_id, form_url, context))
 
     # --- the export -------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
+from unfold.admin import StackedInline as UnfoldStackedInline
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -53,6 +54,7 @@ __all__ = [
     "DialogForm",
     "ModelAdmin",
     "ReadOnlyAdmin",
+    "StackedInline",
     "TabularInline",
     "UnfoldAdminCheckboxSelectMultipleWidget",
     "UnfoldAdminIntegerFieldWidget",
@@ -172,6 +174,13 @@ class CountedAdmin(ReadOnlyAdmin):
 
 
 class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
+    extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return scope.seen_by(actor_of(request), super().get_queryset(request))
+
+
+class StackedInline(UnfoldStackedInline):  # type: ignore[misc]
     extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -47,6 +47,10 @@ class Offering:
         """Whether the action makes sense for this row now. Whether this person may use it is another question."""
         return True
 
+    def why_not(self, request: HttpRequest, permission: str, object_id: str) -> str:
+        """Why this person may not press a button of this row, where the permission alone does not say it."""
+        return ""
+
     def get_actions_detail(self: Any, request: HttpRequest, object_id: str) -> list[Any]:
         """The actions that make sense now. For a dialog that was opened earlier the domain decides."""
         row = self.get_object(request, unquote(object_id))
@@ -90,7 +94,7 @@ def _refusal(page: Any, request: HttpRequest, path: str) -> str:
     *_way, object_id, name = path.strip("/").split("/")
     for permission in getattr(getattr(page, name), "allowed_permissions", ()):
         if not getattr(page, f"has_{permission}_permission")(request, object_id):
-            return _why_not(request, needed(page, permission))
+            return page.why_not(request, permission, object_id) or _why_not(request, needed(page, permission))
     return ""
 
 

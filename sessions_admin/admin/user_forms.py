@@ -62,6 +62,7 @@ class UserForm(_InWorkspaces, UserChangeForm):  # type: ignore[misc]  # unfold s
 
 class NewUserForm(_InWorkspaces, UserCreationForm):  # type: ignore[misc]
     workspaces = _choice_of_workspaces()
+    usable_password = None  # Django asks by it for logins of other systems (LDAP), of which there are none
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

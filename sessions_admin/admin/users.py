@@ -25,7 +25,7 @@ from sessions_admin.admin.base import (
     AdminPasswordChangeForm,
     DialogForm,
     ModelAdmin,
-    TabularInline,
+    StackedInline,
     actor_of,
     dialog_action,
     done,
@@ -58,9 +58,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         ),
         (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
-    add_fieldsets = [
-        (None, {"fields": ["username", "usable_password", "password1", "password2", "is_staff", "workspaces"]})
-    ]
+    add_fieldsets = [(None, {"fields": ["username", "password1", "password2", "is_staff", "workspaces"]})]
     readonly_fields = ["factor", "last_login", "date_joined"]
     actions_detail = ["reset_second_factor"]
 
@@ -76,6 +74,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Who may only look, and the person themselves, see the names of the workspaces; a choice would need a form."""
         found = super().get_fieldsets(request, obj)
+        if not self.has_change_permission(request, obj):  # the digest of the password is there for its link alone
+            found = [(title, {**of, "fields": [n for n in of["fields"] if n != "password"]}) for title, of in found]
         if self.chooses_workspaces(request, obj):
             return found
         shown = {"workspaces": "works_in"}
@@ -128,7 +128,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         if not self.may(request, "change_user"):
             return False
         user = self.get_object(request, unquote(object_id)) if object_id else None
-        return object_id is None or (user is not None and _may_touch(request, user))
+        is_another = user is not None and user != request.user
+        return object_id is None or (is_another and _may_touch(request, user))
+
+    def why_not(self, request: HttpRequest, permission: str, object_id: str) -> str:
+        is_own = permission == "reset_second_factor" and object_id == str(request.user.pk)
+        return _("Your own you change under “Second factor”, with a code.") if is_own else ""
 
     @dialog_action(
         gettext_lazy("Reset second factor"),
@@ -143,18 +148,18 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     )
     def reset_second_factor(self, request: HttpRequest, form: DialogForm, object_id: str) -> HttpResponse:
         user = self.find(request, object_id)
-        if not _may_touch(request, user):
+        if not self.has_reset_second_factor_permission(request, str(user.pk)):
             raise PermissionDenied  # whatever was asked before about the address
-        if user == actor_of(request):
-            self.refuse(request, _("Your own you change under “Second factor”, with a code."))
-            return done(request, page_of_row(user))
         with self.told(request, second_factor.FactorRefused, _("The second factor was reset.")):
             second_factor.reset(user)
         return done(request, page_of_row(user))
 
 
-class PolicyInline(TabularInline):
+class PolicyInline(StackedInline):
+    """Stacked, so that the field's help is read and not only hovered over."""
+
     model = RolePolicy
+    verbose_name = verbose_name_plural = gettext_lazy("Second factor")
     extra = max_num = 1
     can_delete = False
 

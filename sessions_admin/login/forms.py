@@ -13,8 +13,15 @@ LETTERS = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false
 PROOF = {"autocomplete": "current-password"}
 
 
+class _CodeInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold ships no types
+    """A code that was refused is of no use again, and does not come back into the field."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 class _Coded(forms.Form):
-    """An error is announced with its field."""
+    """Its template puts each error below the field, under the id by which Django describes the field."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -23,7 +30,7 @@ class _Coded(forms.Form):
 
 
 class CodeForm(_Coded):
-    code = forms.CharField(label=_("Code of the app"), widget=UnfoldAdminTextInputWidget(attrs=DIGITS))
+    code = forms.CharField(label=_("Code of the app"), widget=_CodeInput(attrs=DIGITS))
 
 
 class SetUpInSessionForm(CodeForm):
@@ -33,9 +40,14 @@ class SetUpInSessionForm(CodeForm):
 
 
 class RecoveryForm(_Coded):
-    code = forms.CharField(
-        label=_("Recovery code"), widget=UnfoldAdminTextInputWidget(attrs=LETTERS | {"id": "id_recovery"})
-    )
+    """It stands below the form for the app's code, which has the focus until a recovery code was sent."""
+
+    code = forms.CharField(label=_("Recovery code"), widget=_CodeInput(attrs=LETTERS | {"id": "id_recovery"}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_bound:
+            self.fields["code"].widget.attrs["autofocus"] = True
 
 
 class ProofForm(_Coded):

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -19,7 +19,7 @@ from accounts.access import audit, second_factor
 from accounts.models import User
 from api.http.errors import ApiError
 from sessions_admin.admin.base import actor_of
-from sessions_admin.login import halfway, limits
+from sessions_admin.login import halfway, limits, recovery_codes
 from sessions_admin.login.forms import OwnSetUpForm, ProofForm
 from sessions_admin.login.steps import shown_key
 
@@ -44,6 +44,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
 class _Own(FormView):  # type: ignore[type-arg]
     title: Any = gettext_lazy("Your second factor")
     success_url: Any = reverse_lazy("login:own")
+    refused_field: str | None = None  # which one a refusal is about
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -62,24 +63,33 @@ class _Own(FormView):  # type: ignore[type-arg]
     def form_valid(self, form: Any) -> HttpResponse:
         user = actor_of(self.request)
         if not _is_proven(user, form.cleaned_data["proof"]):
-            audit.record("second_factor.not_proven", actor=user, of=user)
-            form.add_error("proof", _("This is neither your password nor a code that is good now."))
+            audit.record("second_factor.not_proven", actor=user, of=user, refused="not_proven")
+            form.add_error("proof", self.why_not_proven())
             return self.form_invalid(form)
         try:
             return self.do(user, form)
         except second_factor.FactorRefused as refusal:
-            form.add_error(None, str(refusal))
+            form.add_error(self.refused_field, str(refusal))
             return self.form_invalid(form)
+
+    def why_not_proven(self) -> str:
+        if self.app() is None:
+            return _("This is not your password.")
+        return _("This is neither your password nor a code that is good now.")
+
+    def get_form(self, form_class: Any = None) -> Any:
+        """Who has no app yet has no code of it to give."""
+        form = super().get_form(form_class)
+        if self.app() is None:
+            form.fields["proof"].label = _("Your password")
+        return form
 
     def do(self, user: User, form: Any) -> HttpResponse:
         raise NotImplementedError
 
-    def show_codes(self, codes: list[str]) -> HttpResponse:
-        site = admin.site.each_context(self.request)
-        context = site | {"title": _("Recovery codes"), "codes": codes, "url": str(self.success_url)}
-        page = render(self.request, "sessions_admin/login/own_recovery_codes.html", context)
-        page.headers["Cache-Control"] = "no-store"
-        return page
+    def show_codes(self, codes: list[str], *, replace: bool) -> HttpResponse:
+        url = str(self.success_url)
+        return recovery_codes.lead_to(self.request, "login:own_recovery_codes", codes, url=url, replace=replace)
 
 
 class SecondFactor(_Own):
@@ -97,7 +107,7 @@ class SecondFactor(_Own):
         if self.app() is None:
             return HttpResponseRedirect(str(self.success_url))
         if "remove" not in self.request.POST:
-            return self.show_codes(second_factor.renew_recovery_codes(user))
+            return self.show_codes(second_factor.renew_recovery_codes(user), replace=True)
         second_factor.remove(user)
         self.request.session.pop(DEVICE_ID_SESSION_KEY, None)
         messages.success(self.request, _("Your second factor was removed."))
@@ -109,6 +119,7 @@ class SetUp(_Own):
 
     template_name = "sessions_admin/login/own_set_up.html"
     form_class = OwnSetUpForm
+    refused_field = "code"
     title = gettext_lazy("Set up your second factor")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -116,11 +127,11 @@ class SetUp(_Own):
         return super().get_context_data(**kwargs) | shown
 
     def do(self, user: User, form: Any) -> HttpResponse:
-        key = halfway.new_key(self.request)
+        key, had_one = halfway.new_key(self.request), self.app() is not None
         app, codes = second_factor.set_up(user, key, form.cleaned_data["code"], replaces=True)
         halfway.mark(self.request, app)
         self.request.session.cycle_key()
-        return self.show_codes(codes)
+        return self.show_codes(codes, replace=had_one)
 
 
 def _is_proven(user: User, text: str) -> bool:

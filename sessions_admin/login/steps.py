@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, RedirectURLMixin
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
@@ -20,7 +20,7 @@ from accounts import qr
 from accounts.access import audit, second_factor
 from accounts.models import User
 from api.http.errors import ApiError
-from sessions_admin.login import halfway, known, limits
+from sessions_admin.login import halfway, known, limits, recovery_codes
 from sessions_admin.login.forms import CodeForm, RecoveryForm, SetUpInSessionForm
 
 NEXT = "next"
@@ -66,7 +66,7 @@ class LogIn(LoginView):
     def form_invalid(self, form: Any) -> HttpResponse:
         """What was typed is noted nowhere. Nor is a name that nobody has: it may be somebody's password."""
         if self.target.user:
-            audit.record("login.refused", who=NOBODY_YET, of=self.target.user)
+            audit.record("login.refused", who=NOBODY_YET, of=self.target.user, refused="wrong_password")
         return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class _Step(RedirectURLMixin, FormView):  # type: ignore[type-arg]
         return super().post(request, *args, **kwargs)
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        audit.record("login.wrong_code", who=NOBODY_YET, of=self.person.user)
+        audit.record("login.wrong_code", who=NOBODY_YET, of=self.person.user, refused="wrong_code")
         return super().form_invalid(form)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -127,13 +127,20 @@ class SecondStep(_Step):
         context = super().get_context_data(**kwargs)
         form = context["form"]
         app, recovery = (CodeForm(), form) if self.is_recovery() else (form, RecoveryForm())
+        if self.is_recovery():
+            app.fields["code"].widget.attrs.pop("autofocus")  # the first one on a page has the focus
         return context | {"app_form": app, "recovery_form": recovery, "is_recovery": self.is_recovery()}
+
+    def why_not(self) -> str:
+        if self.is_recovery():
+            return _("This recovery code is not right, or was used before.")
+        return _("This code is not right, or was used before. Wait for the next one in the app.")
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = self.person.user
         used = second_factor.use_code(user, form.cleaned_data["code"])
         if used is None:
-            form.add_error("code", _("This code is not right, or was used before. Wait for the next one in the app."))
+            form.add_error("code", self.why_not())
             return self.form_invalid(form)
         url = self.get_success_url()
         halfway.finish(self.request, self.person, used.app, how=used.how)
@@ -167,9 +174,7 @@ class SetUp(_Step):
             return self.form_invalid(form)
         url = self.get_success_url()
         halfway.finish(self.request, self.person, app, how="app")
-        context = _site(self.request) | {"title": _("Recovery codes"), "codes": codes, "url": url}
-        page = render(self.request, "sessions_admin/login/recovery_codes.html", context)
-        page.headers["Cache-Control"] = "no-store"
+        page = recovery_codes.lead_to(self.request, "login:recovery_codes", codes, url=url, replace=False)
         return _remembered(self.request, page, user)
 
 

@@ -41,7 +41,7 @@ def page_of(request: HttpRequest, entry: AuditEntry) -> EntryPage:
     names = list({**entry.before, **entry.after})
     return EntryPage(
         title=audit_words.action(entry.action),
-        refused=entry.refused,
+        refused=audit_words.refusal(entry.refused),
         facts=facts,
         of=f"{audit_words.kind(entry.model)}: {entry.object_name}" if entry.model else "",
         url=_address(request, entry),
@@ -50,7 +50,8 @@ def page_of(request: HttpRequest, entry: AuditEntry) -> EntryPage:
 
 
 def _line(entry: AuditEntry, name: str) -> Line:
-    return Line(audit_words.field(entry.model, name), entry.before.get(name, ""), entry.after.get(name, ""))
+    before, after = (audit_words.value(name, values.get(name, "")) for values in (entry.before, entry.after))
+    return Line(audit_words.field(entry.model, name), before, after)
 
 
 def _address(request: HttpRequest, entry: AuditEntry) -> str:
