@@ -18,6 +18,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.access import audit
+from accounts.db import locks
 from accounts.db.transactions import atomically
 from accounts.models import RolePolicy, User
 
@@ -57,11 +58,12 @@ class Used(NamedTuple):
 def use_code(user: User, text: str) -> Used | None:
     """Use up a code of the app or a recovery code. Returns None if it was not good.
 
-    A code is good once: twins wait for each other at the row of the app, and the second finds the code used.
+    A code is good once: twins wait for each other at the person's row, and the second finds the code used.
     """
     text = _plain(text)
     with transaction.atomic():
-        app = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
+        locks.row(User, pk=user.pk)
+        app = TOTPDevice.objects.filter(user=user, confirmed=True).first()
         if app is None:
             return None
         if OF_APP.fullmatch(text):
@@ -91,7 +93,7 @@ def set_up(user: User, key: str, code: str, *, replaces: bool) -> tuple[Any, lis
     Raises FactorRefused. Without `replaces`, an app that another window has set up meanwhile stays.
     """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        locks.row(User, pk=user.pk)
         old = app_of(user)
         if old is not None and (not replaces or old.key == key):
             raise FactorRefused(_("A second factor was set up in another window. Log in with it."))
@@ -105,7 +107,7 @@ def set_up(user: User, key: str, code: str, *, replaces: bool) -> tuple[Any, lis
 
 def renew_recovery_codes(user: User) -> list[str]:
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        locks.row(User, pk=user.pk)
         audit.record("second_factor.recovery_codes", actor=user, of=user)
         return _make_recovery_codes(user)
 
@@ -117,7 +119,7 @@ def recovery_codes_left(user: User) -> int:
 def remove(user: User) -> None:
     """By the person's own wish. Raises FactorRefused where a role demands it."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        locks.row(User, pk=user.pk)
         if is_required(user):
             raise FactorRefused(_("Your role requires a second factor. It can be replaced, not removed."))
         _forget(user)
@@ -130,7 +132,7 @@ def reset(user: User) -> None:
 
     The button and the command that call it note it in the audit, in this transaction.
     """
-    User.objects.select_for_update().get(pk=user.pk)
+    locks.row(User, pk=user.pk)
     if app_of(user) is None:
         raise FactorRefused(_("This person has no second factor."))
     _forget(user)

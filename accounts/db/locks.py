@@ -1,7 +1,8 @@
 """The row locks, taken in one order.
 
-The order: an event of the inbox, the workspace, unknown sessions, accounts by id, the bridge, the link session. A
-transaction that needs several takes them in this order, so that no two transactions wait for each other.
+The order: a member of the staff, an event of the inbox, the workspace, unknown sessions, accounts by id, the bridge,
+the link session. A transaction that needs several takes them in this order, so that no two transactions wait for each
+other.
 The workspace comes before its accounts because a merge locks two of them; the bridge is locked only for a start or an
 admission, and before a session of it ends or begins, because both of these take a shared lock on it.
 
@@ -23,7 +24,7 @@ from django.db.models import Model, QuerySet
 
 M = TypeVar("M", bound=Model)
 
-ORDER = ("webhookevent", "workspace", "straysession", "account", "bridge", "linksession", "bridgesecret")
+ORDER = ("user", "webhookevent", "workspace", "straysession", "account", "bridge", "linksession", "bridgesecret")
 BY_ID = {ORDER.index("account")}
 STRICT = False  # the tests turn it on; elsewhere a wrong order is at worst a deadlock, which is tried again
 

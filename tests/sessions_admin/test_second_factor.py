@@ -2,12 +2,15 @@
 
 import base64
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -30,6 +33,13 @@ from tests.support.staff import (
 
 pytestmark = pytest.mark.django_db
 ALL = ["accounts.view_account", "accounts.change_account", "accounts.renew_qr", "accounts.reset_account"]
+
+
+@pytest.fixture(autouse=True)
+def _one_moment() -> Iterator[None]:
+    """A code is good for some steps of 30 s, and a test may take longer than that on a busy machine."""
+    with time_machine.travel(timezone.now(), tick=False):
+        yield
 
 
 @pytest.fixture(autouse=True)
