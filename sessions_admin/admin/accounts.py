@@ -123,7 +123,8 @@ class AccountAdmin(NumberDecisions):
     # --- the page ---------------------------------------------------------------------------------
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Without a workspace there is none to choose in the form."""
-        return super().has_add_permission(request) and actor_of(request).workspaces_seen().exists()
+        actor = actor_of(request)
+        return super().has_add_permission(request) and (actor.sees_all or actor.workspaces_seen().exists())
 
     def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         return False  # accounts end softly, by the domain

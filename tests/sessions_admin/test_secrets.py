@@ -110,9 +110,12 @@ def test_a_token_may_do_no_more_than_whoever_makes_it(as_bob: Callable[..., Clie
     form = bob.get(f"/admin/accounts/workspace/{workspace.pk}/new_token/").context["form"]
     refused = new_token(bob, workspace, name="shop", scopes=["read", "manage"])
 
-    assert [scope for scope, _text in form.fields["scopes"].choices] == ["read", "link"]
+    assert [scope for scope, _text in form.fields["scopes"].choices] == ["read"]
     assert "scopes" in refused.context["form"].errors
     assert not WorkspaceToken.objects.exists()
+    bob = as_bob("accounts.see_codes", "accounts.add_linkinvitation")  # which a program gets by the scope `link`
+    form = bob.get(f"/admin/accounts/workspace/{workspace.pk}/new_token/").context["form"]
+    assert [scope for scope, _text in form.fields["scopes"].choices] == ["read", "link"]
     bob = as_bob("accounts.reset_account")
     new_token(bob, workspace, name="shop", scopes=["read", "manage"])
     assert WorkspaceToken.objects.get().scopes == "read manage"
