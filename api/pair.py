@@ -1,13 +1,13 @@
 """`pair` starts an attempt to link, for an account that is found or made. docs/rules.md has the result by state."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework.exceptions import ValidationError
 
 from accounts import phones
-from accounts.access import audit, changes
+from accounts.access import audit
 from accounts.db import locks
 from accounts.db.transactions import atomically, patiently
 from accounts.lifecycle import PAIRING
@@ -92,7 +92,7 @@ def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, 
     workspace = locks.row(Workspace, pk=asker.workspace.pk)
     known = _known(asker, account=account, phone=phone)
     chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
-    before = changes.state_of(chosen) if known else None
+    before = _state(chosen) if known else {}
     restored = None if force else attempts.being_restored(chosen)
     session = restored or attempts.start(
         chosen.pk,
@@ -152,20 +152,27 @@ def _reset_pairing(asker: Asker, pk: int) -> bool:
 
 @patiently
 def _reset(asker: Asker, account: Account) -> None:
-    before = changes.state_of(account)
+    before = _state(account)
     attempts.force_reset(account.pk, actor=asker.actor, reason=f"API: {asker.name}")
+    account.refresh_from_db(fields=["status"])
     _record("force_reset", asker, account, before)
 
 
-def _record(action: str, asker: Asker, account: Account, before: changes.State | None) -> None:
+def _state(account: Account) -> dict[str, Any]:
+    """What the API changes of an account. No query: `pair` holds the lock that others wait for."""
+    return {"status": account.status, "phone_number": account.phone_number}
+
+
+def _record(action: str, asker: Asker, account: Account, before: dict[str, Any]) -> None:
     """Note it in the audit, in the transaction of the change."""
-    change = changes.between(Account, before, changes.state_of(account))
+    now = _state(account)
+    changed = [name for name, value in now.items() if value != before.get(name)]
     audit.record(
         f"account.{action}",
         actor=asker.actor,
         who=asker.name,
         of=account,
-        before=change.before,
-        after=change.after,
+        before={name: before[name] for name in changed if name in before},
+        after={name: now[name] for name in changed},
         reason="API",
     )
