@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from accounts.access import rank, second_factor
+from accounts.access import rank, scope, second_factor
 from accounts.models import RolePolicy, User
 from sessions_admin import display
 from sessions_admin.admin.base import (
@@ -71,6 +71,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         form.has_choice = self.chooses_workspaces(request, obj)  # type: ignore[attr-defined]
         return form
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            found.reader = actor_of(request)  # read-only fields are asked without the request
+        return found
+
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Who may only look, and the person themselves, see the names of the workspaces; a choice would need a form."""
         found = super().get_fieldsets(request, obj)
@@ -122,7 +128,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("workspaces"))
     def works_in(self, user: User) -> str:
-        return ", ".join(user.workspaces.values_list("name", flat=True)) or "-"
+        """Those of them that the reader sees (`get_object`)."""
+        theirs = scope.seen_by(user.reader, user.workspaces.all())  # type: ignore[attr-defined]
+        return ", ".join(theirs.values_list("name", flat=True)) or "-"
 
     def has_reset_second_factor_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not self.may(request, "change_user"):

@@ -127,6 +127,16 @@ class TestAColleague:
         entry = AuditEntry.objects.get(action="user.change")
         assert (entry.who, entry.object_id, entry.after) == ("boss", str(sari.pk), {"password": "changed"})
 
+    def test_is_seen_with_the_workspaces_of_the_reader_alone(self, toko: Workspace, other: Workspace) -> None:
+        sari, reader = member("sari", toko), Client()
+        sari.workspaces.add(other)
+        reader.force_login(member("rina", toko, "accounts.view_user"))
+
+        page = reader.get(f"{PEOPLE}{sari.pk}/change/").content.decode()
+
+        assert toko.name in page
+        assert other.name not in page
+
     def test_gets_groups_that_the_editor_could_have(self, client: Client, sari: User) -> None:
         viewer, support = (Group.objects.get(name=name) for name in ("Viewer", "Support"))
 
