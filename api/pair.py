@@ -159,7 +159,7 @@ def _reset(asker: Asker, account: Account) -> None:
 
 
 def _state(account: Account) -> dict[str, Any]:
-    """What the API changes of an account. No query: `pair` holds the lock that others wait for."""
+    """Return the fields that the API changes. It makes no query: `pair` holds the lock that others wait for."""
     return {"status": account.status, "phone_number": account.phone_number}
 
 

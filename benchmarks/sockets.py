@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.support.processes import listens, until
 from tests.support.servers import free_port
@@ -62,9 +63,10 @@ def spent(process: psutil.Process) -> float:
 
 
 async def open_all(port: int, paths: list[str]) -> list[ClientConnection]:
-    pages, origin = [], f"http://127.0.0.1:{port}"
+    pages, origin = [], Origin(f"http://127.0.0.1:{port}")
     for number in range(SOCKETS):
-        page = await connect(f"ws://127.0.0.1:{port}{paths[number % len(paths)]}", origin=origin, ping_interval=None)  # type: ignore[arg-type]
+        address = f"ws://127.0.0.1:{port}{paths[number % len(paths)]}"
+        page = await connect(address, origin=origin, ping_interval=None)
         await page.recv()
         pages.append(page)
     return pages

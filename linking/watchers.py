@@ -1,4 +1,4 @@
-"""Who watches an account through a link, and whether that link is still good."""
+"""The pages that watch an account through a link are told of changes for as long as that link is good."""
 
 import asyncio
 from collections.abc import Collection, Iterable

@@ -58,7 +58,7 @@ VALUES: dict[tuple[str, str], Promise] = {
 
 
 def action(code: str) -> str:
-    """What was done, in the reader's language; a code that nobody has put into words is shown as it is."""
+    """Return what was done, in the reader's language; a code that nobody has put into words is shown as it is."""
     if code in ACTIONS:
         return str(ACTIONS[code])
     kind, _dot, name = code.partition(".")

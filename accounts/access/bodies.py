@@ -55,7 +55,7 @@ def masked(value: Any, *, says: bool = False) -> Any:
 
 
 def sign(text: str) -> str:
-    """What stands in the place of a text. Its length tells an empty or a cut one."""
+    """Return the sign that stands in place of a text. It gives the text's length, so that a cut one shows."""
     if not text:
         return ""
     return ngettext("•••• (%(count)d character)", "•••• (%(count)d characters)", len(text)) % {"count": len(text)}

@@ -1,4 +1,4 @@
-"""What an action changed of a row: its fields before and after, without what must not be kept a second time."""
+"""Compares a row before and after an action, and leaves out secrets, codes and texts: the audit must not hold them."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def state_of(row: Model) -> State | None:
 
 
 def between(model: type[Model], before: State | None, after: State | None) -> Change:
-    """What differs, as text. None: the row was not there then."""
+    """Return the fields that differ, as text. A state of None means that the row did not exist then."""
     old, new = before or {}, after or {}
     names = [name for name in {**old, **new} if _differs(old.get(name), new.get(name))]
     return Change(_shown(model, old, names), _shown(model, new, names) | _hidden(model, new, names))
@@ -75,7 +75,7 @@ def _shown(model: type[Model], state: State, names: list[str]) -> dict[str, str]
 
 
 def _hidden(model: type[Model], state: State, names: list[str]) -> dict[str, str]:
-    """Of a row that is gone nothing has changed any more."""
+    """A row that was deleted has no new values."""
     return {name: CHANGED for name in names if name in state and is_hidden(model, name)}
 
 
@@ -90,7 +90,7 @@ def keeps_out(name: str) -> bool:
 
 
 def of_form(asked: Mapping[str, Any]) -> dict[str, str]:
-    """What somebody has filled in, as far as it may be kept; the reason has a column of its own."""
+    """Return what somebody filled into a form, without secrets. The reason is left out: it has a column of its own."""
     told = {name: value for name, value in asked.items() if name != "reason" and not name.startswith("_")}
     return {f"asked.{name}": CHANGED if keeps_out(name) else _plain(value) for name, value in told.items() if value}
 

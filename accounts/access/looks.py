@@ -1,4 +1,4 @@
-"""Who has looked at a code. Whoever sees the code of an attempt can link a phone of their own by it."""
+"""Notes each look at a code in the audit: a person who sees the code of an attempt can link their own phone by it."""
 
 from datetime import timedelta
 

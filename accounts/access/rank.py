@@ -1,4 +1,4 @@
-"""Who may more than whom: nobody sets the password or the roles of somebody who may more than they do."""
+"""Compares the rights of two people: nobody may set the password or the roles of a person with more rights."""
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet

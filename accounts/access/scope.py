@@ -28,7 +28,7 @@ WAYS = {
 
 
 def seen_by(user: User, rows: QuerySet[M]) -> QuerySet[M]:
-    """Those of the rows that this person sees."""
+    """Return those of the rows that this person sees."""
     if user.sees_all:
         return rows
     limit = _SHARED.get(rows.model._meta.label_lower)
@@ -65,8 +65,11 @@ def _works_with(user: User) -> Q:
 
 
 def _audited(user: User) -> Q:
-    """What was done in one's workspaces, to the people whom one sees, and by oneself. Entries name people as text: the
-    database would compare it with a number, or not at all where the two have different collations."""
+    """A person sees the entries of their workspaces, of people whom they see, and their own.
+
+    Entries name people as text. The ids are compared as text here, for a database would compare it with a number, or
+    refuse to where the two have different collations.
+    """
     people = seen_by(user, User.objects.all()).values_list("pk", flat=True)
     of_people = Q(model=User._meta.label_lower, object_id__in=[str(pk) for pk in people])
     return Q(workspace__in=user.workspaces_seen()) | Q(actor=user) | of_people

@@ -6,7 +6,7 @@ from django.db import migrations
 from accounts.access import roles
 
 APPS = ("accounts", "api", "webhooks")
-# What one could do with a permission on the right takes the one on the left from now on. Who may change a row may see it;
+# The permission on the left is new. Whoever had one of those on the right could do this before. Who may change a row may see it;
 # events of the inbox hold the texts of messages too.
 SPLIT = {
     "see_codes": ["view_account"],

@@ -28,7 +28,7 @@ class User(AbstractUser):
 
 
 class RolePolicy(models.Model):
-    """What a role (a group) demands of the people who have it. A group without a row demands nothing."""
+    """A role (a group) may demand something of the people who have it. A group without a row demands nothing."""
 
     group = models.OneToOneField(Group, models.CASCADE, related_name="policy", verbose_name=_("role"))
     second_factor = models.BooleanField(

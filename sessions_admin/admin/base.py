@@ -121,7 +121,7 @@ class ModelAdmin(AuditedAdmin, Offering, Scoped, UnfoldModelAdmin):  # type: ign
         return found | queryset.filter(by_phone) if by_phone is not None else found, may_repeat
 
 
-class ReadonlyField(UnfoldAdminReadonlyField):  # type: ignore[misc]
+class ReadonlyField(UnfoldAdminReadonlyField):  # type: ignore[misc]  # unfold ships no types
     """A value that is only shown. Unfold links it to the page of its row, whoever reads it."""
 
     def get_admin_url(self, remote_field: Any, remote_obj: Model) -> str:
@@ -180,7 +180,7 @@ class TabularInline(UnfoldTabularInline):  # type: ignore[misc]
         return scope.seen_by(actor_of(request), super().get_queryset(request))
 
 
-class StackedInline(UnfoldStackedInline):  # type: ignore[misc]
+class StackedInline(UnfoldStackedInline):  # type: ignore[misc]  # unfold ships no types
     extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

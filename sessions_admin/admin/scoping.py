@@ -35,7 +35,7 @@ def choices_for(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
 Base: Any = admin.ModelAdmin  # the stubs know nothing of unfold's admin, which the classes of ours have too
 
 
-class Scoped(Base):  # type: ignore[misc]
+class Scoped(Base):  # type: ignore[misc]  # untyped, as said above
     """Stands before unfold's and Django's admin in the bases of ours."""
 
     # What our own links ask of this list besides its filters, such as "account__id__exact".
@@ -143,7 +143,7 @@ def _asked(request: HttpRequest) -> Iterator[tuple[str, str]]:
 
 
 def _parameters(model: type[Model], list_filter: Any) -> set[str]:
-    """What an entry of `list_filter` may write into an address."""
+    """Return the parameters that an entry of `list_filter` may write into an address."""
     if isinstance(list_filter, type) and issubclass(list_filter, SimpleListFilter):
         return {str(list_filter.parameter_name)}
     path = list_filter[0] if isinstance(list_filter, list | tuple) else str(list_filter)

@@ -27,7 +27,7 @@ def _choice_of_workspaces() -> forms.ModelMultipleChoiceField:  # type: ignore[t
     )
 
 
-class _InWorkspaces(forms.ModelForm):  # type: ignore[type-arg]
+class _InWorkspaces(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     editor: User  # set by the page, as is
     has_choice = True  # False: the page shows the workspaces only
 
@@ -41,7 +41,7 @@ class _InWorkspaces(forms.ModelForm):  # type: ignore[type-arg]
             self.initial["workspaces"] = list(self.instance.workspaces.all())
 
     def _save_m2m(self) -> None:
-        super()._save_m2m()  # type: ignore[misc]
+        super()._save_m2m()  # type: ignore[misc]  # the stubs leave it out
         if not self.has_choice:
             return
         chosen = self.cleaned_data["workspaces"]
@@ -60,7 +60,7 @@ class UserForm(_InWorkspaces, UserChangeForm):  # type: ignore[misc]  # unfold s
     )
 
 
-class NewUserForm(_InWorkspaces, UserCreationForm):  # type: ignore[misc]
+class NewUserForm(_InWorkspaces, UserCreationForm):  # type: ignore[misc]  # unfold ships no types
     workspaces = _choice_of_workspaces()
     usable_password = None  # Django asks by it for logins of other systems (LDAP), of which there are none
 

@@ -26,7 +26,7 @@ LONGEST = 150  # characters of a name, as the column; the form refuses longer on
 
 @dataclass(frozen=True)
 class Target:
-    """Whose password or code is tried."""
+    """The person, or the name that nobody has, whose password or code is tried."""
 
     owner: str  # of the budgets
     user: User | None = None

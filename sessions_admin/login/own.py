@@ -25,7 +25,7 @@ from sessions_admin.login.steps import shown_key
 
 
 def change_password(request: HttpRequest) -> HttpResponse:
-    """As the admin's, with the budget of a login: it asks for the old password."""
+    """Django's page. It asks for the old password, so each try spends the budget of a login."""
     user = actor_of(request)
     try:
         if request.method == "POST":
@@ -41,7 +41,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
 
 @method_decorator(never_cache, name="dispatch")
-class _Own(FormView):  # type: ignore[type-arg]
+class _Own(FormView):  # type: ignore[type-arg]  # generic in the stubs only
     title: Any = gettext_lazy("Your second factor")
     success_url: Any = reverse_lazy("login:own")
     refused_field: str | None = None  # which one a refusal is about

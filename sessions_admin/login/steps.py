@@ -74,7 +74,7 @@ class LogIn(LoginView):
 
 
 @method_decorator(never_cache, name="dispatch")
-class _Step(RedirectURLMixin, FormView):  # type: ignore[type-arg]
+class _Step(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # generic in the stubs only
     """A page for those who are halfway. Others begin with the password."""
 
     next_page = "admin:index"

@@ -88,7 +88,7 @@ class AccountPage:
 
 
 def page_of(account: Account, request: HttpRequest) -> AccountPage:
-    """As this user may see it."""
+    """Return the page as this user may see it."""
     snapshot = snapshots.take(account.pk) if account.merged_into_id is None else None
     status = snapshot["status"] if snapshot else Status(account.status)
     unreachable = bridge_display.unreachable(account)
@@ -146,7 +146,7 @@ def _facts(account: Account) -> list[tuple[str, str]]:
 
 
 def _links(account: Account, request: HttpRequest) -> list[Link]:
-    """Those that this person may open."""
+    """Return the links that this person may open."""
     session = account.current_session
     of_account = {"account__id__exact": account.pk}
     invitations = _("Open invitations: %(count)d") % {"count": account.invitations.usable().count()}
