@@ -70,6 +70,7 @@ __all__ = [
     "age_of",
     "dialog_action",
     "done",
+    "in_place_of_form",
     "show_once",
 ]
 
@@ -247,7 +248,11 @@ def done(request: HttpRequest, url: str) -> HttpResponse:
 def show_once(request: HttpRequest, *, title: str, note: str, secret: str, url: str) -> HttpResponse:
     """Show a secret in place of the dialog's form. It is in this answer only: not in a message, cookie or session."""
     context = {"title": title, "note": note, "secret": secret, "url": url}
-    response = render(request, "sessions_admin/shown_once.html", context)
+    return in_place_of_form(render(request, "sessions_admin/shown_once.html", context))
+
+
+def in_place_of_form(response: HttpResponse) -> HttpResponse:
+    """Let htmx put the answer in place of the whole dialog, and nobody keep it."""
     whole_dialog = {"HX-Retarget": "#dialog", "HX-Reselect": "#dialog", "HX-Reswap": "outerHTML"}
     for name, value in (whole_dialog | {"Cache-Control": "no-store"}).items():
         response.headers[name] = value

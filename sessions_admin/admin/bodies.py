@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.access import bodies
-from sessions_admin.admin.base import DialogForm, ReadOnlyAdmin, actor_of, dialog_action
+from sessions_admin.admin.base import DialogForm, ReadOnlyAdmin, actor_of, dialog_action, in_place_of_form
 from sessions_admin.visibility import page_of_row
 
 
@@ -42,11 +42,7 @@ def _show(request: HttpRequest, row: Model, texts: dict[str, Any]) -> HttpRespon
     """In place of the dialog's form, and in this answer only."""
     named = [(capfirst(str(label_for_field(name, type(row)))), _plain(text)) for name, text in texts.items() if text]
     context = {"title": _("The text"), "texts": named, "url": page_of_row(row)}
-    response = render(request, "sessions_admin/read_text.html", context)
-    whole_dialog = {"HX-Retarget": "#dialog", "HX-Reselect": "#dialog", "HX-Reswap": "outerHTML"}
-    for name, value in (whole_dialog | {"Cache-Control": "no-store"}).items():
-        response.headers[name] = value
-    return response
+    return in_place_of_form(render(request, "sessions_admin/read_text.html", context))
 
 
 def _plain(text: Any) -> str:
