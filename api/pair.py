@@ -89,7 +89,7 @@ def reset(asker: Asker, *, account: UUID | None) -> int:
 def _pair(asker: Asker, *, account: UUID | None, phone: str | None, label: str, force: bool) -> Paired:
     """This is one transaction, so that a refusal also takes back an account that was made for it."""
     # The lock makes a concurrent request find the account that we make, instead of making a second one.
-    workspace = locks.row(Workspace, pk=asker.workspace.pk)
+    workspace = locks.row_in_turn(Workspace, pk=asker.workspace.pk)
     known = _known(asker, account=account, phone=phone)
     chosen = known or Account.objects.create(workspace=workspace, label=label, phone_number=phone)
     before = _state(chosen) if known else {}

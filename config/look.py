@@ -10,6 +10,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SITE_ICON": lambda request: static("linking/mark.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("linking/mark.svg")}],
+    "SCRIPTS": [lambda request: static("sessions_admin/focus.js")],
     "STYLES": [lambda request: static("sessions_admin/admin.css")],
     "ENVIRONMENT": "sessions_admin.navigation.environment",
     "DASHBOARD_CALLBACK": "sessions_admin.pages.dashboard.context",

@@ -19,9 +19,7 @@ T = TypeVar("T")
 
 TRIES = 4  # one and three retries
 PATIENCE = 7  # seconds within which another try, if as long as the last, must end: a bridge waits 10
-# Seconds for `patiently`. Whoever waits for a lock keeps its place among the others only until its wait times out.
-TURN_WITHIN = 25
-MYSQL_DEADLOCK, MYSQL_LOCK_WAIT = 1213, 1205
+MYSQL_DEADLOCK = 1213
 
 _READ = {"sqlite": "PRAGMA busy_timeout", "mysql": "SELECT @@innodb_lock_wait_timeout"}
 
@@ -83,9 +81,9 @@ def patiently(function: Callable[P, T]) -> Callable[P, T]:
     def wait(*args: P.args, **kwargs: P.kwargs) -> T:
         if connection.in_atomic_block:
             return run(*args, **kwargs)
-        _patience.seconds = TURN_WITHIN
+        _patience.seconds = locks.TURN_WITHIN  # whoever waits keeps the place in line only until the wait times out
         try:
-            with _waiting_for_locks(TURN_WITHIN):
+            with _waiting_for_locks(locks.TURN_WITHIN):
                 return run(*args, **kwargs)
         finally:
             del _patience.seconds
@@ -142,4 +140,4 @@ def _wait_again(seconds: float) -> None:
 def is_contention(error: OperationalError) -> bool:
     """Whether the database refused only because another transaction had the lock, or won a deadlock."""
     code = error.args[0] if error.args else None
-    return code in {MYSQL_DEADLOCK, MYSQL_LOCK_WAIT} or "database is locked" in str(error)
+    return code in {MYSQL_DEADLOCK, locks.MYSQL_LOCK_WAIT} or "database is locked" in str(error)

@@ -123,7 +123,7 @@ def _lock_with_workspace(account_id: int) -> tuple[Workspace, Account]:
     """Lock the workspace first, as `ready` does: nobody merges under its lock. If a merge came before it, the account
     is the one that lives on."""
     workspace_id = Account.objects.values_list("workspace_id", flat=True).get(pk=account_id)
-    workspace = locks.row(Workspace, pk=workspace_id)
+    workspace = locks.row_in_turn(Workspace, pk=workspace_id)
     return workspace, Account.objects.lock(Account.objects.get(pk=account_id).resolve().pk)
 
 

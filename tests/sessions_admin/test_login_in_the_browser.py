@@ -1,7 +1,9 @@
 """Logging in, in a real browser: what only scripts, styles and the content security policy can break."""
 
+import time
+
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from accounts.access import second_factor
 from accounts.models import User
@@ -53,3 +55,20 @@ def test_staff_sets_up_the_second_factor_and_logs_in_with_it() -> None:
 
     assert complaints == []
     assert second_factor.recovery_codes_left(User.objects.get()) == 9
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.django_db(transaction=True)
+def test_the_focus_is_in_the_first_field_on_a_slow_network() -> None:
+    """Unfold shows the page when its script has come, and the browser gives the focus before that, to nothing."""
+    complaints: list[str] = []
+    with portal() as base, browser_page(complaints) as page:
+        page.route("**/alpine.js", after_a_second)
+        page.goto(f"{base}/admin/login/")
+        expect(page.get_by_label("Username")).to_be_focused()
+    assert complaints == []
+
+
+def after_a_second(route: Route) -> None:
+    time.sleep(1)
+    route.continue_()
