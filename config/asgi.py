@@ -11,7 +11,8 @@ from django.core.asgi import get_asgi_application
 from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-http = get_asgi_application()  # first: it loads the apps, which the routes need
+django = get_asgi_application()  # first: it loads the apps, which the door and the routes need
+door = import_string("webhooks.door.app.Door")
 
 
 class Bounded:
@@ -29,9 +30,10 @@ class Bounded:
             await self.app(scope, receive, send)
 
 
+http = door(Bounded(django, settings.LINKDESK_WEB_CONCURRENCY))
 application = ProtocolTypeRouter(
     {
-        "http": Bounded(http, settings.LINKDESK_WEB_CONCURRENCY),
+        "http": http,
         "websocket": AllowedHostsOriginValidator(URLRouter(import_string("linking.routing.websocket_urlpatterns"))),
     }
 )

@@ -227,7 +227,7 @@ REST_FRAMEWORK = {
 LINKDESK_WEB_CONCURRENCY = env.int("LINKDESK_WEB_CONCURRENCY", default=16)  # requests, each with its connection
 LINKDESK_COUNTRY = env("LINKDESK_COUNTRY", default="").upper()  # of new workspaces: ISO 3166, two letters
 LINKDESK_MAX_OPEN_PLACEHOLDERS = env.int("LINKDESK_MAX_OPEN_PLACEHOLDERS", default=10)
-LINKDESK_LIMIT_MESSAGES = env.int("LINKDESK_LIMIT_MESSAGES", default=1000)  # a minute, per open session
+LINKDESK_LIMIT_MESSAGES = env.int("LINKDESK_LIMIT_MESSAGES", default=6000)  # a minute, per open session
 LINKDESK_LIMIT_LIFECYCLE = env.int("LINKDESK_LIMIT_LIFECYCLE", default=300)  # a minute and workspace, at least
 LINKDESK_LIMIT_QR = env.int("LINKDESK_LIMIT_QR", default=20)  # a minute and session
 LINKDESK_LIMIT_OTHERS = env.int("LINKDESK_LIMIT_OTHERS", default=300)  # a minute, per workspace and per bridge

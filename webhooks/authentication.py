@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import cast
 
 from cryptography.fernet import InvalidToken
@@ -25,12 +26,13 @@ from accounts.models import Bridge, BridgeSecret
 from api.authentication import Caller
 from api.http.errors import ApiError
 from api.http.rate_limit import guarded
-from webhooks.signature import EVENT_ID, TIMESTAMP, VERSION_1, VERSION_2, signs, version_of
+from webhooks.signature import EVENT_ID, TIMESTAMP, VERSION_1, VERSION_2, Signable, signs, version_of
 
 WINDOW = 300  # seconds either way between X-Timestamp and our clock, as the portal that Linkdesk replaces has it
 log = logging.getLogger(__name__)
 
 SECRETS_KEPT = 10  # seconds: reading and decrypting them for every event would cost more than the event
+CHECKED_EVERY = 1  # seconds between two looks whether one was added or retired, which costs one short query
 LOOK_EVERY = 1  # seconds between two looks for a secret that was added
 # A stranger's wrong signature must not cost a new bridge its first event, nor may many of them hold up the process: so
 # many waits for the next look in the time for which secrets are kept, and so many requests that share one.
@@ -43,7 +45,8 @@ class Secrets:
 
     rows: tuple[tuple[str, int, bytes], ...] = ()
     state: tuple[int, int] = (0, 0)  # the newest row's key, and how many rows there are
-    until: float = 0.0
+    read_at: float = -inf
+    until: float = -inf  # they are taken as they are
 
 
 UNREAD = Secrets()
@@ -94,6 +97,27 @@ def bridge_of(request: Request) -> int:
     return cast(int, request.auth)
 
 
+def recognise(request: Signable) -> int | None:
+    """Return the bridge that has signed, by the secrets as they were read within the last second, without a query.
+
+    None: it takes a query to know. Raises ApiError as `BridgeSignature`. That the bridge signs by the version that it
+    is held to is for the caller to check.
+    """
+    secrets = _secrets
+    if secrets.until < time.monotonic():
+        return None
+    version = version_of(request)
+    given = _header(request, version).encode("utf-8", "surrogateescape")
+    return _match(secrets, BridgeSecret.Kind.HMAC, given, signs(request, version, _timestamp(request)))
+
+
+def keep_fresh() -> None:
+    """Look whether a secret was added or retired, if the last look is half as old as it may get."""
+    if _secrets.until - time.monotonic() < CHECKED_EVERY / 2:
+        with _one_at_a_time:
+            _renew()
+
+
 def forget_secrets() -> None:
     """Drop the cached secrets; the next request reads them again."""
     global _secrets, _looked_at
@@ -133,10 +157,11 @@ def _has_shown_version_2(bridge_id: int) -> bool:
 
 def _known(request: Request, kind: BridgeSecret.Kind, given: bytes, expected: Callable[[bytes], bytes]) -> int | None:
     """Return the bridge whose secret fits. A secret that was just added is looked for before one is refused."""
+    came_at = time.monotonic()
     try:
         secrets = _current()
         found = _match(secrets, kind, given, expected)
-        if found is None and (newer := _look_again(request)) is not secrets:
+        if found is None and (newer := _look_again(request, came_at=came_at)) is not secrets:
             found = _match(newer, kind, given, expected)
     except DatabaseError as error:
         raise busy(request) from error
@@ -164,7 +189,7 @@ def _current() -> Secrets:
 def _renew() -> None:
     global _secrets
     try:
-        _secrets = _read()
+        _check()
     except DatabaseError:
         if _secrets is UNREAD:
             raise
@@ -172,13 +197,23 @@ def _renew() -> None:
         _secrets = replace(_secrets, until=time.monotonic() + SECRETS_KEPT)
 
 
-def _look_again(request: Request) -> Secrets:
+def _check() -> None:
+    """Read them again if one was added or retired, or if they are old."""
+    global _secrets, _looked_at
+    is_old = _secrets.read_at + SECRETS_KEPT < time.monotonic()
+    if not is_old and _state_of_table() == _secrets.state:
+        _looked_at = time.monotonic()
+        _secrets = replace(_secrets, until=_looked_at + CHECKED_EVERY)
+    else:
+        _secrets = _read()
+
+
+def _look_again(request: Request, *, came_at: float) -> Secrets:
     """Return the secrets, read anew if one was added since. At most one look a second, however many callers there are.
 
     They wait for the one that looks: the first events of a new bridge may come together. Raises ApiError 429 or 503,
     which a bridge repeats, where too many wait.
     """
-    came_at = time.monotonic()
     if not _waiting.acquire(blocking=False):
         raise busy(request)
     try:
@@ -204,12 +239,10 @@ def _may_look() -> bool:
 
 
 def _look() -> None:
-    global _secrets, _looked_at
+    global _looked_at
     with _one_at_a_time:
-        state = _state_of_table()
+        _check()
         _looked_at = time.monotonic()
-        if state != _secrets.state:
-            _secrets = _read()
 
 
 def _state_of_table() -> tuple[int, int]:
@@ -227,7 +260,8 @@ def _read() -> Secrets:
         keys = list(active.values_list("pk", flat=True))
         readable = [row for row in map(_read_one, keys) if row]
     rows = tuple((row.kind, row.bridge_id, row.value.encode()) for row in readable)
-    return Secrets(rows, (max(keys, default=0), len(keys)), time.monotonic() + SECRETS_KEPT)
+    now = time.monotonic()
+    return Secrets(rows, (max(keys, default=0), len(keys)), now, now + CHECKED_EVERY)
 
 
 def _read_one(pk: int) -> BridgeSecret | None:
@@ -238,7 +272,7 @@ def _read_one(pk: int) -> BridgeSecret | None:
         return None
 
 
-def _timestamp(request: Request) -> str:
+def _timestamp(request: Signable) -> str:
     """Return X-Timestamp as the text that was sent, because that text is signed."""
     text = _header(request, TIMESTAMP)
     if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
@@ -248,14 +282,14 @@ def _timestamp(request: Request) -> str:
     return text
 
 
-def _header(request: Request, name: str) -> str:
+def _header(request: Signable, name: str) -> str:
     value: str = request.headers.get(name, "")
     if not value:
         raise ApiError(401, "MISSING_HEADER", f"The header {name} is missing.")
     return value
 
 
-def busy(request: Request) -> ApiError:
+def busy(request: Signable) -> ApiError:
     """429 is the only answer that a bridge without event ids tries again; one with them knows a 503."""
     status = 503 if request.headers.get(EVENT_ID) else 429
     return ApiError(status, "BUSY", "We cannot take this right now. Send it again.", retry_after=2)

@@ -9,6 +9,8 @@ from functools import lru_cache
 from django.conf import settings
 
 from accounts.models import LinkSession, Workspace
+from api.http import rate_limit
+from api.http.errors import ApiError
 from api.http.rate_limit import Budget, spend
 from webhooks.events.handlers import LIFECYCLE, MESSAGES
 
@@ -27,12 +29,25 @@ def charge(session: LinkSession, event: str, *, sender_id: int) -> None:
     if event == "qr_code_generated":
         own = workspace.qr_per_minute or settings.LINKDESK_LIMIT_QR
         return spend(Budget("qr", f"session {session.pk}", own))
-    owner = f"workspace {workspace.pk}"
     if event in MESSAGES:
-        return spend(Budget("messages", owner, _for_messages(workspace)))
+        return spend(_of_messages(workspace.pk, workspace.messages_per_minute))
+    owner = f"workspace {workspace.pk}"
     if event in LIFECYCLE:
         return spend(Budget("lifecycle", owner, _for_lifecycle(workspace)))
     return spend(Budget("others", owner, workspace.others_per_minute or settings.LINKDESK_LIMIT_OTHERS))
+
+
+def charge_messages(workspace_id: int, own: int | None, wanted: int) -> tuple[int, ApiError | None]:
+    """Take one for each message of open sessions of this workspace, whose own limit a session is `own`.
+
+    Returns how many pass, and the refusal of the others, which the caller counts (`count_refused`).
+    """
+    return rate_limit.spend_up_to(_of_messages(workspace_id, own), wanted)
+
+
+def count_refused(workspace_id: int, own: int | None, times: int) -> None:
+    if times:
+        rate_limit.count_refused(_of_messages(workspace_id, own), times)
 
 
 def charge_stray(bridge_id: int) -> None:
@@ -40,9 +55,9 @@ def charge_stray(bridge_id: int) -> None:
     spend(Budget("strays", f"bridge {bridge_id}", settings.LINKDESK_LIMIT_OTHERS))
 
 
-def _for_messages(workspace: Workspace) -> int:
-    each = workspace.messages_per_minute or settings.LINKDESK_LIMIT_MESSAGES
-    return each * max(1, _open_sessions(workspace.pk))
+def _of_messages(workspace_id: int, own: int | None) -> Budget:
+    each = own or settings.LINKDESK_LIMIT_MESSAGES
+    return Budget("messages", f"workspace {workspace_id}", each * max(1, _open_sessions(workspace_id)))
 
 
 def _for_lifecycle(workspace: Workspace) -> int:

@@ -7,8 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from rest_framework.request import Request
+from typing import Any, Protocol
 
 from api.http.errors import ApiError
 
@@ -18,6 +17,17 @@ EVENT_ID, BOOT, SEQUENCE = "X-Event-Id", "X-Bridge-Boot", "X-Bridge-Sequence"
 FIRST_LINE = "linkdesk-2"  # a text of version 1 begins with a digit, so none equals one of version 2
 LONGEST_ID = 64
 SEQUENCE_DIGITS = 18
+
+
+class Signable(Protocol):
+    """As much of a request as its signature covers: DRF's, or the door's (webhooks/door/request.py)."""
+
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def headers(self) -> Any: ...
+    @property
+    def body(self) -> bytes: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +60,11 @@ def version_2(secret: bytes, signed: Signed) -> bytes:
     return hmac.new(secret, signed.text, hashlib.sha256).hexdigest().encode()
 
 
-def is_signed(request: Request) -> bool:
+def is_signed(request: Signable) -> bool:
     return any(name in request.headers for name in (VERSION_1, VERSION_2, TIMESTAMP))
 
 
-def version_of(request: Request) -> str:
+def version_of(request: Signable) -> str:
     """Return the header of the version that the request is signed by. Raises ApiError 401 where there are two."""
     if VERSION_2 not in request.headers:
         return VERSION_1
@@ -63,7 +73,7 @@ def version_of(request: Request) -> str:
     return VERSION_2
 
 
-def signs(request: Request, version: str, timestamp: str) -> Callable[[bytes], bytes]:
+def signs(request: Signable, version: str, timestamp: str) -> Callable[[bytes], bytes]:
     """Return what signs this request with a given secret. Raises ApiError 400 for a header that no bridge sends."""
     body: bytes = request.body
     if version == VERSION_1:
@@ -80,24 +90,25 @@ def signs(request: Request, version: str, timestamp: str) -> Callable[[bytes], b
     return lambda secret: version_2(secret, signed)
 
 
-def _request_line(request: Request) -> str:
+def _request_line(request: Signable) -> str:
     """The path and the query as they were sent. A server that does not pass them on leaves the path decoded: then it
     is encoded as Django does, which may be another spelling of it."""
-    path = getattr(request._request, "scope", {}).get("raw_path")  # ASGI
+    asked: Any = getattr(request, "_request", request)  # Django's, of which DRF makes its own
+    path = getattr(asked, "scope", {}).get("raw_path")  # ASGI
     if path is None:
-        sent: str = request.META.get("REQUEST_URI") or request.META.get("RAW_URI") or request.get_full_path()  # WSGI
+        sent: str = asked.META.get("REQUEST_URI") or asked.META.get("RAW_URI") or asked.get_full_path()  # WSGI
         return sent
-    query = request.META.get("QUERY_STRING", "")
+    query = asked.META.get("QUERY_STRING", "")
     return f"{path.decode('latin-1')}{'?' if query else ''}{query}"
 
 
-def replay_key(request: Request, version: str) -> str:
+def replay_key(request: Signable, version: str) -> str:
     """Return a key that only the very same request has: a retry has a new timestamp and signature."""
     text = f"{request.headers[TIMESTAMP]}:{request.headers[version]}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def short_header(request: Request, name: str) -> str:
+def short_header(request: Signable, name: str) -> str:
     """Return an id in a header, empty when absent. Raises ApiError 400 unless it is short printable ASCII."""
     value: str = request.headers.get(name, "")
     if len(value) > LONGEST_ID or not value.isascii() or not value.isprintable():
@@ -105,7 +116,7 @@ def short_header(request: Request, name: str) -> str:
     return value
 
 
-def sequence_of(request: Request) -> int | None:
+def sequence_of(request: Signable) -> int | None:
     """Return X-Bridge-Sequence, None when absent. Raises ApiError 400."""
     value = short_header(request, SEQUENCE)
     if value and not (value.isdigit() and len(value) <= SEQUENCE_DIGITS):

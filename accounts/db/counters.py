@@ -17,14 +17,14 @@ def count_known(model: type[Model], **key: Any) -> bool:
 
 
 @atomically
-def count(model: type[Model], **key: Any) -> None:
-    """Count one more of `key` in its row. The model has `count`, `last_at` and a unique constraint on `key`."""
+def count(model: type[Model], times: int = 1, /, **key: Any) -> None:
+    """Count so many more of `key` in its row. The model has `count`, `last_at` and a unique constraint on `key`."""
     rows = model._default_manager.filter(**key)
-    again = {"count": F("count") + 1, "last_at": timezone.now()}
+    again = {"count": F("count") + times, "last_at": timezone.now()}
     if rows.update(**again):
         return
     try:
         with transaction.atomic():
-            model._default_manager.create(**key)
+            model._default_manager.create(**key, count=times)
     except IntegrityError:  # a twin was first
         rows.update(**again)

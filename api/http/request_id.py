@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
@@ -25,14 +26,18 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = _given(request) or uuid.uuid4().hex
+        request_id = id_of(request)
         with about(request_id=request_id), audit.comes_from(Origin(address_of(request), request_id)):
             response = self.get_response(request)
         response.headers["X-Request-Id"] = request_id
         return response
 
 
-def _given(request: HttpRequest) -> str | None:
+def id_of(request: Any) -> str:
+    return _given(request) or uuid.uuid4().hex
+
+
+def _given(request: Any) -> str | None:
     """Return the id that a proxy of ours has set, if it is well-formed. From others it could be somebody else's: the
     audit is searched by it."""
     value = request.headers.get("X-Request-Id", "") if is_from_proxy(request) else ""

@@ -4,10 +4,10 @@ import itertools
 import time
 from typing import Any
 
-from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Bridge, BridgeSecret, LinkSession
+from tests.support.door import DoorClient
 from tests.support.signing import signed_headers
 
 PHONE = "6281167328422"
@@ -28,7 +28,7 @@ class Portal:
     def __init__(self, secret: str) -> None:
         self.secret = secret
         self.tick = itertools.count()
-        self.client = Client(raise_request_exception=False)
+        self.client = DoorClient(raise_request_exception=False)
 
     def post(self, event: str, session: LinkSession | str, **more: Any) -> Any:
         session_id = session if isinstance(session, str) else session.session_id

@@ -3,10 +3,9 @@
 import json
 from typing import Any
 
-from django.test import Client
-
 from accounts.models import LinkSession
 from tests.support import ROOT
+from tests.support.door import DoorClient
 from tests.support.signing import signed_headers
 
 FOLDER = ROOT / "tests" / "fixtures" / "requests"
@@ -27,7 +26,7 @@ def send(name: str, session: LinkSession, *, secret: str = "alpha", account_id: 
     raw, signature = signed_headers(f"{secret}-hmac", body) if body is not None else (b"", {})
     known |= {"signature": signature.get("X-HMAC-Signature"), "timestamp": signature.get("X-Timestamp")}
     method, path, headers = recorded["method"], fill(recorded["path"], known), fill(recorded["headers"], known)
-    return Client(raise_request_exception=False).generic(method, path, raw, "application/json", headers=headers)
+    return DoorClient(raise_request_exception=False).generic(method, path, raw, "application/json", headers=headers)
 
 
 def fill(value: Any, known: dict[str, Any]) -> Any:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from accounts.models import LinkSession, Message, Transition
+from tests.support.door import DoorClient
 from webhooks.models import UnmatchedTraffic, WebhookEvent
 
 # Every way in which a signed webhook may be refused: docs/bridge-api.md lists them for whoever writes a bridge.
@@ -43,7 +43,7 @@ def rows(session: LinkSession) -> Any:
 
 
 def post(raw: bytes, headers: dict[str, str]) -> Any:
-    return Client(raise_request_exception=False).post(URL, raw, "application/json", headers=headers)
+    return DoorClient(raise_request_exception=False).post(URL, raw, "application/json", headers=headers)
 
 
 def assert_refused(answer: Any, status: int, code: str) -> None:

@@ -41,7 +41,7 @@ def received(session_pk: int, data: dict[str, Any]) -> Outcome:
     The text is stored before its file: a full disk must not cost it. The bridge's next try then brings the file.
     """
     message, media = data["message"], data["message"]["media"]
-    fields = _columns(message)
+    fields = columns(message)
     if _is_left_out(session_pk, fields["chat_type"]):
         return Outcome.LEFT_OUT
     outcome = _insert_or_fill(session_pk, message["id"], fields, emptied=data["emptied"])
@@ -165,7 +165,7 @@ def _may_be_left_out(session_pk: int, message_id: str, *, has_text: bool) -> boo
     return not is_here and _is_left_out(session_pk, *OPTIONAL)
 
 
-def _columns(message: dict[str, Any]) -> dict[str, Any]:
+def columns(message: dict[str, Any]) -> dict[str, Any]:
     return {
         "from_me": message["from_me"],
         "chat_type": Message.chat_of(message["from"], message["to"], message["id"], told=message["chat_type"]),

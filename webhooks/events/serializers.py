@@ -121,7 +121,11 @@ class ChatMessage(serializers.Serializer[Any]):
         return super().get_fields() | {"from": OptionalText(255)}  # a keyword of Python
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        fields: dict[str, Any] = super().to_internal_value(data)
+        return self.finished(super().to_internal_value(data), data)
+
+    @staticmethod
+    def finished(fields: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Put what is about the group into one field, as far as it was sent."""
         group = {key: fields.pop(key) for key in GROUP_FIELDS}
         return fields | {"group": {key: value for key, value in group.items() if key in data}}
 
