@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from benchmarks.bodies import KINDS
@@ -22,12 +21,16 @@ PREPARED_A_SECOND = 8_000  # more than any of the servers takes; what comes afte
 class Connection(asyncio.Protocol):
     """One kept connection. Its requests are its own: what must come in turn is in one of them."""
 
-    def __init__(self, requests: Iterator[bytes], until: float) -> None:
-        self.requests, self.until = requests, until
+    def __init__(self, port: int, requests: Iterator[bytes], until: float) -> None:
+        self.port, self.requests, self.until = port, requests, until
         self.statuses: Counter[int] = Counter()
         self.took: list[float] = []
         self.done = asyncio.get_running_loop().create_future()
         self.unread = b""
+
+    async def connect(self) -> None:
+        self.unread = b""
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self.port)
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -36,6 +39,7 @@ class Connection(asyncio.Protocol):
     def send(self) -> None:
         raw = next(self.requests, None) if time.perf_counter() < self.until else None
         if raw is None:
+            self.done.set_result(None)
             self.transport.close()
             return
         self.sent_at = time.perf_counter()
@@ -52,8 +56,8 @@ class Connection(asyncio.Protocol):
         self.send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+        if not self.done.done():  # the server closed it: a new one goes on
+            self.reconnecting = asyncio.create_task(self.connect())
 
 
 def length_of(head: bytes) -> int:
@@ -72,16 +76,12 @@ def prepared(plan: dict[str, Any]) -> list[Iterator[bytes]]:
     return [itertools.chain(list(itertools.islice(requests, each)), requests) for requests in made]
 
 
-def same(connection: Connection) -> Connection:
-    return connection
-
-
 async def run(plan: dict[str, Any]) -> dict[str, Any]:
     lanes = prepared(plan)
-    loop, began = asyncio.get_running_loop(), time.perf_counter()
-    connections = [Connection(requests, began + plan["seconds"]) for requests in lanes]
+    began = time.perf_counter()
+    connections = [Connection(plan["port"], requests, began + plan["seconds"]) for requests in lanes]
     for each in connections:
-        await loop.create_connection(partial(same, each), "127.0.0.1", plan["port"])
+        await each.connect()
     await asyncio.wait_for(asyncio.gather(*(each.done for each in connections)), plan["seconds"] + 30)
     seconds = time.perf_counter() - began
     took = sorted(took for each in connections for took in each.took)
