@@ -19,6 +19,7 @@ def hello(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.timeout(60)
 def test_the_senders_send_and_count(hello: Server) -> None:
     plan = {"port": hello.port, "secret": "s3cret", "seconds": 0.3, "path": WEBHOOK, "connections": 2}
     for kind in ("messages", "batches"):
