@@ -8,12 +8,13 @@ TEST_SECRETS = SECRET_KEY="$${SECRET_KEY:-only-for-tests-0123456789-0123456789-0
 
 unexport PYTHONDONTWRITEBYTECODE  # images set it: the suite would compile itself in each process
 
-.PHONY: help setup dev run check test lint types messages
+.PHONY: help setup dev run bench check test lint types messages
 
 help:
 	@echo "make run     a portal, a worker and a simulated bridge, ready to use"
 	@echo "make check   lint, types and the quick half of the suite, before each commit"
 	@echo "make test    the suite; with DATABASE_URL and REDIS_URL set, on those; ARGS=tests/api runs one folder"
+	@echo "make bench   what it can take, against its peers, on DATABASE_URL and REDIS_URL; ARGS=--quick for a first look"
 	@echo "make setup   only install; make lint; make types; make messages (compile the translations)"
 
 setup: $(VENV)/.installed
@@ -39,6 +40,10 @@ $(VENV)/.installed-mysql: requirements-mysql.txt $(VENV)/.installed
 		echo "  apt-get install build-essential python3-dev pkg-config default-libmysqlclient-dev"; exit 1; }
 	@touch $@
 
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-bench.txt
+	@touch $@
+
 DATABASE_DRIVER = $(if $(filter mysql%,$(DATABASE_URL)),$(VENV)/.installed-mysql)
 
 run: setup $(DATABASE_DRIVER)
@@ -50,6 +55,9 @@ check: lint types
 
 test: dev $(DATABASE_DRIVER)
 	$(if $(DATABASE_URL),$(TEST_SECRETS)) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+bench: $(VENV)/.installed-bench $(DATABASE_DRIVER)
+	@$(TEST_SECRETS) $(BIN)/python -m benchmarks $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .
