@@ -1,4 +1,4 @@
-"""A real web process for tests: daphne on the test database."""
+"""A real web process for tests: daphne, or uvicorn for webhooks alone, on the test database."""
 
 import os
 import socket
@@ -17,6 +17,9 @@ from django.db import connection
 from tests.support import ROOT
 from tests.support.log_scan import SCAN
 
+# What serves, up to its port: all of it, or webhooks in a process of their own (docs/operations.md).
+DAPHNE = ("daphne", "config.asgi:application", "-b", "127.0.0.1", "-p")
+UVICORN = ("uvicorn", "config.ingest:application", "--host", "127.0.0.1", "--lifespan", "off", "--port")
 STARTS_WITHIN = 30  # seconds; a shared machine may be busy
 
 
@@ -27,11 +30,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def portal(*, port: int | None = None, **more: str) -> Iterator[str]:
+def portal(*, port: int | None = None, by: tuple[str, ...] = DAPHNE, **more: str) -> Iterator[str]:
     """Run the portal and give its base URL. The test must commit what the server shall see (`transactional_db`)."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"]
+    command = [sys.executable, "-m", *by, str(port)]
     with (
         tempfile.NamedTemporaryFile() as log,
         subprocess.Popen(
@@ -78,7 +81,7 @@ def _database_url() -> str:
 def _wait_until_it_answers(server: "subprocess.Popen[bytes]", url: str) -> None:
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until:
-        assert server.poll() is None, f"daphne ended with {server.returncode}"
+        assert server.poll() is None, f"the server ended with {server.returncode}"
         try:
             httpx.get(f"{url}/link/nobody/", timeout=5)
             return

@@ -1,14 +1,17 @@
 """The door for webhooks in a real server: what it stores, what it leaves to Django, and what it refuses itself."""
 
+import itertools
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from django.db import connection
 
@@ -94,6 +97,24 @@ class TestItStores:
         assert outcomes(answers) == {"applied": 100, "no_change": 100}
         assert Message.objects.count() == 100
 
+    def test_in_a_process_for_webhooks_alone(self, session: LinkSession) -> None:
+        with servers.portal(by=servers.UVICORN) as base:
+            assert outcomes(send_all(base, [text(session, number) for number in range(50)])) == {"applied": 50}
+            assert send(base, b"{").status_code == 400  # by Django
+
+    def test_all_that_was_acknowledged_before_a_kill(self, session: LinkSession) -> None:
+        acknowledged: list[str] = []
+        numbers = itertools.count()
+        for _ in range(3):
+            with servers.portal() as base, ThreadPoolExecutor(8) as senders:
+                for _ in range(8):
+                    senders.submit(send_until_it_ends, base, session, numbers, acknowledged)
+                enough = len(acknowledged) + 20
+                while len(acknowledged) < enough:
+                    time.sleep(random.uniform(0.01, 0.1))
+                kill_the_server_at(base)
+        assert set(acknowledged) <= set(Message.objects.values_list("message_id", flat=True))
+
 
 class TestItLeavesToDjango:
     def test_a_file(self, base: str, session: LinkSession) -> None:
@@ -158,6 +179,20 @@ class TestItRefuses:
             answer = send(base, text(session, 1), **{"X-Event-Id": "e"})
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, str(answer.json()["error"]["retry_after"]))
         assert time.monotonic() - began < 3
+
+
+def send_until_it_ends(base: str, session: LinkSession, numbers: "itertools.count[int]", taken: list[str]) -> None:
+    with suppress(httpx.TransportError):
+        while True:
+            body = text(session, next(numbers))
+            if send(base, body).status_code == 200:
+                taken.append(body["data"]["message"]["id"])
+
+
+def kill_the_server_at(base: str) -> None:
+    port = base.rpartition(":")[2]
+    [server] = [child for child in psutil.Process().children() if port in child.cmdline()]
+    server.kill()
 
 
 @contextmanager
