@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from api.openapi import JSON_BODY, answers
 from api.serializers import STATES, Shape
 from webhooks.bridge_api import serializers as requests
-from webhooks.bridge_api.views import cleanup, heartbeat, reports, webjs
+from webhooks.bridge_api.views import batch, cleanup, heartbeat, reports, webjs
 from webhooks.bridge_api.views import sessions as views_sessions
 from webhooks.events.serializers import MarkDisconnected
 
@@ -42,8 +42,16 @@ class OutcomeSerializer(Shape):
     outcome = serializers.CharField(help_text="applied, duplicate, stored, or why it moved nothing.")
 
 
+class BatchRequest(Shape):
+    events = serializers.ListField(child=batch.EventOfBatch(), max_length=batch.MOST_EVENTS)
+
+
 class DoneSerializer(Shape):
     success = serializers.BooleanField()
+
+
+class BatchAnswer(DoneSerializer):
+    results = serializers.ListField(child=serializers.DictField(), help_text="`outcome`, or `status` and `error`.")
 
 
 class MessageSerializer(DoneSerializer):
@@ -183,6 +191,15 @@ _FAILED = _described(
 
 DESCRIBED: dict[type[APIView], dict[str, Any]] = {
     webjs.WebjsWebhook: {"post": _EVENT},
+    batch.WebhookBatch: {
+        "post": _described(
+            "Up to 500 events, each with an answer of its own",
+            {200: BatchAnswer},
+            *JSON_BODY,
+            request=BatchRequest,
+            parameters=_ORDER[:1],
+        )
+    },
     reports.ChatsSync: {
         "post": _described(
             "All chats of a session; stored",

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from webhooks.bridge_api.views.batch import WebhookBatch
 from webhooks.bridge_api.views.cleanup import AccountsForCleanup, CleanUp, CleanupLogs, CleanUpStale, CleanupStats
 from webhooks.bridge_api.views.heartbeat import HeartbeatView
 from webhooks.bridge_api.views.reports import ChatsSync
@@ -10,6 +11,7 @@ from webhooks.bridge_api.views.webjs import WebjsWebhook
 
 urlpatterns = [
     path("webhooks/webjs", WebjsWebhook.as_view()),
+    path("webhooks/batch", WebhookBatch.as_view()),
     path("chats/sync", ChatsSync.as_view()),
     path("bridges/heartbeat", HeartbeatView.as_view()),
     path("accounts/active", ActiveAccounts.as_view()),

@@ -39,7 +39,7 @@ def envelope(code: str, message: str, **more: Any) -> dict[str, Any]:
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: our envelope for all that DRF and Django raise on purpose; None: a 500."""
-    known = _as_api_error(error)
+    known = as_api_error(error)
     if known is None:
         return None
     more: dict[str, Any] = {"reason": known.reason} if known.reason else {}
@@ -85,7 +85,7 @@ def _challenge(known: ApiError, context: dict[str, Any]) -> str | None:
     return challenge
 
 
-def _as_api_error(error: Exception) -> ApiError | None:
+def as_api_error(error: Exception) -> ApiError | None:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestDataTooBig):

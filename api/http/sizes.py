@@ -9,6 +9,7 @@ from api.http.errors import envelope
 KIB, MIB = 1024, 1024 * 1024
 LARGEST = {
     "/api/whatsapp/webhooks/webjs": 32 * MIB,  # a 16 MB file is a 21 MB webhook
+    "/api/whatsapp/webhooks/batch": 32 * MIB,
     "/api/whatsapp/chats/sync": 8 * MIB,
     "/api/whatsapp/bridges/heartbeat": MIB,  # 5,000 sessions, with ids as long as they get in practice
 }

@@ -17,6 +17,7 @@ from webhooks.door.request import DoorRequest
 from webhooks.events.handlers import MESSAGES
 from webhooks.events.messages import PLAYED, READ
 from webhooks.events.serializers import EXACT
+from webhooks.inbox.store import Delivery
 from webhooks.signature import BOOT, EVENT_ID, VERSION_2, sequence_of, short_header, version_of
 
 TEXTS = ("message_received", "message_sent")
@@ -78,6 +79,15 @@ def _read(request: DoorRequest) -> Arrival | None:
     if type(session_id) is not str or len(session_id) > LONGEST_SESSION_ID:
         return None
     return Arrival(event, session_id, bridge_id, fields, by_version_2, is_sent_again=bool(event_id))
+
+
+def of_delivery(delivery: Delivery, *, by_version_2: bool) -> Arrival | None:
+    """Return an event that Django has let in as one of the door's; None if it is none."""
+    try:
+        fields = READERS[delivery.event](delivery.data)
+    except (NotPlain, KeyError):
+        return None
+    return Arrival(delivery.event, delivery.session_id, delivery.bridge_id, fields, by_version_2, is_sent_again=True)
 
 
 def _checked_id(request: DoorRequest) -> str:

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from typing import Any
 
 from django.db import OperationalError
 from rest_framework.request import Request
@@ -31,28 +32,46 @@ class WebjsWebhook(BridgeView):
     def post(self, request: Request) -> Response:
         delivery = _delivery(request)
         with about(session_id=delivery.session_id):
-            try:
-                outcome = _patiently(delivery)
-            except (OperationalError, OSError) as error:  # OSError: the disk is full
-                log.error("%s not kept: %s", delivery.event, type(error).__name__)
-                raise busy(request) from error
-        return Response({"success": True, "outcome": outcome})
+            return Response({"success": True, "outcome": keep(request, delivery)})
+
+
+def keep(request: Request, delivery: Delivery) -> str:
+    """Say what became of the event in one word. Raises ApiError, `busy` where it is not kept, and ValidationError."""
+    try:
+        return _patiently(delivery)
+    except (OperationalError, OSError) as error:  # OSError: the disk is full
+        log.error("%s not kept: %s", delivery.event, type(error).__name__)
+        raise busy(request) from error
 
 
 def _delivery(request: Request) -> Delivery:
     """Parse the event from the verified raw bytes; DRF's own parser would read a chunked body as empty."""
     envelope = checked(Envelope, parse_told(request.body, exact=EXACT))
-    event, data = envelope["event"], envelope["data"]
     version = version_of(request)
-    return Delivery(
+    return read_event(
+        envelope,
         bridge_id=bridge_of(request),
-        event=event,
-        session_id=checked(Addressed, data)["session_id"],
-        data=data,
         replay_key=replay_key(request, version),
         event_id=_event_id(request, version) or None,
         boot=short_header(request, BOOT),
         sequence=sequence_of(request),
+    )
+
+
+def read_event(
+    envelope: dict[str, Any], *, bridge_id: int, replay_key: str, event_id: str | None, boot: str, sequence: int | None
+) -> Delivery:
+    """Raises ValidationError where no session is named."""
+    data = envelope["data"]
+    return Delivery(
+        bridge_id=bridge_id,
+        event=envelope["event"],
+        session_id=checked(Addressed, data)["session_id"],
+        data=data,
+        replay_key=replay_key,
+        event_id=event_id,
+        boot=boot,
+        sequence=sequence,
     )
 
 
