@@ -46,6 +46,7 @@ class Secrets:
     rows: tuple[tuple[str, int, bytes], ...] = ()
     state: tuple[int, int] = (0, 0)  # the newest row's key, and how many rows there are
     read_at: float = -inf
+    checked_at: float = -inf  # when they were found to be all, and none retired
     until: float = -inf  # they are taken as they are
 
 
@@ -104,7 +105,7 @@ def recognise(request: Signable) -> int | None:
     is held to is for the caller to check.
     """
     secrets = _secrets
-    if secrets.until < time.monotonic():
+    if secrets.checked_at + CHECKED_EVERY < time.monotonic():
         return None
     version = version_of(request)
     given = _header(request, version).encode("utf-8", "surrogateescape")
@@ -113,7 +114,7 @@ def recognise(request: Signable) -> int | None:
 
 def keep_fresh() -> None:
     """Look whether a secret was added or retired, if the last look is half as old as it may get."""
-    if _secrets.until - time.monotonic() < CHECKED_EVERY / 2:
+    if _secrets.checked_at + CHECKED_EVERY / 2 < time.monotonic():
         with _one_at_a_time:
             _renew()
 
@@ -141,6 +142,7 @@ def _note_version_2(bridge_id: int) -> None:
         if not _has_shown_version_2(bridge_id):
             with hardly_waiting():
                 Bridge.objects.filter(pk=bridge_id, version_2_since=None).update(version_2_since=timezone.now())
+            _signing_by_2.add(bridge_id)
     except DatabaseError:
         log.warning("bridge %s: could not note that it signs by version 2", bridge_id)
 
@@ -203,7 +205,7 @@ def _check() -> None:
     is_old = _secrets.read_at + SECRETS_KEPT < time.monotonic()
     if not is_old and _state_of_table() == _secrets.state:
         _looked_at = time.monotonic()
-        _secrets = replace(_secrets, until=_looked_at + CHECKED_EVERY)
+        _secrets = replace(_secrets, checked_at=_looked_at, until=_looked_at + CHECKED_EVERY)
     else:
         _secrets = _read()
 
@@ -261,7 +263,7 @@ def _read() -> Secrets:
         readable = [row for row in map(_read_one, keys) if row]
     rows = tuple((row.kind, row.bridge_id, row.value.encode()) for row in readable)
     now = time.monotonic()
-    return Secrets(rows, (max(keys, default=0), len(keys)), now, now + CHECKED_EVERY)
+    return Secrets(rows, (max(keys, default=0), len(keys)), now, now, now + CHECKED_EVERY)
 
 
 def _read_one(pk: int) -> BridgeSecret | None:

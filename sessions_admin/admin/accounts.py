@@ -32,7 +32,7 @@ from sessions_admin.admin.base import (
     show_once,
 )
 from sessions_admin.admin.filters import DeletedFilter, NumberFilter
-from sessions_admin.admin.phone_search import of_account
+from sessions_admin.admin.phone_search import accounts_of_session, of_account
 from sessions_admin.pages.account import page_of
 from sessions_admin.visibility import page_of_row
 
@@ -51,7 +51,7 @@ class AccountAdmin(NumberDecisions):
         NumberFilter,
         DeletedFilter,
     ]
-    search_fields = ["label", "phone_number", "sessions__session_id", "workspace__name", "uuid"]
+    search_fields = ["label", "phone_number", "workspace__name", "uuid"]
     search_help_text = gettext_lazy("Phone number, label, workspace, session id or UUID")
     phone_columns = of_account()
     ordering = ["-status_changed_at"]
@@ -118,7 +118,8 @@ class AccountAdmin(NumberDecisions):
     ) -> tuple[QuerySet[Any], bool]:
         with suppress(ValueError):  # a UUID is found with or without dashes, whatever the database keeps
             search_term = str(UUID(search_term.strip()))
-        return super().get_search_results(request, queryset, search_term)
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return found | queryset.filter(pk__in=accounts_of_session(search_term)), may_repeat
 
     # --- the page ---------------------------------------------------------------------------------
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -28,6 +28,7 @@ from unfold.enums import ActionVariant
 from unfold.fields import UnfoldAdminReadonlyField
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
 from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -77,10 +78,24 @@ __all__ = [
 DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
+class PageBeforeItsRelations(ChangeList):  # type: ignore[misc]  # unfold ships no types
+    """What `list_select_related` names is read for the rows of the page alone.
+
+    Joined, it makes MariaDB begin at the smaller table and sort millions of rows before it cuts the page.
+    """
+
+    def apply_select_related(self, qs: QuerySet[Any]) -> QuerySet[Any]:
+        return qs.prefetch_related(*self.list_select_related) if self.list_select_related else qs
+
+
 class ModelAdmin(AuditedAdmin, Offering, Scoped, UnfoldModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The base of all our admins. What a person sees is decided in `scoping.py`, and nowhere else."""
 
     list_per_page = 50
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PageBeforeItsRelations
+
     # The field with this model's phone number, for searches such as "+62 811-1680-1641".
     phone_columns: tuple[str, ...] = ()  # searched by any form of a number (phone_search.py)
 

@@ -1,4 +1,4 @@
-"""Filters by whether a row is over, which is a moment that is null until then."""
+"""Filters by whether a row is over, which is a moment that is null until then, and by values that are known."""
 
 from typing import Any
 
@@ -9,6 +9,32 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from accounts.models import LinkSession
+from sessions_admin.labels import TRIGGERS
+from webhooks.events.handlers import LIFECYCLE
+
+
+class KnownValues(admin.AllValuesFieldListFilter):
+    """Django would ask a table of millions of rows which values there are, at each view."""
+
+    values: tuple[str, ...]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lookup_choices: Any = self.values
+
+
+class EventFilter(KnownValues):
+    values = tuple(sorted(LIFECYCLE))
+
+
+class TriggerFilter(KnownValues):
+    values = tuple(sorted(TRIGGERS))
+
+
+class MessageTypeFilter(KnownValues):
+    """As WhatsApp Web names them; a rarer type is found by its chat."""
+
+    values = ("chat", "image", "video", "ptt", "audio", "document", "sticker", "location", "vcard", "poll_creation")
 
 
 class OverFilter(admin.SimpleListFilter):

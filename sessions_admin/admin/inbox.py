@@ -12,6 +12,7 @@ from api.models import RateLimitCount
 from sessions_admin import display
 from sessions_admin.admin.base import CountedAdmin, DialogForm, age_of, dialog_action, done
 from sessions_admin.admin.bodies import HoldsTexts
+from sessions_admin.admin.filters import EventFilter, MessageTypeFilter
 from sessions_admin.admin.phone_search import of_account
 from sessions_admin.visibility import page_of_row
 from webhooks.inbox import process
@@ -35,7 +36,7 @@ BECAME = {
 class WebhookEventAdmin(HoldsTexts):
     list_display = ["name", "status", "session", "bridge", "attempts", "received", "error"]
     list_select_related = ["session", "bridge"]
-    list_filter = ["state", "event", "bridge"]
+    list_filter = ["state", ("event", EventFilter), "bridge"]
     linked_by = ("session__id__exact",)
     search_fields = [
         "session__session_id",
@@ -119,7 +120,7 @@ class MessageAdmin(HoldsTexts):
     list_display = ["message_id", "session", "chat_type", "from_me", "sender", "written_by", "recipient", "type"]
     list_display += ["changed", "ack_level", "received"]
     list_select_related = ["session"]
-    list_filter = ["from_me", "chat_type", "type", "has_media"]
+    list_filter = ["from_me", "chat_type", ("type", MessageTypeFilter), "has_media"]
     linked_by = ("session__id__exact",)
     # The text is not searched: chats are found by their people, and a table of millions is not read through.
     search_fields = [

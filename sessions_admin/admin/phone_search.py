@@ -1,17 +1,28 @@
-"""Finds rows by a phone number, in whatever form it is written and kept."""
+"""Finds rows by a phone number, in whatever form it is written and kept, and accounts by a session's id."""
 
 from collections.abc import Sequence
 
 from django.db.models import Q, QuerySet
 
 from accounts import phones
-from accounts.models import Workspace
+from accounts.models import LinkSession, Workspace
 from accounts.numbering_plans import identity_key
+
+SHORTEST_PART = 4  # characters of a session's id
 
 
 def of_account(path: str = "") -> tuple[str, ...]:
     """The columns with the numbers of an account; `path` leads to it: "session__account__"."""
     return tuple(f"{path}{column}" for column in ("phone_number", "phone_key", "new_phone_key"))
+
+
+def accounts_of_session(written: str) -> list[int]:
+    """The accounts whose sessions have this in their ids, the newest 100 of them: read before the list, as a join would
+    multiply each account by all its sessions."""
+    if len(written) < SHORTEST_PART or " " in written:
+        return []
+    found = LinkSession.objects.filter(session_id__contains=written).order_by("-pk")
+    return list(found.values_list("account_id", flat=True)[:100])
 
 
 def rows_with(written: str, *, columns: Sequence[str], workspaces: QuerySet[Workspace]) -> Q | None:

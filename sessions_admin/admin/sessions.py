@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import LinkInvitation, LinkMove, LinkSession, Transition
 from sessions_admin import display, labels
 from sessions_admin.admin.base import ActionVariant, DialogForm, ReadOnlyAdmin, age_of, dialog_action, done
+from sessions_admin.admin.filters import TriggerFilter
 from sessions_admin.admin.phone_search import of_account
 from sessions_admin.visibility import page_of_row
 
@@ -81,7 +82,7 @@ class LinkMoveAdmin(ReadOnlyAdmin):
 class TransitionAdmin(ReadOnlyAdmin):
     list_display = ["created", "account", "was", "became", "moved_by", "actor", "why"]
     list_select_related = ["account", "actor"]
-    list_filter = ["new", "trigger"]
+    list_filter = ["new", ("trigger", TriggerFilter)]
     linked_by = ("account__id__exact",)
     search_fields = ["account__label", "account__phone_number", "session__session_id", "reason", "trigger"]
     search_help_text = gettext_lazy("Account, phone number, session id, trigger or reason")

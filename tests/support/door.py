@@ -24,7 +24,7 @@ class DoorClient(Client):
 
     def _scope(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
         path, _, query = path.partition("?")
-        sent = {"Content-Length": str(len(body)), "Content-Type": "application/json"} | headers
+        sent = {"Content-Length": str(len(body)), "Content-Type": "application/json", "Host": "testserver"} | headers
         return {
             "type": "http",
             "method": method,

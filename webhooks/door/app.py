@@ -19,7 +19,9 @@ from webhooks.door.request import AmbiguousHeaders, DoorRequest
 from webhooks.door.writer import Writer
 
 PATH = "/api/whatsapp/webhooks/webjs"
-LARGEST = 256 * 1024  # bytes; what is larger has a file in it
+LARGEST = 64 * 1024  # bytes; what is larger has a file in it, or is a long text: Django takes both
+IN_TIME = 4  # seconds after which there is no time left for Django: the bridge waits 10
+CHARGED = "linkdesk.charged"  # in the scope: the event has paid its budget
 # A bridge without event ids loses what is refused, so it waits here. But it may have ten sockets for all its sessions:
 # the other five are for what is not over its budget.
 HELD_AT_MOST, HELD_FOR, TRIED_EVERY = 5, 5.0, 0.5  # requests of one bridge; seconds
@@ -48,11 +50,13 @@ class Door:
             request = DoorRequest(scope, body)
         except AmbiguousHeaders:
             return None
-        arrival = arrivals.read(request)
+        came_at, arrival = time.monotonic(), arrivals.read(request)
         if arrival is None:
             return None
         is_stored = await (self._store(arrival) if arrival.is_sent_again or arrival.is_ack else self._hold(arrival))
-        outcome = arrival.answer if is_stored else busy(request)
+        scope[CHARGED] = arrival.is_charged
+        is_late = arrival.answer is None and time.monotonic() - came_at > IN_TIME
+        outcome = busy(request) if is_late or not is_stored else arrival.answer
         return None if outcome is None else answer_of(outcome, id_of(request))
 
     async def _store(self, arrival: Arrival) -> bool:
@@ -79,8 +83,10 @@ class Door:
 
 
 def _is_for_us(scope: Any) -> bool:
-    """Whether it may be one of ours. Django knows what to do with a body whose length is not told."""
+    """Whether it may be one of ours. A body that comes in chunks may be of any length: Django knows what to do."""
     if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        return False
+    if any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"]):
         return False
     lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
     return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0][:10]) <= LARGEST

@@ -7,6 +7,9 @@ events, files, edits, and what is unknown, ended, broken or signed by nobody.
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
 from api.http import rate_limit
 from api.http.errors import ApiError
 from api.http.strict_json import parse_told
@@ -38,6 +41,7 @@ class Arrival:
     by_version_2: bool
     is_sent_again: bool  # when it is refused: only a bridge with event ids does that
     may_wait: bool = False  # over its budget it is tried again here, so that this is no refusal yet
+    is_charged: bool = False
     answer: str | ApiError | None = None
 
     @property
@@ -65,7 +69,7 @@ def read(request: DoorRequest) -> Arrival | None:
 
 
 def _read(request: DoorRequest) -> Arrival | None:
-    if not rate_limit.is_welcome(request, kind=BridgeSignature.__name__):
+    if not (_is_our_host(request) and rate_limit.is_welcome(request, kind=BridgeSignature.__name__)):
         return None
     bridge_id = authentication.recognise(request)
     if bridge_id is None:
@@ -88,6 +92,11 @@ def of_delivery(delivery: Delivery, *, by_version_2: bool) -> Arrival | None:
     except (NotPlain, KeyError):
         return None
     return Arrival(delivery.event, delivery.session_id, delivery.bridge_id, fields, by_version_2, is_sent_again=True)
+
+
+def _is_our_host(request: DoorRequest) -> bool:
+    host, _ = split_domain_port(request.headers.get("Host", ""))
+    return validate_host(host, settings.ALLOWED_HOSTS)
 
 
 def _checked_id(request: DoorRequest) -> str:

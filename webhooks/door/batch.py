@@ -10,10 +10,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 
 from accounts.bridges import presence
 from accounts.db.transactions import atomically
@@ -101,6 +103,8 @@ def _charged(taken: Sequence[Arrival], sessions: dict[str, Session]) -> list[Arr
         passed, refusal = rate_limits.charge_messages(workspace_id, own, len(mine))
         for arrival in mine[passed:]:
             arrival.answer = refusal
+        for arrival in mine[:passed]:
+            arrival.is_charged = True
         refused.update(mine[passed:])
         rate_limits.count_refused(workspace_id, own, sum(not arrival.may_wait for arrival in mine[passed:]))
     return [arrival for arrival in taken if arrival not in refused]
@@ -219,10 +223,15 @@ def _prepared(value: Any) -> Any:
 
 
 def _raise_acks(levels: dict[Key, int | None]) -> None:
-    """Only where they are lower still: another process may have raised them since they were read."""
-    by_level = defaultdict(list)
+    """Only where they are lower still, as another process may have raised them since they were read. One statement for
+    each session locks its rows in the order of their index, so that two processes never wait in a ring."""
+    of_session: defaultdict[int, defaultdict[int | None, list[str]]] = defaultdict(lambda: defaultdict(list))
     for (session, message_id), level in sorted(levels.items()):
-        by_level[level, session].append(message_id)
-    for (level, session), ids in by_level.items():
-        is_lower = Q(ack_level__isnull=True) | Q(ack_level__lt=level)
-        Message.objects.filter(is_lower, session=session, message_id__in=ids).update(ack_level=level)
+        of_session[session][level].append(message_id)
+    for session, by_level in of_session.items():
+        wanted = [
+            Q(message_id__in=ids) & (Q(ack_level__isnull=True) | Q(ack_level__lt=level))
+            for level, ids in by_level.items()
+        ]
+        raised = Case(*(When(message_id__in=ids, then=Value(level)) for level, ids in by_level.items()))
+        Message.objects.filter(reduce(or_, wanted), session=session).update(ack_level=raised)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from accounts.db.transactions import wait_at_most
 from webhooks import authentication
 from webhooks.door import batch
 from webhooks.door.arrivals import Arrival
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 500  # events of one transaction: more would hold their locks for long
 WAITING_AT_MOST = 2_000  # events; more than a writer stores within a second on a slow disk
+WAITS_AT_MOST = 8  # seconds: the bridge waits 10
+LOCK_PATIENCE = 2  # seconds: one locked session holds up the messages of all others
 
 
 class Waiting(NamedTuple):
@@ -35,7 +38,7 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     async def store(self, arrival: Arrival) -> bool:
-        """Wait until the event has its answer, or is left for Django. False: too many wait, and nothing was done."""
+        """Wait until the event has its answer, or is left for Django. False: too many wait, or for too long."""
         loop = asyncio.get_running_loop()
         waiting = Waiting(arrival, loop, loop.create_future())
         try:
@@ -43,7 +46,10 @@ class Writer:
         except Full:
             return False
         self._ensure_thread()
-        await waiting.done
+        try:
+            await asyncio.wait_for(waiting.done, WAITS_AT_MOST)
+        except TimeoutError:  # it may still be stored: sent again, it changes nothing
+            return False
         return True
 
     def _ensure_thread(self) -> None:
@@ -60,7 +66,8 @@ class Writer:
                 _apply([waiting.arrival for waiting in gathered])
             except Exception as error:  # whatever it is, Django has not seen these events yet
                 log.error("a batch of %s events: %s", len(gathered), type(error).__name__)
-            _settle(gathered)
+            finally:
+                _settle(gathered)
 
     def _next(self) -> Waiting | None:
         try:
@@ -73,6 +80,8 @@ def _apply(arrivals: list[Arrival]) -> None:
     """The connection is kept as long as it works."""
     if connection.errors_occurred:
         connection.close()
+    if connection.connection is None:
+        wait_at_most(LOCK_PATIENCE)
     authentication.keep_fresh()
     batch.apply(arrivals)
 

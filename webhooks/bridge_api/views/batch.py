@@ -1,10 +1,11 @@
 """POST webhooks/batch: many events under one signature, with an answer for each."""
 
 import hashlib
+import logging
 import time
 from typing import Any
 
-from django.db import OperationalError
+from django.db import DatabaseError
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -21,6 +22,8 @@ from webhooks.door.arrivals import Arrival
 from webhooks.events.serializers import EXACT
 from webhooks.inbox.store import Delivery
 from webhooks.signature import BOOT, LONGEST_ID, VERSION_2, replay_key, short_header, version_of
+
+log = logging.getLogger(__name__)
 
 MOST_EVENTS = 500
 Told = dict[str, Any]
@@ -76,28 +79,34 @@ class _Results:
             self._gathered.append((number, delivery, arrival))
             return
         self.store_gathered()
-        self._keep(number, delivery)
+        self._keep(number, delivery, charge=True)
 
     def store_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
-        batch.apply([arrival for *_, arrival in gathered])
+        try:
+            batch.apply([arrival for *_, arrival in gathered])
+        except DatabaseError as error:
+            log.error("a batch of %s events: %s", len(gathered), type(error).__name__)
         for number, delivery, arrival in gathered:
             if arrival.answer is None:
-                self._keep(number, delivery)
+                self._keep(number, delivery, charge=not arrival.is_charged)
             elif isinstance(arrival.answer, ApiError):
                 self.found[number] = _refused(arrival.answer)
             else:
                 self.found[number] = {"outcome": arrival.answer}
 
-    def _keep(self, number: int, delivery: Delivery) -> None:
+    def _keep(self, number: int, delivery: Delivery, *, charge: bool) -> None:
         """As an event that comes alone; but those for which there is no time are to be sent again."""
         try:
             if time.monotonic() > self.until:
                 raise busy(self.request)
             with about(session_id=delivery.session_id):
-                self.found[number] = {"outcome": keep(self.request, delivery)}
-        except (ApiError, ValidationError, OperationalError) as error:
+                self.found[number] = {"outcome": keep(self.request, delivery, charge=charge)}
+        except (ApiError, ValidationError) as error:
             self.found[number] = _refused(error)
+        except DatabaseError as error:  # alone it would be a 500; it must not cost the others
+            log.error("%s not kept: %s", delivery.event, type(error).__name__)
+            self.found[number] = _refused(ApiError(500, "INTERNAL", "Something is broken here. It has been logged."))
 
     def _delivery(self, number: int, told: Told) -> Delivery:
         if self.by_version_2 and not told["id"]:

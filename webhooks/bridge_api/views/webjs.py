@@ -16,6 +16,7 @@ from api.http.strict_json import parse_told
 from api.serializers import checked
 from webhooks.authentication import BridgeSignature, bridge_of, busy
 from webhooks.bridge_api.views.bridge_view import BridgeView
+from webhooks.door.app import CHARGED
 from webhooks.events.serializers import EXACT, Addressed, Envelope
 from webhooks.inbox import receive
 from webhooks.inbox.store import Delivery
@@ -32,13 +33,14 @@ class WebjsWebhook(BridgeView):
     def post(self, request: Request) -> Response:
         delivery = _delivery(request)
         with about(session_id=delivery.session_id):
-            return Response({"success": True, "outcome": keep(request, delivery)})
+            is_charged = getattr(request._request, "scope", {}).get(CHARGED, False)
+            return Response({"success": True, "outcome": keep(request, delivery, charge=not is_charged)})
 
 
-def keep(request: Request, delivery: Delivery) -> str:
+def keep(request: Request, delivery: Delivery, *, charge: bool) -> str:
     """Say what became of the event in one word. Raises ApiError, `busy` where it is not kept, and ValidationError."""
     try:
-        return _patiently(delivery)
+        return _patiently(delivery, charge=charge)
     except (OperationalError, OSError) as error:  # OSError: the disk is full
         log.error("%s not kept: %s", delivery.event, type(error).__name__)
         raise busy(request) from error
@@ -83,9 +85,9 @@ def _event_id(request: Request, version: str) -> str:
     return event_id
 
 
-def _patiently(delivery: Delivery) -> str:
+def _patiently(delivery: Delivery, *, charge: bool) -> str:
     """Wait out a short outage of the database, because most bridges lose an event that gets a 5xx."""
-    give_up, charge = time.monotonic() + PATIENCE, True
+    give_up = time.monotonic() + PATIENCE
     while True:
         began = time.monotonic()
         try:
