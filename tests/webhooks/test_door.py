@@ -140,6 +140,23 @@ class TestItLeavesToDjango:
         assert answer.status_code == 400
         assert answer.json()["error"]["code"]
 
+    def test_another_host(self, base: str, session: LinkSession) -> None:
+        assert send(base, text(session)).status_code == 200
+        assert send(base, text(session, 1), Host="elsewhere.example").status_code == 400
+        assert Message.objects.count() == 1
+
+    def test_a_body_in_chunks(self, base: str, session: LinkSession) -> None:
+        assert send(base, text(session)).status_code == 200
+        raw, headers = signed_headers("alpha-hmac", text(session, 1))
+        answer = httpx.post(base + URL, content=iter([raw[:10], raw[10:]]), headers=headers)
+        assert answer.json()["outcome"] == "applied"
+
+    def test_what_waits_for_its_message_is_charged_once(self, session: LinkSession) -> None:
+        """Its ack was here before: the door leaves the message to Django after it has taken it from the budget."""
+        with servers.portal(LINKDESK_LIMIT_MESSAGES="3") as base:
+            answers = [send(base, body) for body in [ack(session, 0, 1), text(session, 0), text(session, 1)]]
+        assert [answer.json().get("outcome") for answer in answers] == ["applied"] * 3
+
     def test_a_stranger(self, base: str, session: LinkSession) -> None:
         answer = send(base, text(session), secret="nobody")
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "INVALID_SIGNATURE")
