@@ -40,7 +40,7 @@ def pages() -> Iterator[tuple[str, str]]:
     }.items():
         yield f"search for {kind}", f"{accounts}?q={typed}"
     yield "status", f"/api/whatsapp/status?workspace_id={account.workspace_id}"
-    yield "health", "/api/whatsapp/health"
+    yield "health", f"/api/whatsapp/health?workspace_id={account.workspace_id}"
 
 
 def measure(only: str) -> dict[str, dict[str, float]]:
