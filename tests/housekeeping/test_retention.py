@@ -195,9 +195,9 @@ class TestALittleAtATime:
     ) -> None:
         make_events(1_200, State.APPLIED, days=31)
         make_events(3, State.DEAD, days=181)
-        monkeypatch.setattr(pruning, "PER_SECOND", 500)
-        monkeypatch.setattr(pruning, "PATIENCE", 0.1)
-        monkeypatch.setattr(pruning, "PIECE", 0.6)
+        monkeypatch.setattr(pruning, "BATCH", 100)
+        monkeypatch.setattr(pruning, "PATIENCE", 0.05)
+        monkeypatch.setattr(pruning, "PIECE", 0.3)
         first = inbox_retention.run()
         assert isinstance(first, Unfinished)
         assert (first["dead"], first["done"] < 1_200) == (3, True)
