@@ -193,8 +193,8 @@ class TestALittleAtATime:
     def test_no_kind_starves_another(
         self, make_events: Any, session: LinkSession, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        make_events(1_200, State.APPLIED, days=31)
         make_events(3, State.DEAD, days=181)
+        make_events(1_200, State.APPLIED, days=31)
         monkeypatch.setattr(pruning, "BATCH", 100)
         monkeypatch.setattr(pruning, "PATIENCE", 0.05)
         monkeypatch.setattr(pruning, "PIECE", 0.3)
