@@ -128,7 +128,7 @@ def configuration(data: Path, port: str) -> str:
         "BRIDGE_DATA_DIR": str(data / "bridge"),
     }
     programs = [
-        _program("web", data, f"-m daphne -b 127.0.0.1 -p {port} config.asgi:application"),
+        _program("web", data, f"-m deploy.web -b 127.0.0.1 -p {port}"),
         _program("worker", data, "manage.py worker"),
         _program("bridge", data, "-m bridge serve", bridge),
     ]

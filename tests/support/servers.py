@@ -31,7 +31,7 @@ def portal(*, port: int | None = None, **more: str) -> Iterator[str]:
     """Run the portal and give its base URL. The test must commit what the server shall see (`transactional_db`)."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"]
+    command = [sys.executable, "-m", "deploy.web", "-b", "127.0.0.1", "-p", str(port)]
     with (
         tempfile.NamedTemporaryFile() as log,
         subprocess.Popen(
