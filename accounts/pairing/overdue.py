@@ -4,7 +4,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.lifecycle import PAIRING, Status
-from accounts.models import Account
+from accounts.models import Account, LinkSession
 
 
 def find() -> list[int]:
@@ -12,10 +12,10 @@ def find() -> list[int]:
     scanned_only = Q(status=Status.DISCONNECTED, current_session__connected_at__isnull=True)
     waiting = Account.objects.filter(scanned_only | Q(status__in=PAIRING), current_session__ended_at__isnull=True)
     rows = waiting.select_related("current_session").defer("current_session__qr_svg", "current_session__qr_png")
-    return [account.current_session_id for account in rows.order_by("status_changed_at") if _is_overdue(account)]
+    pairs = [(account, account.current_session) for account in rows.order_by("status_changed_at")]
+    return [session.pk for account, session in pairs if session is not None and _is_overdue(account, session)]
 
 
-def _is_overdue(account: Account) -> bool:
-    session = account.current_session
-    deadline = session and session.deadline(Status(account.status), account.status_changed_at)
-    return bool(deadline and deadline[0] <= timezone.now())
+def _is_overdue(account: Account, session: LinkSession) -> bool:
+    deadline = session.deadline(Status(account.status), account.status_changed_at)
+    return deadline is not None and deadline[0] <= timezone.now()
