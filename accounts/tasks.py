@@ -2,15 +2,11 @@
 
 import time
 
-from django.db.models import Q
-
 from accounts.bridges import watch
 from accounts.delivery import dispatcher, in_doubt
 from accounts.housekeeping import cleanup
 from accounts.jobs.row_by_row import safely
-from accounts.lifecycle import PAIRING, Status
-from accounts.models import Account
-from accounts.pairing import attempts, waiting_line
+from accounts.pairing import attempts, overdue, waiting_line
 from accounts.reconcile import polling, recovery, relocation, unknown
 
 PATIENCE = 30  # seconds a run: the queue ends a task at 45
@@ -79,17 +75,13 @@ def sweep_orders() -> int:
 
 
 def expire_overdue() -> dict[str, int]:
-    """Expire attempts whose own task was lost."""
-    scanned_only = Q(status=Status.DISCONNECTED, current_session__connected_at__isnull=True)
-    open_ones = Account.objects.filter(current_session__ended_at__isnull=True)
-    waiting = open_ones.filter(scanned_only | Q(status__in=PAIRING))
-    looked, failed, give_up = 0, 0, time.monotonic() + PATIENCE
-    for session_pk in waiting.order_by("status_changed_at").values_list("current_session_id", flat=True)[:1000]:
+    """Expire attempts whose own task was lost. One that fails holds up nobody behind it."""
+    found, failed, give_up = overdue.find(), 0, time.monotonic() + PATIENCE
+    for tried, session_pk in enumerate(found):
         if time.monotonic() > give_up:
-            break
+            return {"overdue": len(found), "failed": failed, "left": len(found) - tried}
         failed += safely(attempts.expire, session_pk) is None
-        looked += 1
-    return {"looked at": looked, "failed": failed}
+    return {"overdue": len(found), "failed": failed}
 
 
 def clean_up() -> cleanup.Cleaned | str:

@@ -70,8 +70,7 @@ def _is_free(port: int) -> bool:
 
 
 def _serve(data: Path, port: str) -> int:
-    _manage("migrate", "--skip-checks", "--verbosity", "0")
-    greeting = _manage("demo")
+    greeting = _prepare()
     config = data / "run" / "supervisord.conf"
     config.touch(mode=0o600)
     config.write_text(configuration(data, port))
@@ -98,9 +97,9 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _manage(*arguments: str) -> str:
-    """Return a management command's output; an error goes to the terminal and ends `make run`."""
-    done = subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def _prepare() -> str:
+    """Return what the first steps say; an error goes to the terminal and ends `make run`."""
+    done = subprocess.run([sys.executable, "-m", "deploy.prepare"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)
     return done.stdout
@@ -128,7 +127,7 @@ def configuration(data: Path, port: str) -> str:
         "BRIDGE_DATA_DIR": str(data / "bridge"),
     }
     programs = [
-        _program("web", data, f"-m daphne -b 127.0.0.1 -p {port} config.asgi:application"),
+        _program("web", data, f"-m deploy.web -b 127.0.0.1 -p {port}"),
         _program("worker", data, "manage.py worker"),
         _program("bridge", data, "-m bridge serve", bridge),
     ]

@@ -1,26 +1,17 @@
-"""Deletes old rows, a few at a time. History and accounts are never deleted here.
+"""Deletes old rows, a few at a time (pruning.py). History and accounts are never deleted here."""
 
-Who else could be there: the same job a second time, and all who write to the tables. Each statement repeats its
-conditions, so that a row that has changed meanwhile stays; a row that is gone already is no error.
-"""
-
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import Exists, Max, Model, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 from django_q.models import Failure
 
-from accounts.db.transactions import atomically
+from accounts.housekeeping.pruning import Piece, in_pieces, older_than
 from accounts.models import BridgeOrder, BridgeProcess, Incident, LinkMove, Message, ReconcileRun, StraySession
 
-BATCH = 1_000  # rows a statement: locks are held for milliseconds
-MOST = 100_000  # rows of one kind in a run; the next run goes on
-PATIENCE = 4  # seconds for each of nine kinds in a run: the queue kills a task at 45
 PROCESS_DAYS = 180  # as for dead letters by default: an event of an old process may be replayed until then
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)  # no row is that old
@@ -29,16 +20,18 @@ CLOSED = [BridgeOrder.State.CONFIRMED, BridgeOrder.State.FAILED, BridgeOrder.Sta
 
 def run() -> dict[str, int]:
     """Delete what is older than the LINKDESK_KEEP_* settings say. Gives how many of each."""
-    return {
-        "messages": _messages(),
-        "orders": _orders(),
-        "moves": _moves(),
-        "failures": _failures(),
-        "runs": _runs(),
-        "strays": _strays(),
-        "incidents": _incidents(),
-        "processes": _processes(),
-    }
+    return in_pieces(
+        {
+            "messages": _messages,
+            "orders": _orders,
+            "moves": _moves,
+            "failures": _failures,
+            "runs": _runs,
+            "strays": _strays,
+            "incidents": _incidents,
+            "processes": _processes,
+        }
+    )
 
 
 def limit(days: int) -> datetime:
@@ -46,37 +39,9 @@ def limit(days: int) -> datetime:
     return timezone.now() - timedelta(days=days) if days > 0 else BEFORE_ALL
 
 
-def prune(rows: QuerySet[Any], *, first: Callable[[list[Any]], None] | None = None) -> int:
-    """Delete `rows` in batches, lowest key first. `first` gets the keys of each batch before it goes."""
-    deleted, give_up = 0, time.monotonic() + PATIENCE
-    while deleted < MOST and time.monotonic() < give_up:
-        keys = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
-        if not keys:
-            break
-        if first is not None:
-            first(keys)
-        deleted += _delete(rows.filter(pk__in=keys))
-    return deleted
-
-
-def older_than(model: type[Model], written: str, before: datetime) -> QuerySet[Any]:
-    """The old rows at the beginning of a table that is written in the order of time.
-
-    No index is needed: the walk along the primary key ends at the first row that is young.
-    """
-    rows = model._default_manager.all()
-    young = rows.filter(**{f"{written}__gte": before}).order_by("pk").values_list("pk", flat=True).first()
-    old = rows.filter(**{f"{written}__lt": before})
-    return old if young is None else old.filter(pk__lt=young)
-
-
-@atomically
-def _delete(rows: QuerySet[Any]) -> int:
-    return rows.delete()[0]
-
-
-def _messages() -> int:
-    return prune(older_than(Message, "created_at", limit(settings.LINKDESK_KEEP_MESSAGES_DAYS)), first=_delete_files)
+def _messages(piece: Piece) -> int:
+    old = older_than(Message, "created_at", limit(settings.LINKDESK_KEEP_MESSAGES_DAYS))
+    return piece.prune(old, first=_delete_files)
 
 
 def _delete_files(keys: list[Any]) -> None:
@@ -92,43 +57,43 @@ def _delete_files(keys: list[Any]) -> None:
         default_storage.delete(name)
 
 
-def _orders() -> int:
+def _orders(piece: Piece) -> int:
     before = limit(settings.LINKDESK_KEEP_ORDERS_DAYS)
     old = older_than(BridgeOrder, "created_at", before).filter(state__in=CLOSED, closed_at__lt=before)
     # Only these rows say that a device was unlinked: without them people would be told to remove it on the phone.
-    return prune(old.exclude(kind=BridgeOrder.Kind.STOP, logout=True, state=BridgeOrder.State.CONFIRMED))
+    return piece.prune(old.exclude(kind=BridgeOrder.Kind.STOP, logout=True, state=BridgeOrder.State.CONFIRMED))
 
 
-def _moves() -> int:
+def _moves(piece: Piece) -> int:
     """Delete moves of links, but none before the stop that it waited for. The messages of a former owner are accepted
     for as long as the move is kept (webhooks/events/messages.py). A deleted session's moves go with it."""
     old = older_than(LinkMove, "started_at", limit(settings.LINKDESK_KEEP_ORDERS_DAYS))
-    return prune(old.filter(~Exists(BridgeOrder.objects.filter(pk=OuterRef("stop_id")))))
+    return piece.prune(old.filter(~Exists(BridgeOrder.objects.filter(pk=OuterRef("stop_id")))))
 
 
-def _failures() -> int:
-    return prune(Failure.objects.filter(stopped__lt=limit(settings.LINKDESK_KEEP_FAILURES_DAYS)))
+def _failures(piece: Piece) -> int:
+    return piece.prune(Failure.objects.filter(stopped__lt=limit(settings.LINKDESK_KEEP_FAILURES_DAYS)))
 
 
-def _runs() -> int:
-    return prune(older_than(ReconcileRun, "at", limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
+def _runs(piece: Piece) -> int:
+    return piece.prune(older_than(ReconcileRun, "at", limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
 
 
-def _strays() -> int:
+def _strays(piece: Piece) -> int:
     """Delete settled unknown sessions. One that still runs, or runs again, is listed anew."""
-    return prune(StraySession.objects.filter(settled_at__lt=limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
+    return piece.prune(StraySession.objects.filter(settled_at__lt=limit(settings.LINKDESK_KEEP_RUNS_DAYS)))
 
 
-def _incidents() -> int:
-    return prune(Incident.objects.filter(closed_at__lt=limit(settings.LINKDESK_KEEP_INCIDENTS_DAYS)))
+def _incidents(piece: Piece) -> int:
+    return piece.prune(Incident.objects.filter(closed_at__lt=limit(settings.LINKDESK_KEEP_INCIDENTS_DAYS)))
 
 
-def _processes() -> int:
+def _processes(piece: Piece) -> int:
     """Delete processes that are long gone, except the newest of each bridge; first their `told_of` rows, in batches."""
     before = limit(PROCESS_DAYS)
     newest = BridgeProcess.objects.values("bridge").annotate(newest=Max("pk")).values_list("newest", flat=True)
     gone = BridgeProcess.objects.filter(last_seen_at__lt=before).exclude(pk__in=list(newest))
     gone = gone.exclude(replaced_at__gte=before)
     told = BridgeProcess.told_of.through.objects.filter(bridgeprocess__in=gone)
-    prune(told)
-    return prune(gone)
+    piece.prune(told)
+    return piece.prune(gone)

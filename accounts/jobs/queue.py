@@ -40,10 +40,10 @@ def enqueue(task: str, *ids: int, delay: float = 0) -> None:
     put(f"accounts.tasks.{task}", *ids, key=key_of(LANES.get(task, "default")), delay=delay)
 
 
-def put(function: str, *ids: int, key: str, delay: float = 0) -> int:
+def put(function: str, *args: int | str, key: str, delay: float = 0) -> int:
     """Put a task into the lane of this key. Gives its row's key; the row stays until the task is done."""
     lane = Lane(key, delay=delay)
-    async_task(function, *ids, broker=lane)
+    async_task(function, *args, broker=lane)
     return lane.row
 
 

@@ -101,7 +101,7 @@ class TestSchedule:
             return order(session, *args, **kwargs)
 
         monkeypatch.setattr(outbox, "order", breaks_for_the_first)
-        assert tasks.expire_overdue() == {"looked at": 2, "failed": 1}
+        assert tasks.expire_overdue() == {"overdue": 2, "failed": 1}
         assert [status_of(account) for account in made] == [Status.QR_SCANNING, Status.FAILED]
         stale = cleanup.clean_stale(
             Account.objects.all(), attempts_after=timedelta(hours=1), links_after=timedelta(days=1)

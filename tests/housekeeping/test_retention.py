@@ -1,5 +1,6 @@
 """What has grown old is deleted a little at a time; what still waits, and the history, never."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Failure, Task
 
-from accounts.housekeeping import retention
+from accounts.housekeeping import pruning, retention
+from accounts.jobs.running import Unfinished
 from accounts.jobs.schedules import JOBS
 from accounts.models import Account, Bridge, BridgeOrder, LinkSession, Message, Transition
 from webhooks import retention as inbox_retention
@@ -163,17 +165,42 @@ class TestOthers:
 
 
 class TestALittleAtATime:
-    def test_a_thousand_rows_a_statement(self, make_events: Any) -> None:
-        make_events(2_500, State.APPLIED, days=31)
+    def test_five_hundred_rows_a_statement(self, make_events: Any) -> None:
+        make_events(1_200, State.APPLIED, days=31)
         with CaptureQueriesContext(connection) as captured:
-            assert run()["done"] == 2_500
+            assert run()["done"] == 1_200
         deletes = [query["sql"] for query in captured if query["sql"].startswith("DELETE")]
         assert len(deletes) == 3
 
-    def test_so_many_a_run(self, make_events: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(retention, "MOST", 2_000)
-        make_events(2_500, State.APPLIED, days=31)
-        assert [run()["done"], run()["done"], run()["done"]] == [2_000, 500, 0]
+    def test_not_faster_than_the_pace(self, make_events: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pruning, "PER_SECOND", 1_000)
+        make_events(1_000, State.APPLIED, days=31)
+        start = time.monotonic()
+        run()
+        assert time.monotonic() - start > 1
+
+    def test_a_piece_ends_in_time_and_says_that_there_is_more(
+        self, make_events: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_events(1_200, State.APPLIED, days=31)
+        monkeypatch.setattr(pruning, "PIECE", 0.1)
+        pieces = []
+        while isinstance(piece := inbox_retention.run(), Unfinished):
+            pieces.append(piece["done"])
+        assert len(pieces) > 1
+        assert sum(pieces) + piece["done"] == 1_200
+
+    def test_no_kind_starves_another(
+        self, make_events: Any, session: LinkSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_events(3, State.DEAD, days=181)
+        make_events(1_200, State.APPLIED, days=31)
+        monkeypatch.setattr(pruning, "BATCH", 100)
+        monkeypatch.setattr(pruning, "PATIENCE", 0.05)
+        monkeypatch.setattr(pruning, "PIECE", 0.3)
+        first = inbox_retention.run()
+        assert isinstance(first, Unfinished)
+        assert (first["dead"], first["done"] < 1_200) == (3, True)
 
     def test_young_rows_are_not_looked_through(self, make_events: Any) -> None:
         """Old rows come first: the walk ends at the first young one."""

@@ -135,6 +135,25 @@ class TestAJob:
         Lease.objects.update(until=F("until") - timedelta(seconds=running.LEASE + 1))
         assert running.run(JOB, due=due.isoformat()).startswith("messages")
 
+    @pytest.mark.django_db(transaction=True)
+    def test_one_that_has_more_to_do_goes_on_until_it_is_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pieces = [running.Unfinished(messages=5), running.Unfinished(messages=5), {"messages": 1}]
+        monkeypatch.setattr(retention, "run", lambda: pieces.pop(0))
+        running.run(JOB)
+        assert OrmQ.objects.get().key == queue.key_of("low")
+        assert run_due_tasks() == 2
+        assert (pieces, lease().result) == ([], "messages 1")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_chains_become_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The schedule's own run comes between two pieces."""
+        monkeypatch.setattr(retention, "run", lambda: running.Unfinished(messages=5))
+        running.run(JOB)
+        running.run(JOB)
+        assert OrmQ.objects.count() == 2
+        run_due_tasks()
+        assert OrmQ.objects.count() == 1
+
     def test_one_that_fails_says_so_without_its_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail() -> None:
             raise ValueError("6281167328422")

@@ -1,15 +1,18 @@
 """When an attempt lapses, who notices, and what is shown before the worker does."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts import snapshots
 from accounts.lifecycle import EndReason, Status
-from accounts.models import Account, Bridge, LinkSession
+from accounts.models import Account, Bridge, LinkSession, Workspace
 from accounts.pairing import attempts
 from accounts.tasks import expire_overdue
 from tests.support.links import QR, move_back, status_of, stops_of
 from tests.support.portal import Portal
 from tests.support.queue import run_due_tasks
+from tests.support.races import PHONES
 from tests.support.states import ROADS, Reach, reach
 
 __all__ = ["reach"]
@@ -85,6 +88,16 @@ class TestDeadlines:
         move_back(session, 61)
         expire_overdue()
         assert status_of(account) == Status.FAILED
+
+    def test_the_sweep_asks_once_however_many_are_not_overdue(self, workspace: Workspace, bridge: Bridge) -> None:
+        def queries() -> int:
+            with CaptureQueriesContext(connection) as captured:
+                assert expire_overdue() == {"overdue": 0, "failed": 0}
+            return len(captured)
+
+        for phone in PHONES[:3]:
+            attempts.start(Account.objects.create(workspace=workspace, label=phone).pk, trigger="test")
+            assert queries() == 1
 
     def test_a_fresh_code_does_not_prolong_it(self, portal: Portal, account: Account, session: LinkSession) -> None:
         """A bridge shows codes for ever: the 120 s run from the first one."""
