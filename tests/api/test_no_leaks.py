@@ -48,6 +48,7 @@ CALLS = {
     "POST /api/whatsapp/reset": Call(body='{"account": "{uuid}", "workspace_id": {workspace_id}}'),
     "POST /api/whatsapp/accounts/generate-qr": Call(body='{"workspace_id": {workspace_id}, "phone_number": "{phone}"}'),
     "POST /api/whatsapp/webhooks/webjs": Call(body=EVENT, own=True),
+    "POST /api/whatsapp/webhooks/batch": Call(body=f'{{"events": [{EVENT}]}}', own=True),
     "POST /api/whatsapp/chats/sync": Call(body='{"session_id": "{session_id}", "chats": []}', own=True),
     "POST /api/whatsapp/bridges/heartbeat": Call(
         body='{"library": "x", "version": "1", "sessions": [{"session_id": "{session_id}", "status": "connected"}]}',
