@@ -84,12 +84,11 @@ class Door:
 
 def _is_for_us(scope: Any) -> bool:
     """Whether it may be one of ours. A body that comes in chunks may be of any length: Django knows what to do."""
-    if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+    if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "POST", PATH):
         return False
-    if any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"]):
-        return False
-    lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
-    return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0][:10]) <= LARGEST
+    headers = dict(scope["headers"])  # of one that comes twice the last; DoorRequest refuses those
+    length = headers.get(b"content-length", b"")
+    return b"transfer-encoding" not in headers and length.isdigit() and int(length[:10]) <= LARGEST
 
 
 async def _read(receive: Any) -> list[Any]:

@@ -75,14 +75,20 @@ def _read(request: DoorRequest) -> Arrival | None:
     if bridge_id is None:
         return None
     event_id, by_version_2 = _checked_id(request), version_of(request) == VERSION_2
+    if by_version_2 and not event_id:
+        return None
     told = parse_told(request.body, exact=EXACT)
+    return _arrival(told, bridge_id, by_version_2=by_version_2, is_sent_again=bool(event_id))
+
+
+def _arrival(told: dict[str, Any], bridge_id: int, *, by_version_2: bool, is_sent_again: bool) -> Arrival | None:
     event, data = told["event"], told["data"]
-    if type(event) is not str or type(data) is not dict or (by_version_2 and not event_id):
+    if type(event) is not str or type(data) is not dict:
         return None
     fields, session_id = READERS[event](data), data["session_id"]
     if type(session_id) is not str or len(session_id) > LONGEST_SESSION_ID:
         return None
-    return Arrival(event, session_id, bridge_id, fields, by_version_2, is_sent_again=bool(event_id))
+    return Arrival(event, session_id, bridge_id, fields, by_version_2, is_sent_again)
 
 
 def of_delivery(delivery: Delivery, *, by_version_2: bool) -> Arrival | None:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.logs.format import about
-from api.http.errors import ApiError, as_api_error
+from api.http.errors import ApiError, as_api_error, envelope
 from api.serializers import Shape, checked
 from webhooks.authentication import BridgeSignature, bridge_of, busy
 from webhooks.bridge_api.views.bridge_view import BridgeView
@@ -26,6 +26,7 @@ from webhooks.signature import BOOT, LONGEST_ID, VERSION_2, replay_key, short_he
 log = logging.getLogger(__name__)
 
 MOST_EVENTS = 500
+BROKEN = {"error": envelope("INTERNAL", "Something is broken here. It has been logged.")["error"]}
 Told = dict[str, Any]
 
 
@@ -106,7 +107,7 @@ class _Results:
             self.found[number] = _refused(error)
         except DatabaseError as error:  # alone it would be a 500; it must not cost the others
             log.error("%s not kept: %s", delivery.event, type(error).__name__)
-            self.found[number] = _refused(ApiError(500, "INTERNAL", "Something is broken here. It has been logged."))
+            self.found[number] = {"status": 500} | BROKEN
 
     def _delivery(self, number: int, told: Told) -> Delivery:
         if self.by_version_2 and not told["id"]:
