@@ -1,4 +1,4 @@
-"""Who takes part, each a server and a kind of load, and what is compared with what."""
+"""The contestants, each a server and a kind of load, and the ratios between them."""
 
 import importlib.util
 from dataclasses import dataclass

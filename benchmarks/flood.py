@@ -1,4 +1,4 @@
-"""What a Node bridge of ten sockets loses, and how long its lifecycle events wait, while one account is flooded."""
+"""Floods one account, and counts what a Node bridge of ten sockets loses and how long its lifecycle events wait."""
 
 from typing import Any
 

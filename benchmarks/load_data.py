@@ -15,78 +15,118 @@ WORKSPACES, BRIDGES = 200, 60
 SEED = 20261201
 AT_ONCE = 50_000  # rows of a statement: one that takes 30 s is given up
 OPEN = 0.9  # of the accounts are linked
+AGO = "NOW(6) - INTERVAL FLOOR(RAND(seq) * 7776000) SECOND"  # within 90 days
+
+
+class Size:
+    """The numbers of rows, and the SQL over `seq` that follows from them."""
+
+    def __init__(self, scale: float) -> None:
+        counts = (ACCOUNTS, SESSIONS, TRANSITIONS, EVENTS, MESSAGES)
+        sizes = [max(10, int(number * scale)) for number in counts]
+        self.accounts, self.sessions, self.transitions, self.events, self.messages = sizes
+        self.linked = int(self.accounts * OPEN)
+        self.is_linked = f"seq > {self.accounts - self.linked}"
+        self.is_open = f"seq > {self.sessions - self.linked}"  # the newest session of each linked account
+        self.account = f"1 + MOD(seq - 1, {self.accounts})"
+        self.session = f"1 + FLOOR(RAND({SEED} + seq) * {self.sessions})"
 
 
 def fill(scale: float) -> None:
-    from accounts.models import Account, Bridge, LinkSession, Message, Transition, Workspace
-    from webhooks.models import WebhookEvent
+    size = Size(scale)
+    _places()
+    _accounts(size)
+    _sessions(size)
+    _point_accounts_to_their_sessions()
+    _history(size)
+    _events(size)
+    _messages(size)
 
-    accounts, sessions, transitions, events, messages = (
-        max(10, int(number * scale)) for number in (ACCOUNTS, SESSIONS, TRANSITIONS, EVENTS, MESSAGES)
-    )
-    linked = int(accounts * OPEN)
-    is_open = f"seq > {sessions - linked}"  # the newest session of each linked account
-    account = f"1 + MOD(seq - 1, {accounts})"
-    session = f"1 + FLOOR(RAND({SEED} + seq) * {sessions})"
-    ago = "NOW(6) - INTERVAL FLOOR(RAND(seq) * 7776000) SECOND"
+
+def _places() -> None:
+    from accounts.models import Bridge, Workspace
 
     insert(Workspace, WORKSPACES, name="CONCAT('Toko ', seq)")
     insert(
         Bridge, BRIDGES, name="CONCAT('bridge-', seq)", url="CONCAT('http://10.0.0.', seq, ':3000')", capacity="5000"
     )
     Bridge.objects.update(capabilities=["logout"], weight=100)
+
+
+def _accounts(size: Size) -> None:
+    from accounts.models import Account
+
     insert(
         Account,
-        accounts,
+        size.accounts,
         uuid="UUID()",
         workspace_id=f"1 + MOD(seq, {WORKSPACES})",
         label="CONCAT('Kasir ', seq)",
         phone_number="CONCAT('62811', LPAD(seq, 7, '0'))",
         phone_key="CONCAT('62811', LPAD(seq, 7, '0'))",
-        status=f"IF(seq > {accounts - linked}, 'connected', ELT(1 + MOD(seq, 3), 'inactive', 'failed', 'logged_out'))",
-        status_changed_at=ago,
+        status=f"IF({size.is_linked}, 'connected', ELT(1 + MOD(seq, 3), 'inactive', 'failed', 'logged_out'))",
+        status_changed_at=AGO,
     )
+
+
+def _sessions(size: Size) -> None:
+    from accounts.models import LinkSession
+
     insert(
         LinkSession,
-        sessions,
+        size.sessions,
         session_id="CONCAT('webjs_', 1 + MOD(seq, 200), '_1763600000_', LPAD(HEX(seq), 8, '0'))",
-        account_id=account,
+        account_id=size.account,
         bridge_id=f"1 + MOD(seq, {BRIDGES})",
-        started_at=ago,
-        admitted_at=ago,
-        connected_at=f"IF({is_open}, NOW(6), NULL)",
-        last_seen_at=f"IF({is_open}, NOW(6), NULL)",
-        ended_at=f"IF({is_open}, NULL, {ago})",
-        end_reason=f"IF({is_open}, '', ELT(1 + MOD(seq, 3), 'qr_expired', 'replaced', 'logged_out'))",
+        started_at=AGO,
+        admitted_at=AGO,
+        connected_at=f"IF({size.is_open}, NOW(6), NULL)",
+        last_seen_at=f"IF({size.is_open}, NOW(6), NULL)",
+        ended_at=f"IF({size.is_open}, NULL, {AGO})",
+        end_reason=f"IF({size.is_open}, '', ELT(1 + MOD(seq, 3), 'qr_expired', 'replaced', 'logged_out'))",
     )
-    _point_accounts_to_their_sessions()
+
+
+def _history(size: Size) -> None:
+    from accounts.models import Transition
+
     insert(
         Transition,
-        transitions,
-        account_id=account,
-        session_id=session,
+        size.transitions,
+        account_id=size.account,
+        session_id=size.session,
         old="'qr_scanning'",
         new="ELT(1 + MOD(seq, 4), 'authenticated', 'connected', 'disconnected', 'qr_expired')",
         trigger="ELT(1 + MOD(seq, 4), 'session_authenticated', 'session_ready', 'session_disconnected', 'expire')",
-        created_at=ago,
+        created_at=AGO,
     )
+
+
+def _events(size: Size) -> None:
+    from webhooks.models import WebhookEvent
+
     insert(
         WebhookEvent,
-        events,
-        session_id=session,
+        size.events,
+        session_id=size.session,
         bridge_id=f"1 + MOD(seq, {BRIDGES})",
         event="ELT(1 + MOD(seq, 3), 'session_ready', 'session_disconnected', 'session_authenticated')",
         state="IF(MOD(seq, 1000) = 0, 'dead', 'applied')",
         replay_key="SHA2(seq, 256)",
         payload="JSON_OBJECT('session_id', CONCAT('s', seq), 'reason', REPEAT('x', 200))",
-        due_at=ago,
-        received_at=ago,
-        finished_at=ago,
+        due_at=AGO,
+        received_at=AGO,
+        finished_at=AGO,
     )
+
+
+def _messages(size: Size) -> None:
+    from accounts.models import Message
+
     insert(
         Message,
-        messages,
-        session_id=session,
+        size.messages,
+        session_id=size.session,
         message_id="CONCAT('false_6281234567890@c.us_', LPAD(HEX(seq), 32, '0'))",
         delivered="1",
         sender="'6281234567890@c.us'",
@@ -94,8 +134,8 @@ def fill(scale: float) -> None:
         body="REPEAT('halo ', 1 + MOD(seq, 20))",
         type="ELT(1 + MOD(seq, 3), 'chat', 'image', 'ptt')",
         chat_type="'private'",
-        sent_at=ago,
-        created_at=ago,
+        sent_at=AGO,
+        created_at=AGO,
     )
 
 

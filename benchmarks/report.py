@@ -1,4 +1,4 @@
-"""What is printed, and what is kept in var/bench/."""
+"""Prints the figures, and keeps them in var/bench/."""
 
 import json
 import platform

@@ -1,1 +1,1 @@
-"""What the product is compared with: the same webhook as one would write it in an afternoon, and bare hellos."""
+"""The product is compared with these: the same webhook as one would write it in an afternoon, and bare hellos."""

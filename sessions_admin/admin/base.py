@@ -79,7 +79,7 @@ DialogView = Callable[[Any, HttpRequest, str], HttpResponse]
 
 
 class PageBeforeItsRelations(ChangeList):  # type: ignore[misc]  # unfold ships no types
-    """What `list_select_related` names is read for the rows of the page alone.
+    """The list reads the rows that `list_select_related` names for its page alone.
 
     Joined, it makes MariaDB begin at the smaller table and sort millions of rows before it cuts the page.
     """

@@ -129,7 +129,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description=gettext_lazy("workspaces"))
     def works_in(self, user: User) -> str:
         """Those of them that the reader sees (`get_object`)."""
-        theirs = scope.seen_by(user.reader, user.workspaces.all())  # type: ignore[attr-defined]
+        theirs = scope.seen_by(user.reader, user.workspaces.all())  # type: ignore[attr-defined]  # `reader`: as above
         return ", ".join(theirs.values_list("name", flat=True)) or "-"
 
     def has_reset_second_factor_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:

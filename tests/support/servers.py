@@ -17,7 +17,7 @@ from django.db import connection
 from tests.support import ROOT
 from tests.support.log_scan import SCAN
 
-# What serves, up to its port: all of it, or webhooks in a process of their own (docs/operations.md).
+# The server's module and arguments, up to its port: daphne serves everything, uvicorn webhooks (docs/operations.md).
 DAPHNE = ("deploy.web", "-b", "127.0.0.1", "-p")
 UVICORN = ("uvicorn", "config.ingest:application", "--host", "127.0.0.1", "--lifespan", "off", "--port")
 STARTS_WITHIN = 30  # seconds; a shared machine may be busy

@@ -20,17 +20,20 @@ ORDINARY: dict[str, dict[str, Any]] = {
     "message_delivered": {"session_id": "s", "message_id": "m"},
     "message_read": {"session_id": "s", "message_id": "m", "status": "read"},
 }
-# What has come in these places: other types, other lengths, and values at the edges of what is understood.
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=5
+)  # strict_json lets in no other
+# Bridges have sent such values in these places: other types, other lengths, and the edges of what is understood.
 ODD = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**63), 2**63 - 1),
     st.sampled_from([-2, -1, 0, 10, 11, 100_000_000_000, 100_000_000_001, 1795173042000, 1795173042.5, "1795173042"]),
-    st.text(max_size=5),
+    TEXT,
     st.sampled_from([15, 16, 17, 40, 41, 255, 256]).map(lambda length: "x" * length),
-    st.lists(st.text(max_size=3), max_size=3),
+    st.lists(TEXT, max_size=3),
     st.just(["628222222222@c.us"] * 6_000),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.dictionaries(TEXT, st.integers(), max_size=2),
     st.just({"data": "QUFB", "mimetype": "image/jpeg", "filename": "a"}),
 )
 
@@ -45,7 +48,7 @@ def test_so_is_a_message_of_one_person() -> None:
     assert READERS["message_received"](data) == checked(MESSAGES["message_received"].shape, data)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 @pytest.mark.parametrize("event", ORDINARY)
 def test_what_is_read_is_what_the_serializer_reads(event: str, data: st.DataObject) -> None:

@@ -53,20 +53,19 @@ class Door:
         came_at, arrival = time.monotonic(), arrivals.read(request)
         if arrival is None:
             return None
-        is_stored = await (self._store(arrival) if arrival.is_sent_again or arrival.is_ack else self._hold(arrival))
+        is_stored = await (
+            self.writer.store(arrival) if arrival.is_sent_again or arrival.is_ack else self._hold(arrival)
+        )
         scope[CHARGED] = arrival.is_charged
         is_late = arrival.answer is None and time.monotonic() - came_at > IN_TIME
         outcome = busy(request) if is_late or not is_stored else arrival.answer
         return None if outcome is None else answer_of(outcome, id_of(request))
 
-    async def _store(self, arrival: Arrival) -> bool:
-        return await self.writer.store(arrival)
-
     async def _hold(self, arrival: Arrival) -> bool:
         """Store it, and while it is over its budget try again for some seconds, if its bridge has a place for that."""
         arrival.may_wait = self.held[arrival.bridge_id] < HELD_AT_MOST
         if not arrival.may_wait:
-            return await self._store(arrival)
+            return await self.writer.store(arrival)
         self.held[arrival.bridge_id] += 1
         try:
             return await self._store_in_time(arrival, until=time.monotonic() + HELD_FOR)
@@ -74,11 +73,11 @@ class Door:
             self.held[arrival.bridge_id] -= 1
 
     async def _store_in_time(self, arrival: Arrival, *, until: float) -> bool:
-        is_stored = await self._store(arrival)
+        is_stored = await self.writer.store(arrival)
         while is_stored and arrival.may_wait and isinstance(arrival.answer, ApiError):
             await asyncio.sleep(TRIED_EVERY)
             arrival.answer, arrival.may_wait = None, time.monotonic() < until
-            is_stored = await self._store(arrival)
+            is_stored = await self.writer.store(arrival)
         return is_stored
 
 

@@ -1,4 +1,4 @@
-"""What the door may take: a message or an ack in its ordinary shape, signed with a secret that is known here.
+"""The door may take a message or an ack in its ordinary shape, signed with a secret that is known here.
 
 The door only ever says yes, or that a budget is spent. All else goes Django's way and is decided there: lifecycle
 events, files, edits, and what is unknown, ended, broken or signed by nobody.

@@ -19,7 +19,7 @@ from webhooks.bridge_api.views.bridge_view import BridgeView
 from webhooks.bridge_api.views.webjs import PATIENCE, keep, read_event
 from webhooks.door import arrivals, batch
 from webhooks.door.arrivals import Arrival
-from webhooks.events.serializers import EXACT
+from webhooks.events.serializers import EXACT, Envelope
 from webhooks.inbox.store import Delivery
 from webhooks.signature import BOOT, LONGEST_ID, VERSION_2, replay_key, short_header, version_of
 
@@ -30,11 +30,9 @@ BROKEN = {"error": envelope("INTERNAL", "Something is broken here. It has been l
 Told = dict[str, Any]
 
 
-class EventOfBatch(Shape):
-    """An event as it comes alone, with what else stands in its headers."""
+class EventOfBatch(Envelope):
+    """An event as it comes alone, and two values that stand in its headers then."""
 
-    event = serializers.CharField(max_length=60)
-    data = serializers.DictField()  # type: ignore[assignment]  # the metaclass takes fields off the class
     id = serializers.RegexField(r"\A[ -~]*\Z", max_length=LONGEST_ID, required=False, default="")
     sequence = serializers.IntegerField(min_value=0, max_value=10**18 - 1, required=False, default=None)
 
@@ -56,7 +54,7 @@ class WebhookBatch(BridgeView):
 
 
 class _Results:
-    """What becomes of each event, by its place.
+    """Collects the answer to each event, by its place.
 
     Messages that follow each other are stored together; whatever else comes between them is applied in its turn.
     """
